@@ -1,0 +1,66 @@
+# Two commands are enough: `make reproduce` and `make test`. `make help` lists the others.
+PYTHON  ?= python3
+PROFILE ?= laptop
+STUDY   ?=
+JOBS    ?=
+# More for pip, e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" for torch's CPU build.
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+REPORT := $(PY) -m redlib.report
+CHOICE := --profile $(PROFILE) $(if $(STUDY),--study $(STUDY)) $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help env lab smoke reproduce study report status compare test lint types bench clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nSettings: PROFILE=smoke|laptop|mnist|paper  STUDY=01_double_descent  JOBS=1  PYTHON=python3  PIP_ARGS=\n'
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	touch $@
+
+env: $(STAMP)  ## create .venv with the pinned packages
+
+lab: $(STAMP)  ## open the notebooks in JupyterLab
+	$(PY) -m jupyterlab notebooks
+
+smoke: $(STAMP)  ## run every notebook on tiny settings: does it work at all? (3 minutes, no evidence)
+	$(REPORT) smoke $(if $(STUDY),--study $(STUDY)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
+reproduce: $(STAMP)  ## run every notebook (PROFILE=laptop, STUDY=all): results/, figures/, reports/
+	$(REPORT) reproduce $(CHOICE) $(if $(JOBS),--jobs $(JOBS))
+
+study: $(STAMP)  ## run one notebook: make study STUDY=01_double_descent
+	@test -n "$(STUDY)" || { echo 'say which: make study STUDY=01_double_descent'; exit 2; }
+	$(REPORT) study $(CHOICE)
+
+report: $(STAMP)  ## rebuild the HTML and the README's tables from the notebooks already run
+	$(REPORT) report $(CHOICE)
+
+status: $(STAMP)  ## say which results are up to date, which are stale, and why
+	$(REPORT) status $(if $(STUDY),--study $(STUDY)) $(ARGS)
+
+compare: $(STAMP)  ## list what this run changed against the committed results
+	$(REPORT) compare $(CHOICE)
+
+test: $(STAMP)  ## run the whole test suite, smoke notebooks included
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)  ## check style (ruff); ARGS=--fix mends what it can
+	$(PY) -m ruff check $(ARGS) .
+
+types: $(STAMP)  ## check the types of redlib/ (mypy)
+	$(PY) -m mypy
+
+bench: $(STAMP)  ## measure speed against named baselines, write benchmarks/results.json and the README's table
+	$(PY) -m benchmarks
+	$(REPORT) readme
+
+clean:  ## remove build/ except the store of computed runs (ARGS=--all: that too)
+	@if [ -x $(PY) ]; then $(REPORT) clean $(ARGS); else rm -rf build; fi

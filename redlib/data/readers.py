@@ -1,0 +1,267 @@
+"""One reader for each data set: from its name to raw arrays, before any subset, split or scaling."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.metadata
+import json
+import os
+import pickle
+import random
+import shlex
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from redlib.data.folder import read_folder
+from redlib.data.places import DATA_VARIABLE, data_root
+from redlib.data.torchvision_ops import ensure_torchvision
+from redlib.errors import BadInput
+
+
+class DataMissing(FileNotFoundError, BadInput):
+    """A data set is not on disk; the message says where it was looked for and how to get it."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the caller of `load` asks for; None means the data set's own default."""
+
+    name: str
+    root: str | os.PathLike[str] | None = None
+    download: bool = True
+    n_train: int | None = None
+    n_validation: int = 0
+    n_test: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A data set as stored: x [n, channels, ...] in 0..top, y [n], and its own test set where it has one.
+
+    `default_train` and `default_test` are the sizes if the caller names none (None: all there are).
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    classes: int
+    top: float
+    source: dict[str, Any]
+    x_test: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+    default_train: int | None = None
+    default_test: int | None = None
+    name: str = ""
+    seeds: dict[str, int] = field(default_factory=dict)
+
+
+def _version(*packages: str) -> dict[str, str]:
+    return {package: importlib.metadata.version(package) for package in packages}
+
+
+# ---- no file needed ---------------------------------------------------------------------------------------
+
+
+def read_digits(wanted: Wanted) -> Raw:
+    """Return scikit-learn's 1,797 real 8×8 digits (Alpaydin and Kaynak 1998), grey values 0..16."""
+    from sklearn.datasets import load_digits  # slow to import, needed here only
+
+    stored = load_digits()
+    source = {"source": "sklearn.datasets.load_digits", "versions": _version("scikit-learn", "numpy")}
+    x = stored.images.astype(np.float32)[:, None]
+    return Raw(x, stored.target.astype(np.int64), 10, 16.0, source, default_test=360)
+
+
+def read_mnist1d(wanted: Wanted, *, generator_seed: int = 42) -> Raw:
+    """Return MNIST-1D (Greydanus and Kobak 2020), 40 features, generated here, never downloaded.
+
+    As many samples as asked for are made in one call (4,000 + 1,000 if nothing is said), equally many of
+    each class. Another total is another set of samples: the generator has one stream for all. It scales by
+    mean and standard deviation of all its samples, so "unit" leaves the features as they are.
+    """
+    n_train = 4000 if wanted.n_train is None else wanted.n_train
+    n_test = 1000 if wanted.n_test is None else wanted.n_test
+    total = n_train + wanted.n_validation + n_test
+    x, y = generate_mnist1d(10 * -(-total // 10), generator_seed)  # rounded up: ten classes of equal size
+    versions = _version("mnist1d", "numpy", "scipy")
+    source = {"source": "mnist1d.data.make_dataset (generated)", "versions": versions}
+    seeds = {"mnist1d": generator_seed}
+    return Raw(x[:, None], y, 10, 1.0, source, default_train=n_train, default_test=n_test, seeds=seeds)
+
+
+# Two threads that share the global generators would mix their samples.
+_GENERATING = threading.Lock()
+
+
+@functools.lru_cache(maxsize=4)
+def generate_mnist1d(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return n samples of MNIST-1D, x float32 [n, 40] and y int64 [n], both read-only; n is a multiple of 10.
+
+    The package seeds the global generators of NumPy and Python; their state is put back. Kept in memory,
+    as 10,000 samples take about two seconds.
+    """
+    from mnist1d.data import get_dataset_args, make_dataset  # imports matplotlib and requests
+
+    settings = get_dataset_args()
+    settings.num_samples, settings.train_split, settings.seed = n, 1.0, seed
+    with _GENERATING, _global_random_state_kept():
+        made = make_dataset(settings)
+    x, y = made["x"].astype(np.float32), made["y"].astype(np.int64)
+    x.flags.writeable = y.flags.writeable = False
+    return x, y
+
+
+@contextmanager
+def _global_random_state_kept() -> Iterator[None]:
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+# ---- torchvision's data sets ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TorchvisionSet:
+    """Name of the class in torchvision.datasets, number of classes, the folder it reads, and who made it."""
+
+    attribute: str
+    classes: int
+    folder: str
+    made_by: str
+
+
+TORCHVISION_SETS = {
+    "mnist": TorchvisionSet("MNIST", 10, "MNIST/raw", "LeCun et al. 1998"),
+    "fashion_mnist": TorchvisionSet("FashionMNIST", 10, "FashionMNIST/raw", "Xiao et al. 2017"),
+    "kmnist": TorchvisionSet("KMNIST", 10, "KMNIST/raw", "Clanuwat et al. 2018"),
+    "cifar10": TorchvisionSet("CIFAR10", 10, "cifar-10-batches-py", "Krizhevsky 2009"),
+    "cifar100": TorchvisionSet("CIFAR100", 100, "cifar-100-python", "Krizhevsky 2009"),
+}
+
+
+def read_torchvision(wanted: Wanted) -> Raw:
+    """Return one of TORCHVISION_SETS from disk, or from the network if it is not there and may be fetched.
+
+    Torchvision checks the MD5 of what it downloads and shows its progress. Raises DataMissing, with the
+    folder, the variable and the command that help, and BadInput for damaged files.
+    """
+    known = TORCHVISION_SETS[wanted.name]
+    root = data_root(wanted.root)
+    ensure_torchvision()  # outside the try: an import error is not a missing data set
+    try:
+        train, test = _construct(known, root)
+    except (RuntimeError, AssertionError, ValueError, OSError, EOFError, pickle.UnpicklingError) as error:
+        if not str(error).startswith("Dataset not found"):  # torchvision's words
+            raise _damaged(wanted.name, root, error) from error
+        if not wanted.download:
+            raise _missing(wanted.name, root, "downloading was not allowed") from error
+        train, test = _downloaded(wanted.name, root)
+    source = {
+        "source": f"torchvision.datasets.{known.attribute} ({known.made_by})",
+        "versions": _version("torchvision", "torch", "numpy"),
+    }
+    return Raw(*_arrays(train), known.classes, 255.0, source, *_arrays(test))
+
+
+def _construct(known: TorchvisionSet, root: Path, download: bool = False) -> tuple[Any, Any]:
+    kind = getattr(ensure_torchvision().datasets, known.attribute)
+    return kind(str(root), train=True, download=download), kind(str(root), train=False, download=download)
+
+
+def _downloaded(name: str, root: Path) -> tuple[Any, Any]:
+    """Download beside the target and move what is complete: an interrupted download leaves nothing behind."""
+    known = TORCHVISION_SETS[name]
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
+            _construct(known, Path(folder), download=True)
+            for path in sorted((Path(folder) / known.folder).rglob("*")):
+                if path.is_file():
+                    target = root / path.relative_to(folder)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(path, target)
+    except (RuntimeError, OSError) as error:
+        raise _missing(name, root, f"the download failed: {error}") from error
+    return _construct(known, root)
+
+
+def _arrays(stored: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return (x uint8 [n, channels, height, width], y int64 [n]) of a torchvision data set."""
+    x, y = np.asarray(stored.data), np.asarray(stored.targets, dtype=np.int64)
+    return (x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)), y
+
+
+def _command(name: str, root: Path) -> str:
+    code = f'from redlib.data import load; load("{name}", root={json.dumps(str(root))})'
+    return f"python -c {shlex.quote(code)}"
+
+
+def _damaged(name: str, root: Path, error: Exception) -> BadInput:
+    folder = root / TORCHVISION_SETS[name].folder
+    remedy = f"Delete it and run: {_command(name, root)} ({error})"
+    return BadInput.of(f"files of {name}", str(folder), "complete files", remedy)
+
+
+def _missing(name: str, root: Path, reason: str) -> DataMissing:
+    folder = TORCHVISION_SETS[name].folder
+    return DataMissing(
+        f"data set {name!r} is not in {root} ({reason}). Where there is a network, fetch it with\n"
+        f"    {_command(name, root)}\n"
+        f"or set {DATA_VARIABLE} to a folder that contains {folder}."
+    )
+
+
+# ---- folders of images ------------------------------------------------------------------------------------
+
+
+def read_image_folder(wanted: Wanted, *, label: str = "", size: int | None = None, mode: str = "RGB") -> Raw:
+    """Return the images of the folder `root`, one folder a class; `label` names the data set in results.
+
+    Without a test folder a fifth is held out. Raises BadInput for the label of another data set: a folder
+    of JPEGs is not the original (call the JPEG copy of CIFAR-10 `cifar10_jpeg`).
+    """
+    if wanted.root is None:
+        raise BadInput.of("root", None, "a folder of images", "pass root=FOLDER or 'imagefolder:FOLDER'")
+    root = Path(wanted.root).expanduser().resolve()
+    name = label or root.name
+    if name in READERS:
+        raise BadInput.of("label", name, "a name of its own", f"pass one, e.g. label='{name}_jpeg'")
+    arrays, listing = read_folder(root, size=size, mode=mode)
+    source = {
+        "source": f"folder of images {root.name!r}",
+        "versions": _version("pillow", "numpy"),
+        "re_encoding": _encoding(listing.paths, size, mode),
+    }
+    n, classes = listing.n_train, len(listing.classes)
+    raw = Raw(arrays["x"][:n], arrays["y"][:n], classes, 255.0, source, name=name)
+    if listing.has_test:
+        return dataclasses.replace(raw, x_test=arrays["x"][n:], y_test=arrays["y"][n:])
+    return dataclasses.replace(raw, default_test=max(1, n // 5))
+
+
+def _encoding(paths: tuple[Path, ...], size: int | None, mode: str) -> str:
+    """Say what the stored form and the reading changed, for the provenance of every result."""
+    kinds = sorted({p.suffix.lower().lstrip(".") for p in paths})
+    lossy = " (lossy)" if {"jpg", "jpeg", "webp"} & set(kinds) else ""
+    scaled = "" if size is None else f", scaled to {size} × {size}"
+    return f"stored as {', '.join(kinds)}{lossy}, read as {mode}{scaled}"
+
+
+READERS: dict[str, Callable[..., Raw]] = {
+    "digits": read_digits,
+    "mnist1d": read_mnist1d,
+    **dict.fromkeys(TORCHVISION_SETS, read_torchvision),
+    "image_folder": read_image_folder,
+}
+"""The names `load` knows. A reader takes Wanted and its own options as keywords, and returns Raw."""

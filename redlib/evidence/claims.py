@@ -1,0 +1,354 @@
+"""Claims as data: `claims.yaml` is read and checked, and evidence for a claim becomes a line of claims.jsonl.
+
+The verdict itself is made in `verdicts`; a record adds what the claim says of itself (study, forecast) and
+where the evidence comes from. Nothing volatile (time, commit, machine) is in it: reruns give the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from redlib.errors import BadInput
+from redlib.evidence import stats
+from redlib.evidence.paths import check_profile, project_root
+from redlib.evidence.verdicts import DECIDED, Check, Decision, Evidence, Leaf, by_name, decide
+
+Row = Mapping[str, Any]  # one line of claims.jsonl, parsed
+
+SCALES = {"smoke": "smoke", "laptop": "laptop", "mnist": "default", "paper": "paper"}  # names in the ledger
+PRIORS = ("R", "P", "D", "X", "E")
+UNITS = (
+    "pp",
+    "ratio",
+    "log2",
+    "nats",
+    "count",
+    "probability",
+    "slope",
+    "distance",
+    "correlation",
+    "z",
+    "seconds",
+    "none",
+)
+BOUNDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # kind -> required numbers, optional ones
+    "greater": (("than",), ("delta",)),
+    "less": (("than",), ("delta",)),
+    "interval": (("low", "high"), ()),
+    "equivalence": (("delta",), ("centre",)),
+    "two_sided": ((), ("zero",)),
+    "descriptive": ((), ()),
+}
+VERDICTS = (*DECIDED, "descriptive", "plumbing_ok", "not_run")
+FALSE_CHANCE = {"equivalence": 0.05}  # of `replicated` with the truth on the threshold; other kinds .025
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the ledger; `profiles` holds the checks that differ from `check` at some profile."""
+
+    id: str
+    study: str
+    statement: str
+    source: str
+    prior: str
+    check: Check | None = None
+    primary: bool = False
+    reported: str = ""
+    evidence: str = ""
+    prior_note: str = ""
+    figure: str = ""
+    errata: tuple[str, ...] = ()
+    profiles: dict[str, Check] = field(default_factory=dict)
+    not_run: dict[str, str] = field(default_factory=dict)
+    untestable: bool = False
+
+    def check_for(self, profile: str) -> Check:
+        """Return the check that holds at `profile`; BadInput for an unknown one or an untestable claim."""
+        found = self.profiles.get(check_profile(profile), self.check)
+        if found is None:
+            _refuse(f"check of {self.id}", None, "a testable claim", "record it with not_run")
+        return found
+
+
+class Claims(dict[str, Claim]):
+    """Claims by id, in the order of the file; an unknown id raises BadInput with the closest known ones."""
+
+    def __missing__(self, key: object) -> NoReturn:
+        close = difflib.get_close_matches(str(key), self, n=3, cutoff=0)
+        _refuse("claim id", key, f"one of the {len(self)} ids in claims.yaml", f"The closest are {close}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """The result of a claim at a profile; its own numbers are those of the part that settled the verdict."""
+
+    id: str
+    study: str
+    scale: str
+    profile: str
+    seeds: list[int] = field(default_factory=list)
+    statistic: str | None = None
+    per_seed: dict[str, list[float] | None] = field(default_factory=dict)  # by part; None: an interval
+    estimate: float | None = None
+    ci95: tuple[float, float] | None = None
+    p: float | None = None  # exact sign flips; of a conjunction the largest of its parts
+    direction: str | None = None
+    threshold: str | None = None
+    verdict: str
+    reason: str
+    underpowered: bool = False
+    prior: str
+    data_source: str = ""
+    note: str = ""
+    adequacy: dict[str, bool] = field(default_factory=dict)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+
+    def as_json(self) -> str:
+        """Return one line of JSON: fixed key order, 10 significant digits, null for NaN and infinity."""
+        return json.dumps(_plain(dataclasses.asdict(self)), allow_nan=False)
+
+
+def load_claims(path: str | Path | None = None) -> Claims:
+    """Return the claims of `path` (default: the project's claims.yaml); BadInput says which is wrong."""
+    source = Path(path or project_root() / "claims.yaml")
+    try:
+        entries = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BadInput(f"{source.name} is not valid YAML: {error}") from error
+    if not isinstance(entries, list):
+        _refuse(source.name, type(entries).__name__, "a list of claims", "start every claim with '- id:'")
+    parsed = [parse_claim(entry, f"claim number {number + 1}") for number, entry in enumerate(entries)]
+    _unique([claim.id for claim in parsed], "claim ids")
+    return Claims({claim.id: claim for claim in parsed})
+
+
+def check(
+    claim: Claim,
+    profile: str,
+    *,
+    per_seed: Evidence | Mapping[str, Evidence],
+    adequacy: Mapping[str, bool] | None = None,
+    seeds: Sequence[int] = (),
+    data_source: str = "",
+    note: str = "",
+) -> Record:
+    """Return the record of `claim` at `profile`: the verdict on its evidence, or `plumbing_ok` at smoke.
+
+    `per_seed` and `adequacy` as in `verdicts.decide`; every array has one value per entry of `seeds`, where
+    these are given. At every profile BadInput for missing or unknown names, wrong shapes and infinite values.
+    """
+    rule = claim.check_for(profile)
+    evidence = by_name(rule, per_seed)
+    for name, values in evidence.items():
+        if seeds and not isinstance(values, stats.Interval) and len(values) != len(seeds):
+            remedy = "one value per seed, or an Interval where the unit is no seed"
+            _refuse(f"length of {claim.id} {name}", len(values), f"{len(seeds)} as seeds has", remedy)
+    decision = decide(rule, evidence, adequacy)
+    if profile == "smoke":
+        decision = _plumbing(decision)
+    part = decision.deciding
+    return dataclasses.replace(
+        _record(claim, profile, decision.verdict, decision.reason),
+        seeds=[int(seed) for seed in seeds],
+        statistic=part.statistic,
+        per_seed={
+            name: None if isinstance(v, stats.Interval) else v.tolist() for name, v in evidence.items()
+        },
+        estimate=part.estimate,
+        ci95=part.ci95,
+        p=decision.p,
+        direction=part.kind,
+        threshold=part.threshold,
+        underpowered=any(other.underpowered for other in decision.parts),
+        data_source=data_source,
+        note=note,
+        adequacy={name: bool(passed) for name, passed in (adequacy or {}).items()},
+        parts=[dataclasses.asdict(other) for other in decision.parts],
+    )
+
+
+def not_run(claim: Claim, profile: str, reason: str) -> Record:
+    """Return the record of a claim that was not run at `profile`; BadInput without a reason."""
+    if not reason.strip():
+        _refuse(f"reason of {claim.id}", reason, "a sentence", "say what is missing to run it")
+    return _record(claim, profile, "not_run", reason)
+
+
+def counts(rows: Iterable[Row]) -> dict[str, int]:
+    """Return how many records have each verdict, in the order of VERDICTS, zeros included."""
+    found = Counter(row["verdict"] for row in _one_profile(rows))
+    return {verdict: found[verdict] for verdict in VERDICTS}
+
+
+def holm_primary(rows: Iterable[Row], claims: Mapping[str, Claim]) -> dict[str, float]:
+    """Return the Holm-adjusted p of the primary claims of one profile, by id, where a test exists.
+
+    The p of a claim is that of the t test, the largest of its parts: exact sign flips cannot go below 2^-S,
+    which at S = 5 no family of two survives. Records that failed an adequacy check have no p.
+    """
+    primary = [row for row in _one_profile(rows) if claims[row["id"]].primary and _tested(row)]
+    p = {row["id"]: [part["p_t"] for part in _counting(row)] for row in primary}
+    return stats.holm({name: max(values) for name, values in p.items() if None not in values})
+
+
+def expected_false(rows: Iterable[Row]) -> float:
+    """Return the expected number of false `replicated` if every tested claim were false, at its threshold.
+
+    An upper bound: .025 per claim (.05 for equivalence), for a conjunction the smallest chance of its parts.
+    """
+    return sum(
+        min(FALSE_CHANCE.get(part["kind"], 0.025) for part in _counting(row)) for row in rows if _tested(row)
+    )
+
+
+def parse_claim(raw: object, what: str = "claim") -> Claim:
+    """Return the claim an entry of claims.yaml states; BadInput for anything missing, unknown or wrong."""
+    required = {"id", "study", "statement", "source", "prior"}
+    entry = _fields(raw, what, required, {f.name for f in dataclasses.fields(Claim)} - required)
+    what = f"{what} ({entry['id']})"
+    patterns = {"id": r"[A-Z]+-\d+", "study": r"\d\d_[a-z0-9_]+", "prior": "|".join(PRIORS)}
+    for name, pattern in patterns.items():
+        _text(entry, name, pattern, what)
+    for name in {"statement", "source", "reported", "evidence", "prior_note", "figure"} & set(entry):
+        _text(entry, name, r"(?s).*\S.*" if name in required else "(?s).*", what)
+    for name, kind in {"primary": bool, "untestable": bool, "errata": list}.items():
+        if not isinstance(entry.get(name, kind()), kind):
+            _refuse(f"{name} of {what}", entry[name], f"a {kind.__name__}", "correct it in claims.yaml")
+    untestable = entry.get("untestable", False)
+    if untestable is not ("check" not in entry):
+        _refuse(f"check of {what}", entry.get("check"), "a check, or untestable: true", "give one")
+    overrides = _fields(entry.get("profiles", {}), f"profiles of {what}", set(), SCALES)
+    reasons = _fields(entry.get("not_run", {}), f"not_run of {what}", set(), SCALES)
+    parsed = {
+        "check": None if untestable else parse_check(entry["check"], what),
+        "errata": tuple(entry.get("errata", ())),
+        "profiles": {name: _override(raw, f"{what} at {name}") for name, raw in overrides.items()},
+        "not_run": {name: str(reason) for name, reason in reasons.items()},
+    }
+    return Claim(**{**entry, **parsed})
+
+
+def parse_check(raw: object, what: str = "check") -> Check:
+    """Return the structured check; BadInput for prose, unknown kinds, missing bounds, equal names."""
+    if not isinstance(raw, Mapping) or raw.get("kind") != "conjunction":
+        leaf = _leaf(raw, what)
+        return Check(leaf.kind, (leaf,))
+    parts = _fields(raw, what, {"kind", "parts"})["parts"]
+    if not isinstance(parts, list) or len(parts) < 2:
+        _refuse(f"parts of {what}", parts, "a list of at least two checks", "a single one is no conjunction")
+    leaves = tuple(_leaf(part, f"{what}, part {number + 1}") for number, part in enumerate(parts))
+    _unique([leaf.name for leaf in leaves], f"names of the parts of {what}")
+    return Check("conjunction", leaves)
+
+
+def _override(raw: object, what: str) -> Check:
+    return parse_check(_fields(raw, what, {"check"})["check"], what)
+
+
+def _leaf(raw: object, what: str) -> Leaf:
+    kind = raw.get("kind") if isinstance(raw, Mapping) else None
+    numbers, optional = BOUNDS.get(str(kind), ((), ()))
+    claimed = {"claimed"} if kind == "two_sided" else set()
+    entry = _fields(raw, what, {"kind", "statistic", "unit", *numbers}, {"name", *optional, *claimed})
+    entry = {"name": entry["statistic"], "claimed": "", **entry}
+    allowed = {"kind": "|".join(BOUNDS), "unit": "|".join(UNITS), "claimed": "positive|negative|"}
+    for name, pattern in {**allowed, "statistic": r"[a-z][a-z0-9_]*", "name": r"[a-z][a-z0-9_]*"}.items():
+        _text(entry, name, pattern, what)
+    stated = [name for name in (*numbers, *optional) if name in entry]
+    bounds = {name: _number(entry[name], f"{name} of {what}") for name in stated}
+    if bounds.get("delta", 1.0) <= 0 or (kind == "interval" and bounds["low"] >= bounds["high"]):
+        _refuse(f"bounds of {what}", bounds, "delta > 0 and low < high", "correct the numbers")
+    return Leaf(entry["name"], entry["kind"], entry["statistic"], entry["unit"], bounds, entry["claimed"])
+
+
+def _fields(raw: object, what: str, required: set[str], optional: Iterable[str] = ()) -> dict[str, Any]:
+    """Return `raw` as a dict that has every required and no unknown field; prose is refused."""
+    if not isinstance(raw, Mapping):
+        example = "{kind: greater, statistic: rise, than: 0, unit: pp}"
+        _refuse(what, raw, "named fields, never prose", f"write e.g. {example}")
+    missing, unknown = sorted(required - set(raw)), sorted(set(raw) - required - set(optional), key=str)
+    if missing or unknown:
+        allowed = f"fields {sorted({*required, *optional})}"
+        _refuse(what, dict(raw), allowed, f"Missing: {missing}; unknown: {unknown}")
+    return dict(raw)
+
+
+def _text(entry: Mapping[str, Any], name: str, pattern: str, what: str) -> None:
+    if not (isinstance(entry[name], str) and re.fullmatch(pattern, entry[name])):
+        _refuse(f"{name} of {what}", entry[name], f"text that matches {pattern}", "correct it in claims.yaml")
+
+
+def _number(value: object, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        _refuse(what, value, "a finite number", "YAML reads 1e-3 as text: write 0.001 or 1.0e-3")
+    return float(value)
+
+
+def _unique(names: list[str], what: str) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        _refuse(what, twice, "unique names", "rename or merge them")
+
+
+def _refuse(what: str, value: object, allowed: str, remedy: str) -> NoReturn:
+    raise BadInput.of(what, value, allowed, remedy)
+
+
+def _record(claim: Claim, profile: str, verdict: str, reason: str) -> Record:
+    return Record(
+        id=claim.id,
+        study=claim.study,
+        scale=SCALES[check_profile(profile)],
+        profile=profile,
+        verdict=verdict,
+        reason=reason,
+        prior=claim.prior,
+    )
+
+
+def _plumbing(decision: Decision) -> Decision:
+    """Return `decision` without verdicts: a smoke run proves that the evidence arrives, and no more."""
+    reason = f"evidence arrived for {', '.join(part.name for part in decision.parts)}; no verdict at smoke"
+    parts = (dataclasses.replace(part, verdict="plumbing_ok", reason="") for part in decision.parts)
+    return Decision("plumbing_ok", reason, tuple(parts))
+
+
+def _tested(row: Row) -> bool:
+    """Return whether the record rests on a test that its setting allowed."""
+    return row["verdict"] in DECIDED and all(row["adequacy"].values())
+
+
+def _counting(row: Row) -> list[Mapping[str, Any]]:
+    return [part for part in row["parts"] if part["threshold"]]
+
+
+def _one_profile(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows as a list; BadInput where they mix profiles, which are never merged."""
+    listed = list(rows)
+    profiles = sorted({row["profile"] for row in listed})
+    if len(profiles) > 1:
+        _refuse("profiles", profiles, "one profile", "summarise every profile in its own column")
+    return listed
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` for JSON; 10 significant digits: a difference in the last bits changes no byte."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return float(f"{value:.10g}") + 0.0 if isfinite(value) else None
+    return value

@@ -1,0 +1,234 @@
+"""The notebook's one handle: it runs sweeps, shows figures and verdicts, and writes the evidence."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from redlib.errors import BadInput
+from redlib.evidence import claims as ledger
+from redlib.evidence import provenance
+from redlib.evidence.files import locked, remove_leftovers, write_atomic
+from redlib.evidence.paths import check_profile, outputs, project_root
+from redlib.evidence.sweep import Sweep, close_workers, sweep
+from redlib.progress import interactive, shell
+
+if TYPE_CHECKING:  # a notebook has them anyway; a script that only checks a claim need not import them
+    import pandas
+    from matplotlib.figure import Figure
+
+    from redlib.data.sources import Dataset
+
+COUNTS = ("label", "loaded", "computed", "stale", "corrupt", "kept_stale", "run_s")
+NO_SVG_METADATA = dict.fromkeys(
+    ("Date", "Creator", "Format", "Type")
+)  # versions, dates and outside addresses
+
+
+class Study:
+    """One run of one study at one profile.
+
+    Everything to be kept (figures, tables, records, provenance) is held in memory until `conclude`, so a
+    notebook that fails half-way leaves the evidence of the last complete run untouched.
+    """
+
+    def __init__(self, name: str, profile: str = "laptop") -> None:
+        """Start the clock of study `name` (01_double_descent, …); BadInput for unknown names and profiles."""
+        self.name, self.profile = name, check_profile(profile)
+        self._claims = ledger.load_claims()
+        if name not in (studies := sorted({claim.study for claim in self._claims.values()})):
+            raise BadInput.of("study", name, ", ".join(studies), "pass the name of the notebook's file")
+        self._start = time.perf_counter()
+        self._records: dict[str, ledger.Record] = {}
+        self._figures: dict[str, dict[str, Any]] = {}
+        self._files: dict[Path, bytes] = {}
+        self._sweeps: list[Sweep] = []
+        self._data: dict[str, dict[str, Any]] = {}
+
+    def sweep(self, run: Callable[[Any], Any], configs: Iterable[Any], **options: Any) -> Sweep:
+        """Return `sweep(run, configs, **options)` (data=, label=, workers=, …); its counts are kept."""
+        self._sweeps.append(sweep(run, configs, **options))
+        return self._sweeps[-1]
+
+    def data(self, dataset: Dataset) -> Dataset:
+        """Note the name, digest and provenance of a data set for the record; return it unchanged."""
+        about = {"name": dataset.name, "digest": dataset.digest, "provenance": dict(dataset.provenance)}
+        self._data[dataset.digest] = about
+        return dataset
+
+    def figure(self, fig: Figure, name: str, *, caption: str, alt: str, claims: Sequence[str] = ()) -> None:
+        """Show `fig` and keep it as figures/<profile>/<name>.svg and .png; the figure is closed.
+
+        `caption` states the finding as a sentence, `alt` what one sees, `claims` the ids it supports.
+        """
+        self._new("figure", name, self._figures)
+        ids = [self._claims[id].id for id in claims]
+        about = {"kind": "figure", "name": name, "caption": caption, "alt": alt, "claims": ids}
+        svg, png = _rendered(fig)
+        self._figures[name] = about
+        folder = outputs(self.profile).figures
+        self._files |= {folder / f"{name}.svg": svg, folder / f"{name}.png": png}
+        _show({"image/svg+xml": svg.decode(), "text/plain": f"[{name}] {caption}"}, about)
+
+    def twin(self, html: str, caption: str, alt: str) -> None:
+        """Show the static twin of an explorer: self-contained HTML that works in the exported report."""
+        _show({"text/html": html, "text/plain": caption}, {"kind": "twin", "caption": caption, "alt": alt})
+
+    def table(self, frame: pandas.DataFrame, name: str) -> None:
+        """Keep `frame` (without its index) as results/<profile>/<study>_<name>.csv, floats to 6 digits."""
+        path = outputs(self.profile).results / f"{self.name}_{_identifier('table', name)}.csv"
+        text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        self._files[path] = text.encode()
+
+    def check(self, id: str, **evidence: Any) -> ledger.Record:
+        """Return the record of claim `id` on its evidence (per_seed=, adequacy=, ... as in `claims.check`).
+
+        The verdict is shown as a card and kept. BadInput for a claim of another study, and for a second
+        verdict on a claim in a headless run.
+        """
+        evidence.setdefault(
+            "data_source", ", ".join(sorted({about["name"] for about in self._data.values()}))
+        )
+        return self._keep(ledger.check(self._own(id), self.profile, **evidence))
+
+    def not_run(self, id: str, reason: str) -> ledger.Record:
+        """Return and keep the record of a claim that this profile does not run, with the reason."""
+        return self._keep(ledger.not_run(self._own(id), self.profile, reason))
+
+    def conclude(self, answer: str) -> None:
+        """Write all evidence of this run; `answer` answers the study's question in one sentence.
+
+        Claims known not to run at this profile (claims.yaml) are recorded so. Raises BadInput, before
+        anything is written, if any other claim of the study has no record.
+        """
+        if not answer.strip():
+            raise BadInput.of("answer", answer, "a sentence", "answer the question of the study")
+        self._complete()
+        close_workers()
+        where = outputs(self.profile)
+        claims, runs = where.results / "claims.jsonl", where.results / "runs.json"
+        with locked(project_root() / "build" / f"{self.profile}.lock"):
+            known = json.loads(runs.read_text(encoding="utf-8")) if runs.exists() else {}
+            _drop_old_figures(where.figures, known.get(self.name, {}), self._figures)
+            for path, content in self._files.items():
+                write_atomic(path, content)
+            write_atomic(claims, self._merged_claims(claims))
+            text = json.dumps(known | {self.name: self._run(answer)}, sort_keys=True, indent=1, default=str)
+            write_atomic(runs, f"{text}\n".encode())
+            for folder in (where.results, where.figures):
+                remove_leftovers(folder)
+
+    def _own(self, id: str) -> ledger.Claim:
+        claim = self._claims[id]
+        if claim.study != self.name:
+            raise BadInput.of("claim", id, f"a claim of {self.name}", f"check it in {claim.study}")
+        self._new("claim", id, self._records)
+        return claim
+
+    def _new(self, what: str, name: str, known: Mapping[str, object]) -> None:
+        """Refuse a second one of a name, except to a person who runs a cell again."""
+        if what != "claim":
+            _identifier(what, name)
+        if name in known and not interactive():
+            raise BadInput.of(what, name, f"one {what} of a name in a study", "rename or remove the second")
+
+    def _keep(self, record: ledger.Record) -> ledger.Record:
+        self._records[record.id] = record
+        _show(_card(record), {"kind": "verdict", "id": record.id, "verdict": record.verdict})
+        return record
+
+    def _complete(self) -> None:
+        missing = []
+        for id, claim in self._claims.items():
+            if claim.study != self.name or id in self._records:
+                continue
+            if self.profile in claim.not_run:
+                self._records[id] = ledger.not_run(claim, self.profile, claim.not_run[self.profile])
+            else:
+                missing.append(id)
+        if missing:
+            remedy = "call study.check or study.not_run for each before study.conclude"
+            raise BadInput.of("claims without a record", missing, "none", remedy)
+
+    def _merged_claims(self, path: Path) -> bytes:
+        """Return claims.jsonl with this study's lines replaced, in the order of claims.yaml."""
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = {json.loads(line)["id"]: line for line in lines}
+        own = {id: record.as_json() for id, record in self._records.items()}
+        others = {
+            id: line
+            for id, line in kept.items()
+            if id in self._claims and self._claims[id].study != self.name
+        }
+        return "".join(f"{(own | others)[id]}\n" for id in self._claims if id in own or id in others).encode()
+
+    def _run(self, answer: str) -> dict[str, Any]:
+        """Return what may differ between two runs of the same results, for runs.json."""
+        wall_s = round(time.perf_counter() - self._start, 1)
+        return provenance.environment() | {
+            "answer": answer.strip(),
+            "wall_s": wall_s,
+            "minutes": round(wall_s / 60, 1),
+            "peak_memory_mb": provenance.peak_memory_mb(),
+            "data": sorted(self._data.values(), key=lambda about: (about["name"], about["digest"])),
+            "figures": list(self._figures.values()),
+            "sweeps": [{name: getattr(done, name) for name in COUNTS} for done in self._sweeps],
+            "kept_stale": any(done.kept_stale for done in self._sweeps),
+        }
+
+
+def _identifier(what: str, name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise BadInput.of(what, name, "lower-case letters, digits and _", "it becomes the name of a file")
+    return name
+
+
+def _rendered(fig: Figure) -> tuple[bytes, bytes]:
+    """Return `fig` as (SVG, PNG); the same figure gives the same bytes on every run."""
+    import matplotlib.pyplot as plt
+
+    svg, png = io.BytesIO(), io.BytesIO()
+    with plt.rc_context({"svg.hashsalt": "redlib", "svg.fonttype": "none"}):
+        fig.savefig(svg, format="svg", metadata=NO_SVG_METADATA)
+        fig.savefig(png, format="png", dpi=150, metadata={"Software": None})
+    plt.close(fig)
+    return svg.getvalue(), png.getvalue()
+
+
+def _show(content: dict[str, str], about: dict[str, Any]) -> None:
+    """Display in a notebook, with `about` as metadata for the report; elsewhere print the text."""
+    if shell() is None:
+        print(content["text/plain"])
+        return
+    from IPython.display import publish_display_data
+
+    publish_display_data(content, metadata={"redlib": about})
+
+
+def _card(record: ledger.Record) -> dict[str, str]:
+    """Return a verdict as plain text and as HTML without styles: the report styles it by its class."""
+    value = ""
+    if record.estimate is not None:
+        interval = "" if record.ci95 is None else " [{:.3g}, {:.3g}]".format(*record.ci95)
+        value = f"{record.statistic} = {record.estimate:.3g}{interval}"
+    claimed = f"claimed {record.threshold}" if record.threshold else ""
+    power = "underpowered" if record.underpowered else ""
+    facts = "; ".join(
+        fact for fact in (value, claimed, power, f"forecast {record.prior}", record.reason) if fact
+    )
+    html = f'<div class="verdict" data-verdict="{record.verdict}"><strong>{record.id}</strong> '
+    html += f"<em>{record.verdict.replace('_', ' ')}</em> <span>{escape(facts)}</span></div>"
+    return {"text/html": html, "text/plain": f"{record.id} {record.verdict}: {facts}"}
+
+
+def _drop_old_figures(folder: Path, last_run: Mapping[str, Any], current: Mapping[str, object]) -> None:
+    """Remove the figures that the last run of this study made and this one no longer does."""
+    for name in {figure["name"] for figure in last_run.get("figures", [])} - {*current}:
+        for suffix in (".svg", ".png"):
+            (folder / f"{name}{suffix}").unlink(missing_ok=True)

@@ -1,0 +1,288 @@
+"""Run a function over configurations: load what is stored, compute the rest in parallel and store it."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import importlib.metadata
+import multiprocessing
+import os
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from redlib.errors import BadInput
+from redlib.evidence.code import code_digest, edited_since, module_digests
+from redlib.evidence.files import remove_leftovers
+from redlib.evidence.paths import store_root
+from redlib.evidence.store import CorruptEntry, Entry, describe, key, read, write
+from redlib.progress import progress
+
+Run = Callable[[Any], dict[str, np.ndarray]]
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_STARTED = time.time()
+
+
+class RunFailed(RuntimeError):
+    """A run raised; the message names its configuration, the cause is chained. Finished runs are stored."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The results in the order of the configurations, and where they came from.
+
+    `loaded` and `computed` count distinct runs and add up to their number. `stale` entries were made by
+    other code (recomputed, or used when `kept_stale` is true); `corrupt` ones were damaged (always
+    recomputed). `run_s` is the time all runs took when they were computed, in seconds on one thread each.
+    """
+
+    results: list[dict[str, np.ndarray]]
+    label: str
+    loaded: int
+    computed: int
+    stale: int
+    corrupt: int
+    kept_stale: bool
+    run_s: float
+
+
+@dataclass(frozen=True)
+class _Job:
+    """All a worker needs; pickled to it."""
+
+    run: Run
+    config: Any
+    name: str
+    root: Path
+    code: str
+    data: str
+
+
+def sweep(
+    run: Run,
+    configs: Iterable[Any],
+    *,
+    data: str = "",
+    store: Path | str | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    keep_stale: bool | None = None,
+    label: str = "",
+) -> Sweep:
+    """Return `run(config)` for every configuration, in order, loading what is stored and computing the rest.
+
+    run        top-level function of an importable module: frozen dataclass -> {name: array}; deterministic
+    data       digest of the data it uses; part of the key
+    store      folder of the run store (default: `paths.store_root()`); all workers must see it
+    workers    processes, at most one per missing run (default: as many as `REDLIB_WORKERS`, else all cores)
+    executor   any concurrent.futures.Executor instead (threads, `dask.distributed.Client.get_executor()`)
+    keep_stale use results of other code instead of recomputing them (default: `REDLIB_KEEP_STALE=1`)
+
+    Every run has one thread, so bits depend neither on the number of workers nor on the executor.
+    Configurations with a `cost` attribute start in order of falling cost. Each result is stored by its
+    worker at once: after a crash or `kill -9` the same call goes on where it stopped. Raises BadInput,
+    RunFailed, OSError (no room).
+    """
+    jobs = _jobs(run, list(configs), data, store_root() if store is None else Path(store))
+    distinct = {job.name: job for job in jobs}
+    keep = os.environ.get("REDLIB_KEEP_STALE") == "1" if keep_stale is None else keep_stale
+    found, stale, corrupt = _load(distinct, keep)
+    missing = [job for name, job in distinct.items() if name not in found]
+    _compute(missing, workers, executor, label or run.__qualname__)
+    found |= {job.name: _stored(job) for job in missing}
+    return Sweep(
+        results=[dict(found[job.name].arrays) for job in jobs],
+        label=label or run.__qualname__,
+        loaded=len(distinct) - len(missing),
+        computed=len(missing),
+        stale=stale,
+        corrupt=corrupt,
+        kept_stale=bool(keep and stale),
+        run_s=sum(entry.meta["wall_s"] for entry in found.values()),
+    )
+
+
+def _jobs(run: Run, configs: list[Any], data: str, root: Path) -> list[_Job]:
+    for thing in (run, *{type(config) for config in configs}):
+        where = f"{getattr(thing, '__module__', '?')}.{getattr(thing, '__qualname__', repr(thing))}"
+        if where.startswith(("__main__.", "?.")) or "<" in where:
+            allowed = "top-level functions and classes of an importable module"
+            raise BadInput.of(
+                "run or configuration", where, allowed, "move it from the notebook into a .py file"
+            )
+    remove_leftovers(root)
+    code = code_digest(run.__module__)
+    return [_Job(run, config, key(config, data, run), root, code, data) for config in configs]
+
+
+def _load(jobs: dict[str, _Job], keep: bool) -> tuple[dict[str, Entry], int, int]:
+    """Return the usable entries by key, and how many were stale and how many corrupt."""
+    found: dict[str, Entry] = {}
+    stale = corrupt = 0
+    for name, job in jobs.items():
+        try:
+            entry = read(job.root, name)
+        except CorruptEntry as error:
+            warnings.warn(f"{error}; it will be computed again", stacklevel=3)
+            corrupt += 1
+            continue
+        differs = entry is not None and entry.meta["code"] != job.code
+        stale += differs
+        if entry is not None and (keep or not differs):
+            found[name] = entry
+    return found, stale, corrupt
+
+
+def _stored(job: _Job) -> Entry:
+    """Return what a worker has just stored: what is used is then exactly what a later run will load."""
+    entry = read(job.root, job.name)
+    if entry is None:
+        raise FileNotFoundError(
+            f"{job.root} does not hold the run {job.name} that a worker stored: all workers must see the same "
+            "folder; pass store= (or REDLIB_STORE) on a shared disk"
+        )
+    return entry
+
+
+def cores() -> int:
+    """Return the number of processes allotted: `REDLIB_WORKERS`, else the cores this process may use."""
+    asked = os.environ.get("REDLIB_WORKERS")
+    if asked and not (asked.isdigit() and int(asked)):
+        raise BadInput.of("REDLIB_WORKERS", asked, "a whole number >= 1", "unset it or export a number")
+    if asked:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _compute(jobs: list[_Job], workers: int | None, executor: Executor | None, label: str) -> None:
+    """Execute and store all jobs, the costly ones first."""
+    if workers is not None and workers < 1:
+        raise BadInput.of("workers", workers, ">= 1", "leave it out to use all cores")
+    if not jobs:
+        return
+    jobs = sorted(jobs, key=lambda job: -getattr(job.config, "cost", 0))
+    workers = workers or cores()
+    # Edited since this process started: it may have loaded the old code; fresh workers have not.
+    edited = edited_since(jobs[0].run.__module__, _STARTED)
+    with _one_thread():
+        if executor is None and not edited and min(workers, len(jobs)) == 1:
+            for job in progress(jobs, label):
+                _execute(job)
+        else:
+            _compute_in(executor or _pool(workers, fresh=edited), jobs, label)
+
+
+def _compute_in(executor: Executor, jobs: list[_Job], label: str) -> None:
+    """Let `executor` execute the jobs; on an error what has not begun is cancelled, the rest finishes."""
+    futures: list[Future[None]] = []
+    try:
+        futures += [executor.submit(_execute, job) for job in jobs]
+        for future in progress(as_completed(futures), label, total=len(jobs)):
+            future.result()
+    except BrokenProcessPool as error:
+        close_workers(wait=False)
+        raise BrokenProcessPool(
+            f"{label}: a worker died, perhaps for want of memory. Finished runs are stored; run again, with "
+            "fewer workers (REDLIB_WORKERS) if it recurs"
+        ) from error
+    except KeyboardInterrupt:
+        close_workers(wait=False)
+        raise
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _execute(job: _Job) -> None:
+    """Compute one job and store it, unless another sweep did so meanwhile; runs in a worker."""
+    if edited_since(job.run.__module__, _STARTED) or code_digest(job.run.__module__) != job.code:
+        raise RuntimeError(
+            f"{job.run.__module__}, or what it imports, was edited after this process started, so that it may "
+            "still execute the old code: start the executor's processes anew"
+        )
+    with contextlib.suppress(CorruptEntry):
+        entry = read(job.root, job.name)
+        if entry and entry.meta["code"] == job.code:
+            return
+    _limit_threads()
+    start = time.perf_counter()
+    try:
+        arrays = job.run(job.config)
+    except Exception as error:
+        raise RunFailed(f"{job.config!r} failed: {type(error).__name__}: {error}") from error
+    write(job.root, job.name, arrays, _meta(job, time.perf_counter() - start))
+
+
+def _meta(job: _Job, wall_s: float) -> dict[str, Any]:
+    return describe(job.config, job.data, job.run) | {
+        "code": job.code,
+        "modules": module_digests(job.run.__module__),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "numpy")},
+        "wall_s": round(wall_s, 4),
+    }
+
+
+def _limit_threads() -> threadpool_limits:
+    """Give torch and BLAS one thread from now on: the last bits of a sum depend on their number."""
+    if "torch" in sys.modules:  # not imported here for runs that use NumPy only: it takes a second
+        sys.modules["torch"].set_num_threads(1)
+    return threadpool_limits(limits=1)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for this process and for the workers it starts; on leaving all is as before."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    limits = _limit_threads()
+    try:
+        yield
+    finally:
+        limits.restore_original_limits()
+        if threads:
+            sys.modules["torch"].set_num_threads(threads)
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+_kept: dict[int, ProcessPoolExecutor] = {}
+
+
+def _pool(workers: int, fresh: bool) -> ProcessPoolExecutor:
+    """Return worker processes; they are kept for the next sweep, as each takes seconds to import torch."""
+    if fresh or workers not in _kept:
+        close_workers()
+        context = multiprocessing.get_context("spawn")
+        _kept[workers] = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
+    return _kept[workers]
+
+
+def _die_with_parent() -> None:
+    """End this worker when its parent is killed; it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+
+
+def _exit_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def close_workers(wait: bool = True) -> None:
+    """Stop the kept worker processes, if any; the next sweep starts new ones."""
+    while _kept:
+        _kept.popitem()[1].shutdown(wait=wait, cancel_futures=True)

@@ -1,0 +1,213 @@
+"""Linear least squares in float64: random features, exact solutions and risks, and gradient descent on it.
+
+Arrays may carry leading batch axes (replicates, repetitions): matrices are [..., n, N] for n examples and N
+features, targets [..., n, K], coefficients [..., N, K].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from redlib.data.streams import rng
+from redlib.errors import BadInput
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bank = tuple[Floats, Floats]
+
+
+def fourier_bank(dim: int, count: int, bandwidth: float, seed: int, *key: int) -> Bank:
+    """Return frequencies [count, dim] ~ N(0, 1/bandwidth²) and phases [count] ~ U[0, 2π) for `fourier_features`.
+
+    Drawn in the stream "features"; a smaller count gives the first rows of a larger one. `bandwidth` has the
+    unit of the inputs. Raises BadInput for a bandwidth <= 0.
+    """
+    if bandwidth <= 0:
+        raise BadInput.of("bandwidth", bandwidth, "bandwidth > 0", "pass the kernel's length scale")
+    frequencies = rng(seed, "features", *key, 0).standard_normal((count, dim)) / bandwidth
+    return frequencies, rng(seed, "features", *key, 1).uniform(0, 2 * np.pi, count)
+
+
+def fourier_features(x: Floats, bank: Bank) -> Floats:
+    """Return √2·cos(x·w + b) of inputs x [..., n, dim]: [..., n, count] (Rahimi & Recht 2007).
+
+    Divided by √count (see `first`) the inner products tend to the kernel exp(-|x - x'|²/(2·bandwidth²)).
+    """
+    frequencies, phases = bank
+    waves = x @ frequencies.T + phases
+    np.cos(waves, out=waves)
+    waves *= np.sqrt(2)
+    return waves
+
+
+def first(features: Floats, count: int) -> Floats:
+    """Return the first `count` features / √count: then a coefficient norm can be compared between counts."""
+    if not 1 <= count <= features.shape[-1]:
+        raise BadInput.of("count", count, f"1 <= count <= {features.shape[-1]}", "draw a larger bank")
+    return features[..., :count] / np.sqrt(count)
+
+
+def min_norm(a: Floats, y: Floats) -> Floats:
+    """Return the least-squares solution of a·w = y that has the smallest norm: [..., N, K].
+
+    Complete orthogonal factorisation (LAPACK gelsy, no ridge), so the condition number is not squared; singular
+    values below machine precision × max(n, N) of the largest count as zero. Raises BadInput for unequal n.
+    """
+    _check_rows(a, y)
+    rcond = np.finfo(np.float64).eps * max(a.shape[-2:])
+    tensors = torch.from_numpy(np.ascontiguousarray(a)), torch.from_numpy(np.ascontiguousarray(y))
+    return torch.linalg.lstsq(*tensors, rcond=rcond, driver="gelsy").solution.numpy()
+
+
+def ridge_path(a: Floats, y: Floats, penalties: ArrayLike) -> Floats:
+    """Return argmin |a·w - y|² + λ|w|² for each λ in `penalties` [L], from one SVD: [L, ..., N, K].
+
+    λ -> 0 tends to `min_norm`; λ = 0 itself is refused here, as are negative ones (BadInput).
+    """
+    _check_rows(a, y)
+    levels = np.asarray(penalties, dtype=np.float64)
+    if levels.ndim != 1 or not np.all(levels > 0):
+        raise BadInput.of("penalties", penalties, "a list of numbers > 0", "use min_norm for no penalty")
+    u, s, vt = np.linalg.svd(a, full_matrices=False)
+    projected = np.swapaxes(u, -1, -2) @ y
+    shrunk = [(s / (s**2 + level))[..., None] * projected for level in levels]
+    return np.swapaxes(vt, -1, -2) @ np.stack(shrunk)
+
+
+def successive_fits(a: Floats, y: Floats) -> Iterator[Floats]:
+    """Yield the least-squares fit to y [n, K] by the first k columns of a [n, N], k = 0 … min(n, N): [n, K].
+
+    One QR serves all k: each column adds the projection on its own new direction.
+    """
+    _check_rows(a, y)
+    directions = np.linalg.qr(a).Q
+    fit = np.zeros(y.shape)
+    yield fit.copy()
+    for direction in directions.T:
+        fit += np.outer(direction, direction @ y)
+        yield fit.copy()
+
+
+def solvability(a: Floats, b: Floats) -> tuple[int, int, float]:
+    """Return rank(a), rank([a b]) and the relative residual |a·w - b|/|b| of the best w, for a [m, n] and b [m].
+
+    a·w = b has a solution iff the two ranks agree (Rouché–Capelli). The residual is found without the ranks,
+    so the two can be compared; it is 0 for b = 0.
+    """
+    column = b[:, None]
+    residual = np.linalg.norm(a @ min_norm(a, column) - column)
+    ranks = (int(np.linalg.matrix_rank(matrix)) for matrix in (a, np.hstack([a, column])))
+    return *ranks, float(residual / max(np.linalg.norm(b), np.finfo(float).tiny))
+
+
+def isotropic_risk(n: ArrayLike, dim: int, noise: float, norm: float = 1.0) -> Floats:
+    """Return the exact expected excess risk E|ŵ - w|² of minimum-norm least squares for each n: shape of n.
+
+    For n examples x ~ N(0, I_dim), y = x·w + N(0, noise²), |w| = norm: the finite-n form of Hastie et al. 2022,
+    noise²·d/(n-d-1) for n > d+1, norm²(1-n/d) + noise²·n/(d-n-1) for n < d-1, infinite between.
+    """
+    size = np.asarray(n, dtype=np.float64)
+    # Within one of d the expectation diverges: the divisor is set to 0 on purpose.
+    with np.errstate(divide="ignore"):
+        over = noise**2 * dim / np.maximum(size - dim - 1, 0)
+        under = norm**2 * (1 - size / dim) + noise**2 * size / np.maximum(dim - size - 1, 0)
+    return np.where(size > dim, over, np.where(size < dim, under, np.inf))
+
+
+def bias_variance(predictions: Floats, truth: Floats) -> tuple[Floats, Floats]:
+    """Return bias² and variance [...], averaged over points, of predictions [..., resamples, points].
+
+    `truth` [points] is the noise-free target. Both are unbiased: the bias² has the variance of the mean over
+    resamples taken off (so it can be < 0); their sum is the mean squared distance to the truth, exactly.
+    """
+    resamples = _check_predictions(predictions, truth, least=2)
+    variance = predictions.var(axis=-2, ddof=1).mean(axis=-1)
+    plain = ((predictions.mean(axis=-2) - truth) ** 2).mean(axis=-1)
+    return plain - variance / resamples, variance
+
+
+def bias2_left_out(predictions: Floats, truth: Floats) -> Floats:
+    """Return the bias² of `bias_variance` with each resample left out in turn: [..., resamples].
+
+    For a jackknife standard error: sqrt((R-1)/R · Σ(value - mean)²).
+    """
+    resamples = _check_predictions(predictions, truth, least=3)
+    error = predictions - truth
+    products = error @ np.swapaxes(error, -1, -2) / len(truth)
+    own = np.diagonal(products, axis1=-2, axis2=-1)
+    across = products.sum(axis=-1) - own
+    pairs = across.sum(axis=-1, keepdims=True) - 2 * across
+    return pairs / ((resamples - 1) * (resamples - 2))
+
+
+def curvature(features: Floats) -> Floats:
+    """Return the largest eigenvalue [...] of the Hessian aᵀa/n of half the mean squared loss."""
+    return np.linalg.svd(features, compute_uv=False)[..., 0] ** 2 / features.shape[-2]
+
+
+def sgd_step(features: Floats, batch: int) -> Floats:
+    """Return the constant step [...] m/(β + (m-1)·λ₁) for batches of m, fastest under interpolation.
+
+    β = max|feature vector|², λ₁ = `curvature` (Ma, Bassily & Belkin 2018). m -> ∞ gives gradient descent's 1/λ₁.
+    """
+    longest = (features**2).sum(axis=-1).max(axis=-1)
+    return batch / (longest + (batch - 1) * curvature(features))
+
+
+def sgd_losses(features: Floats, targets: Floats, step: Floats, orders: Ints, batch: int) -> Floats:
+    """Return the mean squared loss over all n examples before each epoch and after the last: [S, epochs + 1].
+
+    From w = 0, w -= step·aᵀ(a·w - y)/m on batches of m = `batch` rows; features [S, n, N], targets [S, n, K],
+    step [S], orders [S, epochs, n] the rows in the order of use. Loss = Σ_k residual², averaged over examples.
+    Raises BadInput if the batch does not divide n.
+    """
+    _check_rows(features, targets)
+    if batch < 1 or features.shape[1] % batch:
+        raise BadInput.of("batch", batch, f"a divisor of n = {features.shape[1]}", "choose equal batches")
+    weights = np.zeros((len(features), features.shape[2], targets.shape[2]))
+    rate, replicate = step[:, None, None] / batch, np.arange(len(features))[:, None]
+    losses = [_loss(features @ weights - targets)]
+    for epoch in range(orders.shape[1]):
+        for start in range(0, features.shape[1], batch):
+            rows = orders[:, epoch, start : start + batch]
+            some = features[replicate, rows]
+            residual = some @ weights - targets[replicate, rows]
+            weights -= rate * (np.swapaxes(some, 1, 2) @ residual)
+        losses.append(_loss(features @ weights - targets))
+    return np.stack(losses, axis=1)
+
+
+def gd_excess(features: Floats, targets: Floats, step: Floats, times: ArrayLike) -> tuple[Floats, Floats]:
+    """Return the excess loss of full-batch gradient descent after `times` [T] steps [S, T], and the least loss [S].
+
+    Exact, from the eigenvalues λ of aᵀa/n: along each one the residual shrinks by (1 - step·λ) a step. Shapes,
+    start and loss as in `sgd_losses`.
+    """
+    _check_rows(features, targets)
+    u, s, _ = np.linalg.svd(features, full_matrices=False)
+    energy = ((np.swapaxes(u, -1, -2) @ targets) ** 2).sum(axis=-1) / features.shape[-2]
+    factor = np.abs(1 - step[:, None] * s**2 / features.shape[-2])
+    decay = factor[:, None, :] ** (2 * np.asarray(times, dtype=np.float64)[None, :, None])
+    least = np.maximum(_loss(targets) - energy.sum(axis=-1), 0)
+    return (decay * energy[:, None, :]).sum(axis=-1), least
+
+
+def _loss(residual: Floats) -> Floats:
+    return (residual**2).sum(axis=-1).mean(axis=-1)
+
+
+def _check_rows(a: NDArray[Any], y: NDArray[Any]) -> None:
+    if a.ndim < 2 or a.ndim != y.ndim or a.shape[:-1] != y.shape[:-1]:
+        raise BadInput.of("shape of targets", y.shape, f"{a.shape[:-1]} + (K,)", "give one target row per example")
+
+
+def _check_predictions(predictions: NDArray[Any], truth: NDArray[Any], least: int) -> int:
+    if predictions.ndim < 2 or predictions.shape[-1:] != truth.shape or predictions.shape[-2] < least:
+        allowed = f"[..., resamples >= {least}, {len(truth)}]"
+        raise BadInput.of("shape of predictions", predictions.shape, allowed, "put points on the last axis")
+    return predictions.shape[-2]

@@ -1,0 +1,95 @@
+"""python -m redlib.report COMMAND: what the Makefile calls."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from redlib.errors import BadInput
+from redlib.evidence.paths import PROFILES
+from redlib.report import compare, readme, reproduce, status
+from redlib.report.profiles import load_profile, studies
+
+HELP = {
+    "reproduce": "run the notebooks of a profile and publish their results",
+    "smoke": "the same at profile smoke: does everything work?",
+    "study": "the same for one notebook (--study)",
+    "report": "rebuild HTML and README tables from the notebooks already run",
+    "status": "say which results are up to date, which are stale, and why",
+    "compare": "list what differs from the committed results",
+    "readme": "rebuild the generated tables of README.md",
+    "pair": "regenerate notebooks/*.ipynb from their .py",
+    "clean": "remove build/ except the store of computed runs",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 well, 1 something failed or differs, 2 bad input."""
+    options = parser().parse_args(arguments)
+    # These commands are about the committed evidence; a notebook opened by hand is not, and writes to build/.
+    os.environ["REDLIB_OUT"] = "commit"
+    try:
+        return run(options)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def run(options: argparse.Namespace) -> int:
+    """Dispatch to the function behind the command; return its exit code."""
+    match options.command:
+        case "reproduce" | "smoke" | "study":
+            return reproduce.reproduce(options.profile, options.study, options.jobs, options.keep_stale)
+        case "report":
+            pages = reproduce.republish(
+                options.profile, list(load_profile(options.profile).chosen(options.study))
+            )
+            print("\n".join(str(page) for page in pages.values()))
+        case "status":
+            for row in status.rows(options.study):
+                print(f"{row[0]:<24}{row[1]:<8}{row[2]}")
+        case "compare":
+            return _compare(options)
+        case "readme":
+            print("README.md rewritten" if readme.refresh() else "README.md is up to date")
+        case "pair":
+            return 1 if reproduce.pair_all(studies()) else 0
+        case "clean":
+            print(
+                "\n".join(f"removed {path}" for path in reproduce.clean(options.all)) or "nothing to remove"
+            )
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; every command has only the options it uses."""
+    top = argparse.ArgumentParser(prog="python -m redlib.report", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    made = {name: commands.add_parser(name, help=text, description=text) for name, text in HELP.items()}
+    for name in ("reproduce", "study", "report", "compare"):
+        made[name].add_argument("--profile", choices=PROFILES, default="laptop")
+    made["smoke"].set_defaults(profile="smoke")
+    for name in ("reproduce", "smoke", "report", "status", "compare"):
+        made[name].add_argument("--study", help="e.g. 01_double_descent (default: all)")
+    made["study"].add_argument("--study", required=True, help="e.g. 01_double_descent")
+    for name in ("reproduce", "smoke", "study"):
+        made[name].add_argument(
+            "--jobs", type=int, default=1, help="notebooks at a time; they share the cores"
+        )
+        made[name].add_argument(
+            "--keep-stale", action="store_true", help="use results of older code, with a badge"
+        )
+    made["clean"].add_argument("--all", action="store_true", help="the run store, too")
+    return top
+
+
+def _compare(options: argparse.Namespace) -> int:
+    found = compare.compare(options.profile, options.study)
+    print("\n".join(found) or "every verdict as committed, every estimate within its committed interval")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

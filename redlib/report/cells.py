@@ -1,0 +1,202 @@
+"""An executed notebook, read: title, question, parameters, figures, and its cells as blocks of HTML."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Final
+
+from redlib.errors import BadInput
+from redlib.report.figures import inline_svg
+from redlib.report.prose import Prose, highlight, scrolling_tables
+
+WIDGET: Final = "application/vnd.jupyter.widget-view+json"
+FOLDED_LINES: Final = 8  # printed output longer than this is folded
+_QUESTION = re.compile(r"^(?:>\s*)?\**Question\**\s*[.:]?\**\s*(.+?)(?=\n\s*\n|\Z)", re.DOTALL | re.MULTILINE)
+_TITLE = re.compile(r"^#\s+(.+)$", re.MULTILINE)
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the notebook: its SVG text, the finding it shows (caption), what one sees (alt), its claims."""
+
+    name: str
+    svg: str
+    caption: str
+    alt: str
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A knob of the notebook: name, value in this run and the comment beside its default."""
+
+    name: str
+    value: str
+    comment: str
+
+
+def front(notebook: Any) -> tuple[str, str, str]:
+    """Return (title, question, the rest of the first markdown cell); '' for what it lacks.
+
+    The title is the first `# heading`, the question the paragraph that starts with "Question".
+    """
+    first = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
+    title, question = _TITLE.search(first), _QUESTION.search(first)
+    rest = _QUESTION.sub("", _TITLE.sub("", first, count=1), count=1).strip()
+    words = re.sub(r"\n>?\s*", " ", question[1]).strip() if question else ""
+    return title[1].strip() if title else "", words, rest
+
+
+def figures(notebook: Any) -> list[Figure]:
+    """Return the figures that study.figure showed, in the order of the notebook; raise on two of one name."""
+    found = [_figure(output, about) for output, about in _outputs(notebook) if about.get("kind") == "figure"]
+    names = [figure.name for figure in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput.of("figure", name, "one figure of a name", "Give study.figure another name.")
+    return found
+
+
+def parameters(notebook: Any) -> list[Parameter]:
+    """Return the parameters of the run: the injected values over the defaults, with the defaults' comments."""
+    default, injected = (_assignments(notebook, tag) for tag in ("parameters", "injected-parameters"))
+    return [
+        Parameter(name, injected.get(name, (value, ""))[0], comment) for name, (value, comment) in default.items()
+    ]
+
+
+def minutes_to_read(notebook: Any) -> int:
+    """Return the minutes a reader needs: 220 words a minute and 20 seconds a figure."""
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    shown = sum(about.get("kind") in {"figure", "twin"} for _, about in _outputs(notebook))
+    return max(1, round(words / 220 + shown / 3))
+
+
+def verdicts(notebook: Any) -> list[str]:
+    """Return the ids of the claims whose verdicts the notebook shows, in order."""
+    return [about["id"] for _, about in _outputs(notebook) if about.get("kind") == "verdict"]
+
+
+def blocks(
+    notebook: Any, prose: Prose, card: Callable[[str], str], marks: Callable[[Figure], str] = lambda _: ""
+) -> Iterator[str]:
+    """Yield the HTML of each cell in order.
+
+    `card(claim id)` is the HTML of a verdict card, `marks(figure)` what follows a figure's caption.
+    """
+    show: dict[str, Callable[[Any, dict[str, Any]], str]] = {
+        "figure": lambda output, about: figure_html(figure := _figure(output, about), marks(figure)),
+        "verdict": lambda _, about: card(about["id"]),
+        "twin": lambda output, about: _twin(_text(output.data["text/html"]), about),
+    }
+    opening = True
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "remove-cell" in tags:
+            continue
+        if cell.cell_type == "markdown":
+            yield prose.html(front(notebook)[2] if opening else cell.source)
+            opening = False
+        elif cell.cell_type == "code":
+            yield _code(cell.source, tags)
+            for output, about in _cell_outputs(cell):
+                known = show.get(about.get("kind", ""))
+                yield known(output, about) if known else _output(output, prose)
+
+
+def _outputs(notebook: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            yield from _cell_outputs(cell)
+
+
+def _cell_outputs(cell: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield (output, what redlib says about it); printed pieces that follow each other are one."""
+    printed = ""
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            printed += "" if output.name == "stderr" else _text(output.text)
+        else:
+            yield output, dict(output.get("metadata", {}).get("redlib", {}))
+    if printed.strip():
+        yield {"output_type": "stream", "text": printed}, {}
+
+
+def _figure(output: Any, about: dict[str, Any]) -> Figure:
+    svg = _text(output.data.get("image/svg+xml", ""))
+    return Figure(about["name"], svg, about.get("caption", ""), about.get("alt", ""), tuple(about.get("claims", ())))
+
+
+def figure_html(figure: Figure, marks: str = "") -> str:
+    """Return the <figure> with its caption; `marks` is HTML put after the caption (the verdicts it carries)."""
+    art = inline_svg(figure.svg, figure.name, figure.alt or figure.caption)
+    caption = f'<figcaption>{escape(figure.caption)}<span class="marks">{marks}</span></figcaption>'
+    return f'<figure id="fig-{figure.name}"><div class="art" tabindex="0">{art}</div>{caption}</figure>'
+
+
+def _code(source: str, tags: Sequence[str]) -> str:
+    if not source.strip() or {"hide-input", "remove-input"} & set(tags):
+        return ""
+    lines = len(source.strip().splitlines())
+    label = {"parameters": "Parameters (defaults)", "injected-parameters": "Parameters of this run"}
+    name = next((label[tag] for tag in tags if tag in label), "Code")
+    count = f"{lines} line{'s' if lines > 1 else ''}"
+    return f'<details class="cell"><summary>{name} <span>{count}</span></summary>{highlight(source)}</details>'
+
+
+def _output(output: Any, prose: Prose) -> str:
+    """Return an output that redlib says nothing about in its richest form; widgets have their static twins."""
+    if output["output_type"] == "stream":
+        return _printed(output["text"])
+    if output["output_type"] == "error":
+        trace = _ANSI.sub("", "\n".join(output.traceback) or f"{output.ename}: {output.evalue}")
+        return f'<pre class="error" role="alert" tabindex="0">{escape(trace)}</pre>'
+    data = output.data
+    if WIDGET in data:
+        return ""
+    if "text/html" in data:
+        return scrolling_tables(_text(data["text/html"]))
+    if "text/markdown" in data:
+        return prose.html(_text(data["text/markdown"]))
+    if "image/png" in data:
+        return f'<figure><img alt="" src="data:image/png;base64,{"".join(_text(data["image/png"]).split())}"></figure>'
+    return _printed(_text(data.get("text/plain", "")))
+
+
+def _twin(html: str, about: dict[str, Any]) -> str:
+    label = escape(about.get("alt") or about.get("caption", ""), quote=True)
+    caption = f"<figcaption>{escape(about.get('caption', ''))}</figcaption>"
+    return f'<figure class="twin" role="group" aria-label="{label}">{html}{caption}</figure>'
+
+
+def _printed(text: str) -> str:
+    lines = _ANSI.sub("", text).strip().splitlines()
+    shown = f'<pre class="printed" tabindex="0">{escape(chr(10).join(lines))}</pre>' if lines else ""
+    if len(lines) <= FOLDED_LINES:
+        return shown
+    return f'<details class="cell"><summary>Printed <span>{len(lines)} lines</span></summary>{shown}</details>'
+
+
+def _text(value: Any) -> str:
+    return "".join(value) if isinstance(value, list) else str(value)
+
+
+def _assignments(notebook: Any, tag: str) -> dict[str, tuple[str, str]]:
+    """Return name -> (value as written, comment at the end of its line) of the cells with this tag."""
+    found: dict[str, tuple[str, str]] = {}
+    for cell in notebook.cells:
+        if cell.cell_type != "code" or tag not in cell.metadata.get("tags", []):
+            continue
+        lines = cell.source.splitlines()
+        for node in ast.parse(cell.source).body:
+            target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+            value = getattr(node, "value", None)
+            if isinstance(target, ast.Name) and value is not None:
+                after = lines[(node.end_lineno or 1) - 1].encode()[node.end_col_offset :].decode()
+                found[target.id] = (ast.unparse(value), after.strip().lstrip("# "))
+    return found

@@ -1,0 +1,71 @@
+"""This run against the committed one: every estimate that left its interval and every verdict that changed."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+from redlib.errors import BadInput
+from redlib.evidence.paths import outputs, project_root
+from redlib.report.pages import Row, parse_records, read_records
+
+
+def committed(profile: str, revision: str = "HEAD") -> list[Row]:
+    """Return the records of `profile` as committed at `revision`; BadInput where there are none."""
+    path = outputs(profile).results.relative_to(project_root()).as_posix() + "/claims.jsonl"
+    command = ["git", "-C", str(project_root()), "show", f"{revision}:./{path}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        allowed = "a profile with results in git"
+        raise BadInput.of("profile", profile, allowed, f"Commit {path} first ({done.stderr.strip()}).")
+    return parse_records(done.stdout)
+
+
+def differences(before: list[Row], after: list[Row]) -> list[str]:
+    """Return one sentence for each changed verdict and each estimate outside its 95% interval of before.
+
+    Claims that only one of the two has are named, too.
+    """
+    old, new = ({row["id"]: row for row in rows} for rows in (before, after))
+    found = [
+        f"{id}: {'only in the committed results' if id in old else 'new'}"
+        for id in sorted(set(old) ^ set(new))
+    ]
+    for id in (id for id in old if id in new):
+        was, now = old[id]["verdict"], new[id]["verdict"]
+        if was != now:
+            found.append(f"{id}: verdict {now}, committed {was} ({new[id]['reason']})")
+        found += _moved(id, old[id], new[id])
+    return found
+
+
+def compare(profile: str, study: str | None = None) -> list[str]:
+    """Return the differences between results/<profile> as it lies here and as committed at HEAD."""
+    before, after = committed(profile), read_records(profile)
+    return differences(*([row for row in rows if study in (None, row["study"])] for rows in (before, after)))
+
+
+def _moved(id: str, old: Row, new: Row) -> list[str]:
+    """Return a sentence for each part whose estimate lies outside its committed interval."""
+    before, after = ({part["name"]: part for part in row["parts"]} for row in (old, new))
+    found = []
+    for name, part in before.items():
+        now = after.get(name, {}).get("estimate")
+        if not _inside(now, part["ci95"]) and now != part["estimate"]:
+            low, high = (_number(bound) for bound in part["ci95"] or (None, None))
+            found.append(
+                f"{id} {name}: {_number(now)}, committed {_number(part['estimate'])} [{low}, {high}] {part['unit']}"
+            )
+    return found
+
+
+def _inside(value: float | None, interval: Any) -> bool:
+    """Return whether the value lies in [low, high]; None there stands for an infinite bound."""
+    if value is None or interval is None:
+        return False
+    low, high = interval
+    return (low is None or low <= value) and (high is None or value <= high)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"

@@ -1,0 +1,294 @@
+"""The two pages people read: one per study, and the index. Each is one file without any outside address."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from redlib.errors import BadInput
+from redlib.evidence.claims import Claim, expected_false, holm_primary
+from redlib.evidence.paths import EVIDENCE_PROFILES
+from redlib.report import cells, wording
+from redlib.report.catalogue import GLOSSARY, STUDIES
+from redlib.report.figures import inline_svg, thumbnail
+from redlib.report.prose import Prose
+
+Row = dict[str, Any]  # one line of claims.jsonl
+Run = Mapping[str, Any]  # one study's entry of runs.json
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+KEY_FIGURES: Final = 6
+_ADDRESS = re.compile(r"""\b(?:src|href|action|data|poster)\s*=\s*["']?\s*(?:https?:)?//|@import|url\(\s*["']?\s*http""")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the index shows of a study: its page, its question, its first figure, minutes to read."""
+
+    study: str
+    title: str
+    question: str
+    figure: cells.Figure | None
+    minutes: int
+
+
+def study_card(notebook: Any, study: str) -> Card:
+    """Return the card of an executed notebook; title and question fall back on the catalogue's."""
+    title, question, _ = cells.front(notebook)
+    figures = cells.figures(notebook)
+    known = STUDIES.get(study, (study, ""))
+    return Card(study, title or known[0], question or known[1], next(iter(figures), None), cells.minutes_to_read(notebook))
+
+
+def study_page(
+    notebook: Any,
+    records: Sequence[Row],
+    run: Run,
+    claims: Mapping[str, Claim],
+    profile: str,
+    *,
+    study: str,
+    siblings: Collection[str] = (),
+) -> str:
+    """Return the page of one study: header, key figures, the narrative, its claims, how to disagree.
+
+    `notebook` is the executed nbformat notebook, `records` the study's lines of claims.jsonl, `run` its entry of
+    runs.json, `siblings` the studies that have a page (their notebooks' links work). Raises BadInput for a verdict
+    output without a record, a formula or figure that cannot be read, or any outside address.
+    """
+    rows = {row["id"]: row for row in records}
+    prose = Prose(siblings)
+    entries = {id: _entry(claim, rows.get(id), profile) for id, claim in claims.items() if claim.study == study}
+    figures = cells.figures(notebook)
+    carded = set(cells.verdicts(notebook))
+    for id, entry in entries.items():
+        named = [figure.name for figure in figures if id in figure.claims or figure.name == entry["claim"].figure]
+        entry |= {"figure": next(iter(named), ""), "carded": id in carded}
+    body = list(cells.blocks(notebook, prose, _card(entries), _marks(entries)))
+    text = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").lower()
+    return _page(
+        "study.html.j2",
+        profile=profile,
+        study=study,
+        card=study_card(notebook, study),
+        run=run,
+        facts=_facts(run, records),
+        details=_provenance(run),
+        stale=_kept_stale(run),
+        entries=list(entries.values()),
+        counts=_counts(list(entries.values())),
+        figures=_key_figures(figures, claims),
+        body=body,
+        headings=[heading for heading in prose.headings if heading.level == 2],
+        parameters=cells.parameters(notebook),
+        glossary={term: words for term, words in GLOSSARY.items() if _mentions(text, term)},
+    )
+
+
+def index_page(
+    cards: Sequence[Card],
+    claims: Mapping[str, Claim],
+    records: Mapping[str, Sequence[Row]],
+    runs: Mapping[str, Mapping[str, Run]],
+    profile: str,
+) -> str:
+    """Return the index of `profile`: cards of the studies, all claims with every profile's verdict, glossary.
+
+    `records` and `runs` are by profile (`runs[profile]` by study); a study in `cards` has the page <study>.html
+    beside the index. Other studies of the claims are listed as not written yet.
+    """
+    shown = [profile] if profile == "smoke" else [name for name in EVIDENCE_PROFILES if records.get(name)]
+    shown = shown if profile in shown else [profile, *shown]
+    rows = {name: {row["id"]: row for row in records.get(name, ())} for name in shown}
+    written = {card.study: card for card in cards}
+    families = [
+        _family(study, claims, rows, profile, written.get(study), runs.get(profile, {}).get(study, {}))
+        for study in sorted({claim.study for claim in claims.values()} | set(written))
+    ]
+    here = list(records.get(profile, ()))
+    return _page(
+        "index.html.j2",
+        profile=profile,
+        profiles=shown,
+        families=families,
+        counts=_counts([entry for family in families for entry in family["entries"]]),
+        total=len(claims),
+        decided=[row for row in here if row["verdict"] in {"replicated", "contradicted", "null", "inconclusive"}],
+        expected_false=expected_false(here),
+        holm={id for id, p in holm_primary(here, claims).items() if p <= 0.05} if profile != "smoke" else set(),
+        stale=sum(_kept_stale(run) for run in runs.get(profile, {}).values()),
+        glossary=GLOSSARY,
+    )
+
+
+def _family(
+    study: str,
+    claims: Mapping[str, Claim],
+    rows: Mapping[str, Mapping[str, Row]],
+    profile: str,
+    card: Card | None,
+    run: Run,
+) -> dict[str, Any]:
+    """Return one study as the index shows it: its card or its catalogue entry, and its claims."""
+    own = [claim for claim in claims.values() if claim.study == study]
+    entries = [_entry(claim, rows[profile].get(claim.id), profile, card is not None) for claim in own]
+    others = {claim.id: {name: _verdict(claim, rows[name].get(claim.id), name) for name in rows} for claim in own}
+    title, question = (card.title, card.question) if card else STUDIES.get(study, (study, ""))
+    art = inline_svg(card.figure.svg, f"thumb-{study}") if card and card.figure else ""
+    return {
+        "study": study,
+        "title": title,
+        "question": question,
+        "card": card,
+        "run": run,
+        "entries": entries,
+        "counts": _counts(entries),
+        "verdicts": others,
+        "art": Markup(art),
+    }
+
+
+def _entry(claim: Claim, row: Row | None, profile: str, written: bool = True) -> dict[str, Any]:
+    """Return what the templates show of a claim: the claim, its record, verdict, parts and forecast."""
+    if row is None and written and profile in claim.not_run:
+        row = {"verdict": "not_run", "reason": claim.not_run[profile]}
+    verdict = row["verdict"] if row else ("not_run" if written else "not_yet")
+    missing = "This study records no result for it yet." if written else "Its study is not written yet."
+    leaves = {} if claim.untestable else {leaf.name: leaf for leaf in claim.check_for(profile).parts}
+    parts = [_part(part, leaves.get(part["name"])) for part in (row or {}).get("parts", ())]
+    waiting = [(wording.plain(leaf.name), wording.minus(leaf.threshold)) for leaf in leaves.values()]
+    return {
+        "claim": claim,
+        "row": row or {},
+        "verdict": verdict,
+        "reason": wording.minus((row or {}).get("reason", "") or missing),
+        "parts": parts,
+        "waiting": waiting,
+        "forecast": wording.FORECASTS[claim.prior],
+        "outcome": wording.forecast(claim.prior, verdict),
+    }
+
+
+def _part(part: Row, leaf: Any) -> dict[str, Any]:
+    marks = [f"{part['censored']} censored"] if part.get("censored") else []
+    marks += ["underpowered"] if part.get("underpowered") else []
+    return {
+        "name": wording.plain(part["name"]),
+        "verdict": part["verdict"],
+        "estimate": wording.estimate(part),
+        "interval": wording.interval(part),
+        "threshold": wording.minus(part["threshold"]) or "none: described",
+        "picture": Markup(wording.picture(part, leaf)),
+        "marks": ", ".join(marks),
+    }
+
+
+def _verdict(claim: Claim, row: Row | None, profile: str) -> str:
+    return row["verdict"] if row else ("not_run" if profile in claim.not_run else "not_yet")
+
+
+def _counts(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return how many entries have each verdict, in the order of the wording, zeros left out."""
+    found = Counter(entry["verdict"] for entry in entries)
+    return {verdict: found[verdict] for verdict in wording.VERDICTS if found[verdict]}
+
+
+def _key_figures(figures: Sequence[cells.Figure], claims: Mapping[str, Claim]) -> dict[str, list[dict[str, Any]]]:
+    """Return the figures shown first: those of primary claims (else the first), at most KEY_FIGURES; and the rest."""
+    primary = [figure for figure in figures if any(claims[id].primary for id in figure.claims)]
+    key = (primary or list(figures))[:KEY_FIGURES]
+    shown = [{"figure": f, "art": Markup(thumbnail(f.svg, f.name))} for f in figures]
+    return {
+        "key": [item for item in shown if item["figure"] in key],
+        "more": [item for item in shown if item["figure"] not in key],
+    }
+
+
+def _facts(run: Run, records: Sequence[Row]) -> dict[str, str]:
+    """Return what the header says about the run, by label; unknown facts are left out."""
+    loaded, computed = _counted(run, "loaded"), _counted(run, "computed")
+    state = " with uncommitted changes" if run.get("dirty") else ""
+    facts = {
+        "Seeds": wording.seeds(records),
+        "Runtime": wording.duration(run["wall_s"]) if "wall_s" in run else "",
+        "Runs loaded from the store": f"{loaded} of {loaded + computed}" if loaded + computed else "",
+        "Commit": f"{run['commit'][:10]}{state}" if run.get("commit") else "",
+    }
+    return {label: value for label, value in facts.items() if value}
+
+
+def _provenance(run: Run) -> dict[str, str]:
+    """Return the rest of what is known about the run, by label: versions, hardware, data, memory."""
+    versions = {"python": run.get("python"), **run.get("versions", {})}
+    data = run.get("data", {})
+    hardware = (run.get("cpu"), run.get("cores") and f"{run['cores']} cores", run.get("ram_gib") and f"{run['ram_gib']} GiB")
+    peak = run.get("peak_memory_mb")
+    facts = {
+        "Versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
+        "Hardware": ", ".join(str(part) for part in (*hardware, run.get("gpu")) if part),
+        "System": run.get("platform") or "",
+        "Peak memory": f"{peak:.0f} MB" if peak else "",
+        "Data": ", ".join(f"{name} ({about['digest'][:12]})" for name, about in data.items()),
+    }
+    return {label: value for label, value in facts.items() if value}
+
+
+def _counted(run: Run, what: str) -> int:
+    return sum(int(done.get(what) or 0) for done in run.get("sweeps", ()))
+
+
+def _kept_stale(run: Run) -> int:
+    """Return how many results of older code the run used on request."""
+    return sum(int(done.get("stale") or 0) for done in run.get("sweeps", ()) if done.get("kept_stale"))
+
+
+def _mentions(text: str, term: str) -> bool:
+    words = re.sub(r"\s*\(.*?\)", "", term)
+    return bool(re.search(rf"\b{re.escape(words)}", text.replace("-", " ") + text))
+
+
+def _card(entries: Mapping[str, dict[str, Any]]) -> Callable[[str], str]:
+    """Return claim id -> HTML of its verdict card."""
+
+    def card(id: str) -> str:
+        if id not in entries or not entries[id]["row"]:
+            raise BadInput.of("verdict output", id, f"a record of {sorted(entries)}", "Run the notebook to its end.")
+        return str(_macro("card")(entries[id]))
+
+    return card
+
+
+def _marks(entries: Mapping[str, dict[str, Any]]) -> Callable[[cells.Figure], str]:
+    """Return figure -> HTML of the verdicts of the claims that it is evidence for."""
+    return lambda figure: str(_macro("marks")([entries[id] for id in figure.claims if id in entries]))
+
+
+def _macro(name: str) -> Any:
+    """Return a macro of parts.html.j2 as a function."""
+    return getattr(_environment().get_template("parts.html.j2").module, name)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(VERDICTS=wording.VERDICTS, plain=wording.plain, duration=wording.duration)
+    return environment
+
+
+def _page(template: str, **values: Any) -> str:
+    """Render a template with the style sheet and the script inside; raise BadInput on an outside address."""
+    assets = {name: Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("style.css", "dark.css", "report.js")}
+    html = _environment().get_template(template).render(assets=assets, **values)
+    outside = _ADDRESS.search(html)
+    if outside:
+        around = html[max(0, outside.start() - 20) : outside.end() + 60]
+        raise BadInput.of("address in the report", around, "addresses inside the file only", "Print it as text.")
+    return html

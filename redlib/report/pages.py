@@ -1,0 +1,104 @@
+"""From executed notebooks and results to the HTML in reports/<profile>/: one page a study, and the index."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from redlib.errors import BadInput
+from redlib.evidence.claims import load_claims
+from redlib.evidence.files import write_atomic
+from redlib.evidence.paths import PROFILES, outputs
+from redlib.report.cells import Figure
+from redlib.report.html import Card, index_page, study_card, study_page
+from redlib.report.notebooks import executed_path
+
+Row = dict[str, Any]
+
+
+def read_records(profile: str) -> list[Row]:
+    """Return the lines of results/<profile>/claims.jsonl, parsed; empty where the profile has no results."""
+    path = outputs(profile).results / "claims.jsonl"
+    return parse_records(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def parse_records(text: str) -> list[Row]:
+    """Return one dict for each line of a claims.jsonl."""
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def read_runs(profile: str) -> dict[str, Any]:
+    """Return results/<profile>/runs.json: how each study was run, by study; empty where there are no results."""
+    return _read_json(outputs(profile).results / "runs.json")
+
+
+def publish(profile: str, studies: list[str]) -> dict[str, Path]:
+    """Write the page of each of `studies`, and the index of all that have one; return the pages by study.
+
+    BadInput when a study has not been run here: its page is made from the executed notebook, which is not
+    committed.
+    """
+    notebooks = {study: _executed(profile, study) for study in studies}
+    cards = _read_cards(profile) | {study: study_card(nb, study) for study, nb in notebooks.items()}
+    claims, records, runs = load_claims(), read_records(profile), read_runs(profile)
+    reports = outputs(profile).reports
+    pages = {}
+    for study, notebook in notebooks.items():
+        rows = [row for row in records if row["study"] == study]
+        html = study_page(
+            notebook, rows, runs.get(study, {}), claims, profile, study=study, siblings=list(cards)
+        )
+        pages[study] = write_atomic(reports / f"{study}.html", html.encode())
+    _write_cards(profile, cards)
+    index(profile, cards)
+    return pages
+
+
+def index(profile: str, cards: dict[str, Card]) -> Path:
+    """Write reports/<profile>/index.html from the cards and the results of every profile; return its path."""
+    others = {name: read_records(name) for name in PROFILES}
+    runs = {name: read_runs(name) for name in PROFILES}
+    html = index_page([cards[study] for study in sorted(cards)], load_claims(), others, runs, profile)
+    return write_atomic(outputs(profile).reports / "index.html", html.encode())
+
+
+def _executed(profile: str, study: str) -> Any:
+    path = executed_path(profile, study)
+    if not path.exists():
+        remedy = f"make study STUDY={study} PROFILE={profile}"
+        raise BadInput.of(
+            "study", study, f"a study that has been run here at profile {profile}", f"Run: {remedy}"
+        )
+    return nbformat.read(path, as_version=4)
+
+
+def _read_cards(profile: str) -> dict[str, Card]:
+    """Return the cards of the studies that have a page, so that the index shows also those not run here."""
+    folders = outputs(profile)
+    cards = {}
+    for study, card in _read_json(folders.results / "cards.json").items():
+        drawing = folders.figures / f"{(card['figure'] or {}).get('name')}.svg"
+        figure = None
+        if drawing.exists():
+            svg = drawing.read_text(encoding="utf-8")
+            figure = Figure(**{**card["figure"], "svg": svg, "claims": tuple(card["figure"]["claims"])})
+        if (folders.reports / f"{study}.html").exists():
+            cards[study] = Card(**{**card, "figure": figure})
+    return cards
+
+
+def _write_cards(profile: str, cards: dict[str, Card]) -> None:
+    """Keep the cards without their drawings, which lie in figures/<profile>."""
+    plain = {study: dataclasses.asdict(cards[study]) for study in sorted(cards)}
+    for card in plain.values():
+        (card["figure"] or {}).pop("svg", None)
+    text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
+    write_atomic(outputs(profile).results / "cards.json", text.encode())
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

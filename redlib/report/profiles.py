@@ -1,0 +1,106 @@
+"""A profile: which notebooks it runs, with which parameters; read from profiles/<name>.yaml and checked."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from redlib.errors import BadInput
+from redlib.evidence.paths import check_profile, project_root
+
+Parameters = dict[str, Any]
+
+_FIELDS = ("profile", "description", "notebooks")
+_LOOKS_LIKE_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One profile: its name, what it is for, and the parameters of each notebook it runs, by study."""
+
+    name: str
+    description: str
+    notebooks: dict[str, Parameters]
+
+    def chosen(self, study: str | None) -> dict[str, Parameters]:
+        """Return the notebooks to run: all, or only `study`; BadInput when the profile has no such study."""
+        if study is None:
+            return self.notebooks
+        if study not in self.notebooks:
+            refuse_name("study", study, self.notebooks, f"add it to profiles/{self.name}.yaml")
+        return {study: self.notebooks[study]}
+
+
+def studies() -> list[str]:
+    """Return the names of the notebooks that exist (notebooks/NN_name.py), in order."""
+    return sorted(path.stem for path in (project_root() / "notebooks").glob("[0-9][0-9]_*.py"))
+
+
+def notebook_source(study: str) -> Path:
+    """Return the path of the notebook's source, notebooks/<study>.py."""
+    return project_root() / "notebooks" / f"{study}.py"
+
+
+def load_profile(name: str) -> Profile:
+    """Return profile `name`; BadInput, with the nearest known name, for anything unknown or malformed.
+
+    Every notebook's parameters include `profile`, so that the yaml need not repeat its own name.
+    """
+    path = project_root() / "profiles" / f"{check_profile(name)}.yaml"
+    raw = _mapping(_read(path), str(path.name))
+    for field in raw:
+        if field not in _FIELDS:
+            refuse_name(f"field of {path.name}", field, _FIELDS, "correct its spelling")
+    if raw.get("profile") != name:
+        raise BadInput.of(
+            f"profile in {path.name}", raw.get("profile"), repr(name), "it is the name of the file"
+        )
+    sections = _mapping(raw.get("notebooks") or {}, f"notebooks of {path.name}")
+    known = studies()
+    for study in sections:
+        if study not in known:
+            refuse_name(f"notebook of {path.name}", study, known, "it is the name of a file in notebooks/")
+    chosen = {study: {"profile": name, **_parameters(sections[study], f"{study} in {path.name}")}
+              for study in known if study in sections}  # fmt: skip
+    return Profile(name, str(raw.get("description", "")), chosen)
+
+
+def refuse_name(what: str, value: str, known: Iterable[str], remedy: str) -> NoReturn:
+    """Raise BadInput for an unknown name, with the nearest known one where there is one."""
+    known = list(known)
+    near = difflib.get_close_matches(str(value), known, n=1)
+    hint = f"Did you mean {near[0]}? Otherwise " if near else ""
+    raise BadInput.of(what, value, ", ".join(known) or "nothing yet", hint + remedy)
+
+
+def _read(path: Path) -> object:
+    if not path.exists():
+        raise BadInput.of("profile", path.stem, "a file in profiles/", f"write {path.name}")
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path.name} is not valid YAML: {error}") from error
+
+
+def _parameters(raw: object, what: str) -> Parameters:
+    """Return the parameters; YAML 1.1 reads 1e-3 as text, on which a notebook would fail late."""
+    given = _mapping(raw or {}, what)
+    if "profile" in given:
+        raise BadInput.of(f"profile in {what}", given["profile"], "no such line", "it is passed by itself")
+    for name, value in given.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str) and _LOOKS_LIKE_NUMBER.fullmatch(item):
+                raise BadInput.of(f"{name} of {what}", item, "a number", "YAML needs the dot: write 1.0e-3")
+    return given
+
+
+def _mapping(raw: object, what: str) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise BadInput.of(what, raw, "named values", "write `name: value` lines")
+    return {str(key): value for key, value in raw.items()}

@@ -1,0 +1,138 @@
+"""Markdown and code -> HTML that reads offline: MathML, colour classes, outside addresses as plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from html import escape, unescape
+from typing import Any, Final, NamedTuple
+
+import mistune
+from latex2mathml.converter import convert
+from pygments import highlight as coloured
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
+
+from redlib.errors import BadInput
+
+_MATH = re.compile(
+    r"(?P<code>```.*?```|~~~.*?~~~|`[^`\n]+`|\\\$)"
+    r"|\$\$(?P<block>.+?)\$\$"
+    r"|\$(?=\S)(?P<inline>[^$\n]*?[^\s$\\])\$(?!\d)",
+    re.DOTALL,
+)
+_MARK: Final = "xMATHx{}xHTAMx"
+_MARKED = re.compile(r"<p>xMATHx(\d+)xHTAMx</p>|xMATHx(\d+)xHTAMx")
+_OUTSIDE = re.compile(r"^(?:[a-z]+:)?//|^mailto:", re.IGNORECASE)
+
+
+class Heading(NamedTuple):
+    """One heading of the page: its level (2, 3, ...), its anchor and its text."""
+
+    level: int
+    anchor: str
+    text: str
+
+
+class Prose:
+    """Renders the markdown cells of one page, so that anchors stay unique and headings are collected.
+
+    `siblings` are the names of the studies that have a page: links to their notebooks lead there, links to other
+    notebooks become text.
+    """
+
+    def __init__(self, siblings: Collection[str] = ()) -> None:
+        self.headings: list[Heading] = []
+        self._markdown = mistune.create_markdown(
+            renderer=_Renderer(self.headings, siblings), plugins=["table", "strikethrough", "footnotes"]
+        )
+
+    def html(self, markdown: str) -> str:
+        """Return the HTML of `markdown`; `$...$` and `$$...$$` become MathML, before markdown sees them."""
+        formulas: list[str] = []
+
+        def protect(hit: re.Match[str]) -> str:
+            if hit["code"]:
+                return hit["code"]
+            latex, display = hit["block"] or hit["inline"], "block" if hit["block"] else "inline"
+            formulas.append(mathml(latex.strip(), display))
+            return _MARK.format(len(formulas) - 1)
+
+        body = scrolling_tables(str(self._markdown(_MATH.sub(protect, markdown))))
+        return _MARKED.sub(lambda hit: formulas[int(hit[1] or hit[2])], body)
+
+
+def mathml(latex: str, display: str = "inline") -> str:
+    """Return the MathML of one formula (display 'inline' or 'block'), without the namespace address."""
+    try:
+        markup = convert(latex, display=display)
+    except Exception as error:  # the converter has no base class of its own for what it cannot read
+        raise BadInput.of("formula", latex, "LaTeX that latex2mathml reads", f"Simplify it ({error!r}).") from error
+    markup = re.sub(r' xmlns="[^"]*"', "", markup).replace("<math ", f'<math alttext="{escape(latex)}" ', 1)
+    return f'<div class="formula" tabindex="0">{markup}</div>' if display == "block" else markup
+
+
+def highlight(source: str, language: str = "python") -> str:
+    """Return `source` as <pre><code> with pygments' short class names; an unknown language stays plain."""
+    try:
+        lexer = get_lexer_by_name(language)
+    except ClassNotFound:
+        lexer = get_lexer_by_name("text")
+    body = coloured(source.strip("\n"), lexer, HtmlFormatter(nowrap=True))
+    return f'<pre class="code" tabindex="0"><code>{body}</code></pre>\n'
+
+
+def scrolling_tables(html: str) -> str:
+    """Return table HTML (pandas', mistune's) in containers that scroll, without style blocks and borders."""
+    html = re.sub(r"<style.*?</style>", "", html, flags=re.DOTALL)
+    html = re.sub(r'\s(?:border="\d+"|style="[^"]*")', "", html)
+    return html.replace("<table", '<div class="scroll" tabindex="0"><table').replace("</table>", "</table></div>")
+
+
+def slug(text: str) -> str:
+    """Return an anchor made of the words of `text` (HTML allowed)."""
+    words = re.findall(r"[a-z0-9]+", unescape(re.sub(r"<[^>]+>|xMATHx\d+xHTAMx", "", text)).lower())
+    return "-".join(words[:8]) or "section"
+
+
+class _Renderer(mistune.HTMLRenderer):
+    """mistune's HTML with anchored headings, coloured code, scrolling tables and no outside address."""
+
+    def __init__(self, headings: list[Heading], siblings: Collection[str]) -> None:
+        super().__init__(escape=False)
+        self._headings, self._siblings = headings, siblings
+
+    def heading(self, text: str, level: int, **attrs: Any) -> str:
+        base = anchor = "s-" + slug(text)
+        taken, count = {heading.anchor for heading in self._headings}, 1
+        while anchor in taken:
+            count += 1
+            anchor = f"{base}-{count}"
+        level = max(level, 2)
+        self._headings.append(Heading(level, anchor, re.sub(r"<[^>]+>", "", text)))
+        return f'<h{level} id="{anchor}">{text}</h{level}>\n'
+
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        notebook = re.fullmatch(r"(?:\./)?(\w+)\.(?:ipynb|py|html)(#.*)?", url)
+        if notebook:
+            target = f"{notebook[1]}.html{notebook[2] or ''}"
+            return f'<a href="{target}">{text}</a>' if notebook[1] in self._siblings else text
+        if url.startswith("#"):
+            return f'<a href="{escape(url, quote=True)}">{text}</a>'
+        return f'{text} <span class="address">{escape(_printed(url))}</span>' if _printed(url) not in text else text
+
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        if not url.startswith("data:image/"):
+            raise BadInput.of("image", url, "data:image/... only", "Draw it in a code cell with study.figure.")
+        return f'<img src="{escape(url, quote=True)}" alt="{escape(text, quote=True)}">'
+
+    def block_code(self, code: str, info: str | None = None) -> str:
+        return highlight(code, (info or "text").split()[0])
+
+
+def _printed(url: str) -> str:
+    """Return how an outside address is printed: a DOI as such, others without their scheme."""
+    doi = re.match(r"https?://(?:dx\.)?doi\.org/(.+)", url)
+    return f"doi:{doi[1]}" if doi else _OUTSIDE.sub("", url)
+

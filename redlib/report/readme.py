@@ -1,0 +1,107 @@
+"""The generated parts of README.md, between comment markers: claims by profile, and the speed table."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from redlib.errors import BadInput
+from redlib.evidence.claims import VERDICTS, Claim, load_claims
+from redlib.evidence.files import write_atomic
+from redlib.evidence.paths import EVIDENCE_PROFILES, project_root
+from redlib.report.catalogue import STUDIES
+from redlib.report.pages import Row, read_records
+
+Records = Mapping[str, Sequence[Row]]  # by profile
+
+
+def refresh() -> bool:
+    """Rewrite the generated parts of README.md from results/ and benchmarks/; return whether anything changed."""
+    path = project_root() / "README.md"
+    before = path.read_text(encoding="utf-8")
+    records = {profile: read_records(profile) for profile in EVIDENCE_PROFILES}
+    after = replaced(before, "claims", claims_section(load_claims(), records))
+    speed = project_root() / "benchmarks" / "results.json"
+    if speed.exists():
+        after = replaced(after, "speed", speed_section(json.loads(speed.read_text(encoding="utf-8"))))
+    if after != before:
+        write_atomic(path, after.encode())
+    return after != before
+
+
+def replaced(text: str, name: str, body: str) -> str:
+    """Return `text` with `body` between <!-- name:begin --> and <!-- name:end -->; BadInput without the markers."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(text):
+        raise BadInput.of(
+            "README.md", f"no {begin} … {end}", "a README with these two markers", "put them back"
+        )
+    return pattern.sub(lambda _: f"{begin}\n{body.strip()}\n{end}", text, count=1)
+
+
+def claims_section(claims: Mapping[str, Claim], records: Records) -> str:
+    """Return the summary (a row a study, a column a profile) and, folded, the verdict on every claim tested."""
+    rows = {profile: {row["id"]: row for row in given} for profile, given in records.items()}
+    studies = sorted({row["study"] for given in records.values() for row in given})
+    summary = [[STUDIES.get(s, (s,))[0], *(_counts(s, rows[p].values()) for p in rows)] for s in studies]
+    tested = [claim for claim in claims.values() if any(claim.id in known for known in rows.values())]
+    single = [
+        [
+            f"{'★ ' if claim.primary else ''}{claim.id}",
+            claim.statement,
+            *(_cell(rows[p].get(claim.id)) for p in rows),
+        ]
+        for claim in tested
+    ]
+    listed = _table(["claim", "statement", *rows], single)
+    folded = f"<details><summary>All {len(tested)} claims tested so far, one by one</summary>\n\n{listed}\n\n</details>"
+    return f"{_table(['study', *rows], summary)}\n\n{folded}" if studies else "No results yet."
+
+
+def speed_section(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the speed table from benchmarks/results.json, with the conditions it was measured under."""
+    table = [
+        [
+            row["name"],
+            _amount(row["ours"], row["unit"]),
+            _amount(row["baseline"], row["unit"]),
+            f"{row['ratio']:.2g}×",
+        ]
+        for row in rows
+    ]
+    conditions = sorted({_conditions(row) for row in rows})
+    return _table(["task", "redlib", "baseline", "ratio"], table) + "\n\n" + "\n".join(conditions)
+
+
+def _counts(study: str, rows: Any) -> str:
+    """Return "9 replicated, 2 null" for the records of one study at one profile, "–" where it has none."""
+    found = Counter(row["verdict"] for row in rows if row["study"] == study)
+    return ", ".join(f"{found[v]} {v.replace('_', ' ')}" for v in VERDICTS if found[v]) or "–"
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return "–"
+    return row["verdict"].replace("_", " ") + (" (underpowered)" if row.get("underpowered") else "")
+
+
+def _conditions(row: Mapping[str, Any]) -> str:
+    versions = row["versions"]
+    named = (
+        ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else str(versions)
+    )
+    return f"Medians of {row['runs']} runs on {row['hardware']}; {named}; commit {str(row['commit'])[:10]}."
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{value:.3g} {unit}"
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; a bar inside a cell would end it, so it is escaped."""
+    lines = [list(head), ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,0 +1,140 @@
+"""The command behind make: run the notebooks of a profile, publish what they found, and sum it up."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from redlib.errors import BadInput
+from redlib.evidence.claims import VERDICTS
+from redlib.evidence.paths import EVIDENCE_PROFILES, outputs, project_root
+from redlib.evidence.sweep import cores
+from redlib.report import readme, status
+from redlib.report.notebooks import Execution, execute, kernel_environment, pair, prepare
+from redlib.report.pages import publish, read_records, read_runs
+from redlib.report.profiles import Parameters, load_profile
+
+SWEEP_COUNTS = ("loaded", "computed", "stale", "corrupt")
+
+
+def reproduce(profile: str, study: str | None = None, jobs: int = 1, keep_stale: bool = False) -> int:
+    """Run the notebooks of `profile` (or one `study`), publish those that succeed; return the exit code.
+
+    All parameters are checked before anything runs. A notebook that fails leaves its last output as it was; the
+    others still run, and the exit code is then 1.
+    """
+    chosen = load_profile(profile).chosen(study)
+    if not chosen:
+        raise BadInput.of(
+            "profile", profile, "a profile with notebooks", f"name them in profiles/{profile}.yaml"
+        )
+    made_from = {name: status.inputs(name, parameters) for name, parameters in chosen.items()}
+    if profile in EVIDENCE_PROFILES:
+        pair_all(list(chosen))
+    executions = run_all(profile, chosen, jobs, keep_stale)
+    done = [execution.study for execution in executions if not execution.error]
+    if done:
+        status.record(outputs(profile).results, {name: made_from[name] for name in done})
+        republish(profile, done)
+    print(summary(profile, executions), flush=True)
+    return 0 if len(done) == len(executions) else 1
+
+
+def run_all(profile: str, chosen: dict[str, Parameters], jobs: int, keep_stale: bool) -> list[Execution]:
+    """Execute the notebooks, `jobs` at a time; the cores are divided among them, so that none waits for another."""
+    jobs = min(check_jobs(jobs), len(chosen))
+    for name, parameters in chosen.items():
+        prepare(profile, name, parameters)
+    environment = kernel_environment(profile, max(1, cores() // jobs), keep_stale)
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(lambda name: execute(profile, name, environment, _echo), chosen))
+
+
+def check_jobs(jobs: int) -> int:
+    """Return `jobs`; BadInput unless at least 1 and at most the number of cores."""
+    if not 1 <= jobs <= cores():
+        raise BadInput.of(
+            "jobs", jobs, f"1 to {cores()}, the cores here", "leave it out to run one after another"
+        )
+    return jobs
+
+
+def republish(profile: str, studies: list[str]) -> dict[str, Path]:
+    """Write the pages of `studies` and the index, and refresh the README for a profile that is evidence."""
+    pages = publish(profile, studies)
+    if profile in EVIDENCE_PROFILES and (project_root() / "README.md").exists():
+        readme.refresh()
+    return pages
+
+
+def pair_all(studies: Sequence[str]) -> list[str]:
+    """Regenerate the .ipynb of each study where it differs from its .py; return those written, and say so."""
+    written = [study for study in studies if pair(study)]
+    for study in written:
+        print(f"notebooks/{study}.ipynb regenerated from its .py", flush=True)
+    return written
+
+
+def clean(everything: bool = False) -> list[Path]:
+    """Remove what build/ holds except the run store (`everything`: that too); return what was removed."""
+    build = project_root() / "build"
+    doomed = [path for path in sorted(build.glob("*")) if everything or path.name != "store"]
+    for path in doomed:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    return doomed
+
+
+def summary(profile: str, executions: Sequence[Execution]) -> str:
+    """Return the table at the end: notebook, verdicts, wall time, what the store gave, report and its size."""
+    records, runs = read_records(profile), read_runs(profile)
+    head = ("notebook", "verdicts", "wall", *SWEEP_COUNTS, "report")
+    lines = [head]
+    for one in executions:
+        verdicts = Counter(row["verdict"] for row in records if row["study"] == one.study)
+        sweeps = runs.get(one.study, {}).get("sweeps", [])
+        told = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
+        counts = ["" if one.error else str(sum(done[name] for done in sweeps)) for name in SWEEP_COUNTS]
+        page = outputs(profile).reports / f"{one.study}.html"
+        lines.append(
+            (
+                one.study,
+                "FAILED" if one.error else told,
+                _clock(one.wall_s),
+                *counts,
+                _shown(one.notebook if one.error else page),
+            )
+        )
+    failures = [
+        f"{one.study} failed: {one.error}\n  log: {_relative(one.log)}" for one in executions if one.error
+    ]
+    index = outputs(profile).reports / "index.html"
+    opened = [f"Open {_relative(index)}"] if index.exists() else []
+    return "\n".join(["", _aligned(lines), *failures, *opened])
+
+
+def _echo(line: str) -> None:
+    print(line, flush=True, file=sys.stderr)
+
+
+def _shown(path: Path) -> str:
+    return f"{_relative(path)} ({path.stat().st_size / 1e3:,.0f} KB)" if path.exists() else "none"
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(project_root()).as_posix()
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text as columns, two spaces apart."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -1,0 +1,123 @@
+"""What a study's results were made from, kept as digests, so that what is stale is named with its reason."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from redlib.errors import BadInput
+from redlib.evidence.claims import load_claims
+from redlib.evidence.code import module_digests
+from redlib.evidence.files import locked, write_atomic
+from redlib.evidence.paths import PROFILES, outputs, project_root
+from redlib.report.profiles import Parameters, load_profile, notebook_source, studies
+
+Inputs = dict[str, Any]
+
+
+def inputs(study: str, parameters: Parameters) -> Inputs:
+    """Return what the results of `study` depend on: code by module, notebook, checks and parameters.
+
+    Digests are 16 hex digits of SHA-256; `code` are the syntax trees of all modules of redlib the notebook
+    imports, so that an edited comment changes nothing.
+    """
+    source = notebook_source(study).read_text(encoding="utf-8")
+    code: dict[str, str] = {}
+    for module in sorted(set(_imported(source))):
+        code |= module_digests(module)
+    claims = [dataclasses.asdict(claim) for claim in load_claims().values() if claim.study == study]
+    text = json.dumps(claims, sort_keys=True)
+    return {
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "code": dict(sorted(code.items())),
+        "notebook": _digest(source),
+        "claims": _digest(text),
+        "parameters": json.loads(json.dumps(parameters)),
+    }
+
+
+def record(results: Path, made_from: dict[str, Inputs]) -> None:
+    """Write the inputs of the studies just run into <results>/inputs.json; those of other studies stay."""
+    with locked(project_root() / "build" / "inputs.lock"):
+        known = recorded(results) | made_from
+        text = json.dumps(dict(sorted(known.items())), indent=1, sort_keys=True) + "\n"
+        write_atomic(results / "inputs.json", text.encode())
+
+
+def recorded(results: Path) -> dict[str, Inputs]:
+    """Return the recorded inputs by study; empty where nothing was ever run."""
+    path = results / "inputs.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def reasons(then: Inputs, now: Inputs) -> list[str]:
+    """Return in words what changed between two `inputs`; empty when the results are up to date."""
+    if then["python"] != now["python"]:
+        return [f"Python {then['python']} to {now['python']}, whose syntax trees cannot be compared,"]
+    why = []
+    for what, key in (("code of", "code"), ("parameter", "parameters")):
+        old, new = then[key], now[key]
+        names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+        why += [f"{what} {', '.join(names)}"] if names else []
+    return why + [what for what in ("notebook", "claims") if then[what] != now[what]]
+
+
+def rows(study: str | None = None) -> list[tuple[str, str, str]]:
+    """Return (study, profile, state) for every study and profile that runs it, or for one `study`."""
+    found = []
+    for name in PROFILES:
+        profile = load_profile(name)
+        for each, parameters in profile.notebooks.items():
+            if study in (None, each):
+                found.append((each, name, _state(name, each, parameters)))
+    if not found:
+        raise BadInput.of(
+            "study", study, ", ".join(studies()) or "nothing yet", "see notebooks/ and profiles/"
+        )
+    return sorted(found, key=lambda row: (row[0], PROFILES.index(row[1])))
+
+
+def _state(profile: str, study: str, parameters: Parameters) -> str:
+    where = outputs(profile)
+    then = recorded(where.results).get(study)
+    if then is None:
+        return "never run"
+    why = reasons(then, inputs(study, parameters))
+    if why:
+        return f"stale: {'; '.join(why)} changed"
+    return (
+        "up to date"
+        if (where.reports / f"{study}.html").exists()
+        else "up to date, but its report is missing"
+    )
+
+
+def _imported(source: str) -> Iterator[str]:
+    """Yield the modules of redlib that `source` imports; `from a import b` gives a.b where that is one."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "redlib")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "redlib":
+            for alias in node.names:
+                yield (
+                    f"{node.module}.{alias.name}"
+                    if _is_module(f"{node.module}.{alias.name}")
+                    else str(node.module)
+                )
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return name in module_digests(name)
+    except BadInput:
+        return False
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

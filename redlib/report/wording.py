@@ -1,0 +1,165 @@
+"""Verdicts, forecasts and numbers, said for a reader: words, icons, units and a small picture of an interval."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import escape
+from math import floor, inf, isfinite, log10
+from typing import Any, Final, NamedTuple
+
+from redlib.evidence.verdicts import Leaf
+
+
+class Verdict(NamedTuple):
+    """How a verdict is shown: its word, the path of its icon (16 x 16) and what it means."""
+
+    word: str
+    icon: str
+    meaning: str
+
+
+VERDICTS: Final = {
+    "replicated": Verdict(
+        "replicated",
+        "M3 8.6l3.3 3.3L13 4.6",
+        "The whole interval lies in the claimed range; where a claim has several parts, in every part.",
+    ),
+    "contradicted": Verdict(
+        "contradicted",
+        "M4 4l8 8M12 4l-8 8",
+        "The whole interval lies outside the claimed range, in at least one part. A small profile can only refute "
+        "“it holds at this scale”.",
+    ),
+    "null": Verdict(
+        "null",
+        "M3.5 6h9M3.5 10h9",
+        "There is no effect that matters: the 90% interval lies within a margin ±δ that was fixed beforehand.",
+    ),
+    "inconclusive": Verdict(
+        "inconclusive",
+        "M5.2 5.7a2.8 2.8 0 1 1 4.5 2.2C8.6 8.7 8 9.2 8 10.3M8 12.9v.3",
+        "The interval overlaps the claimed range without lying in it, or the setting failed its own adequacy check.",
+    ),
+    "descriptive": Verdict(
+        "descriptive", "M8 7v5.2M8 3.8v.3", "The source gives no direction or value: a measurement, no decision."
+    ),
+    "plumbing_ok": Verdict(
+        "plumbing ok",
+        "M8 3.2a4.8 4.8 0 1 0 0 9.6a4.8 4.8 0 1 0 0-9.6M5.9 8.1l1.5 1.5 2.8-3",
+        "A smoke run: the code ran and its numbers are finite. This is no evidence for or against the claim.",
+    ),
+    "not_run": Verdict("not run", "M4 8h8", "Not run at this profile, for the reason given."),
+    "not_yet": Verdict("not yet", "M8 3.4a4.6 4.6 0 1 0 0 9.2a4.6 4.6 0 1 0 0-9.2", "Its study is not written yet."),
+}
+FORECASTS: Final = {
+    "R": ("replicates", "expected to replicate"),
+    "P": ("paper scale", "expected only at the paper's scale"),
+    "D": ("doubtful", "doubtful: could go either way"),
+    "X": ("fails", "expected not to replicate, or contested"),
+    "E": ("open", "exploratory: the source gives no direction"),
+}
+_SUFFIX: Final = {"pp": " pp", "log2": " log₂", "nats": " nats", "z": " σ", "seconds": " s"}
+_SIGNED: Final = {"pp", "log2", "slope", "correlation"}
+_SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def forecast(prior: str, verdict: str) -> str:
+    """Return 'as forecast' or 'against the forecast' where forecast and verdict can be compared, else ''."""
+    expected = {"R": {"replicated"}, "X": {"contradicted", "null"}}.get(prior, set())
+    if not expected or verdict not in {"replicated", "contradicted", "null"}:
+        return ""
+    return "as forecast" if verdict in expected else "against the forecast"
+
+
+def number(value: float | None, spread: float = 0.0, signed: bool = False) -> str:
+    """Return `value` with as many digits as its uncertainty `spread` (an interval's half-width) justifies."""
+    if value is None or not isfinite(value):
+        return "∞" if value == inf else "–"
+    size, scale = abs(value), spread if spread > 0 and isfinite(spread) else abs(value) / 10
+    if size >= 1e5 or max(size, 10 * scale) < 1e-3 and size > 0:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        text = f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+    else:
+        decimals = min(4, max(0, 1 - floor(log10(scale)))) if scale else 0
+        text = f"{value:,.{decimals}f}".replace(",", " ")
+    text = text.replace("-", "−")
+    if set(text) <= set("−0. "):
+        text = text.lstrip("−")
+    return f"+{text}" if signed and value > 0 else text
+
+
+def estimate(part: dict[str, Any]) -> str:
+    """Return an estimate with its unit: '+5.1 pp', '+0.50 log₂ (×1.41)'."""
+    value, unit = part["estimate"], part["unit"]
+    if value is None:
+        return "–"
+    text = number(value, _half(part["ci95"]), unit in _SIGNED) + _SUFFIX.get(unit, "")
+    return f"{text} (×{number(2.0**value, 2.0**value * _half(part['ci95']))})" if unit == "log2" else text
+
+
+def interval(part: dict[str, Any]) -> str:
+    """Return the 95% interval of a part as '[1.2, 3.4]', '' where there is none."""
+    if not part["ci95"] or None in part["ci95"]:
+        return ""
+    half = _half(part["ci95"])
+    return "[{}, {}]".format(*(number(end, half) for end in part["ci95"]))
+
+
+def plain(name: str) -> str:
+    """Return an identifier as words."""
+    return name.replace("_", " ")
+
+
+def minus(text: str) -> str:
+    """Return text in which hyphens before numbers are minus signs."""
+    return re.sub(r"(?<![\w.])-(?=\.?\d)", "−", text)
+
+
+def duration(seconds: float | None) -> str:
+    """Return a wall time as '42 s', '3 min 12 s' or '1 h 5 min'; '–' for None."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def seeds(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the number of seeds behind the records, '10' or '5 to 10' ('–' without any)."""
+    counts = sorted({len(row["seeds"]) for row in rows if row.get("seeds")})
+    return "–" if not counts else str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def picture(part: dict[str, Any], leaf: Leaf | None) -> str:
+    """Return a small SVG of the interval against the claimed range (shaded), '' where there is no interval."""
+    ends = part["ci95"]
+    if not ends or None in ends or part["estimate"] is None:
+        return ""
+    region = leaf.region if leaf else None
+    known = [*ends, part["estimate"], *(edge for edge in region or () if isfinite(edge))]
+    low, high = min(known), max(known)
+    pad = 0.18 * (high - low) or abs(high) or 1.0
+    low, high = low - pad, high + pad
+
+    def x(value: float) -> float:
+        return round(120 * (min(max(value, low), high) - low) / (high - low), 1)
+
+    shade = edges = ""
+    if region:
+        left, right = x(region[0]), x(region[1])
+        shade = f'<rect class="claimed" x="{left:g}" y="1" width="{right - left:g}" height="18" rx="2"/>'
+        edges = "".join(f'<path class="edge" d="M{x(e):g} 1v18"/>' for e in region if isfinite(e))
+    label = escape(f"{estimate(part)} {interval(part)}, claimed: {minus(part['threshold']) or 'nothing'}", quote=True)
+    line = f'<path class="ci" d="M{x(ends[0]):g} 10H{x(ends[1]):g}"/>'
+    dot = f'<circle class="dot" cx="{x(part["estimate"]):g}" cy="10" r="3.6"/>'
+    return f'<svg class="interval" role="img" aria-label="{label}" viewBox="0 0 120 20">{shade}{edges}{line}{dot}</svg>'
+
+
+def _half(ends: Sequence[float | None] | None) -> float:
+    if not ends or ends[0] is None or ends[1] is None:
+        return 0.0
+    return (ends[1] - ends[0]) / 2

@@ -1,0 +1,135 @@
+"""The two training steps behind one interface: stacked (hand-written gradients) and autograd (any module)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from redlib.nets import RaggedMLP, StackedMLP
+from redlib.training.optimisers import SGD, Rule, Update
+
+
+class Engine(Protocol):
+    """What the loop needs: R replicates in G data groups, one step, the outputs, and a state to resume from."""
+
+    net: Any
+    device: torch.device
+    groups: int
+    replicates: int
+
+    def step(self, x: Tensor, y: Tensor, lr: float | Tensor) -> Tensor:
+        """Train on x [G, B, ...], y [G, B] at rate lr; return the batch losses [R]."""
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the outputs [R, B, K] in evaluation mode, for x [G, B, ...]."""
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of everything that training changes."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Set everything that training changes."""
+
+
+class StackedEngine:
+    """Plain MLPs in one stack: GEMMs over the replicate axis and a fused update."""
+
+    def __init__(self, net: StackedMLP | RaggedMLP, rule: Rule, loss: str):
+        self.net, self.loss = net, loss
+        self.groups, self.replicates, self.device = net.groups, net.replicates, net.flat.device
+        self.update = Update(rule, net)
+
+    def step(self, x: Tensor, y: Tensor, lr: float | Tensor) -> Tensor:
+        """Train on one batch x [G, B, d padded], y [G, B]; return the losses [R]."""
+        return self.update.step(x, y, self.loss, lr)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the outputs [R, B, K] for x [G, B, d padded]."""
+        return self.net.logits(x)
+
+    def state(self) -> dict[str, Any]:
+        """Return copies of parameters and optimiser tensors."""
+        tensors = {name: tensor.clone() for name, tensor in self.update.tensors.items()}
+        return {"flat": self.net.flat.clone(), "tensors": tensors, "steps": self.update.steps}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Copy parameters and optimiser tensors back."""
+        self.net.flat.copy_(state["flat"])
+        for name, tensor in self.update.tensors.items():
+            tensor.copy_(state["tensors"][name])
+        self.update.steps = state["steps"]
+
+
+class AutogradEngine:
+    """Any `nn.Module`s, one per replicate: resident tensors, channels_last for convs, bf16 autocast on request."""
+
+    def __init__(self, net: Sequence[nn.Module], rule: Rule, loss: str, precision: str = "fp32"):
+        self.net, self.loss, self.bf16 = net, loss, precision == "bf16"
+        self.groups = self.replicates = len(net)
+        self.device = next(net[0].parameters()).device
+        for module in net:
+            if any(isinstance(part, nn.Conv2d) for part in module.modules()):
+                module.to(memory_format=torch.channels_last)
+        self.optimisers = [torch_optimiser(rule, module, r) for r, module in enumerate(net)]
+
+    @torch.enable_grad()
+    def step(self, x: Tensor, y: Tensor, lr: float | Tensor) -> Tensor:
+        """Train every module on its own batch x[r] [B, ...], y[r] [B]."""
+        rates = lr.tolist() if isinstance(lr, Tensor) else [lr] * len(self.net)
+        losses = []
+        for module, optimiser, rate, inputs, labels in zip(self.net, self.optimisers, rates, x, y, strict=True):
+            module.train()
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            loss = self._loss(self._outputs(module, inputs), labels)
+            loss.backward()
+            if rate:  # a replicate that has stopped keeps its weights
+                optimiser.step()
+            losses.append(loss.detach())
+        return torch.stack(losses)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the outputs [R, B, K] in evaluation mode (BatchNorm uses its running statistics)."""
+        outputs = []
+        for module, inputs in zip(self.net, x, strict=True):
+            module.eval()
+            outputs.append(self._outputs(module, inputs).float())
+        return torch.stack(outputs)
+
+    def state(self) -> dict[str, Any]:
+        """Return copies of the modules' and optimisers' states."""
+        pairs = [(m.state_dict(), o.state_dict()) for m, o in zip(self.net, self.optimisers, strict=True)]
+        return copy.deepcopy({"modules": pairs})
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Load the modules' and optimisers' states."""
+        for module, optimiser, (weights, buffers) in zip(self.net, self.optimisers, state["modules"], strict=True):
+            module.load_state_dict(weights)
+            optimiser.load_state_dict(copy.deepcopy(buffers))
+
+    def _outputs(self, module: nn.Module, x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            return module(x)
+
+    def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        if self.loss == "mse":
+            return functional.mse_loss(logits.float(), functional.one_hot(y, logits.shape[-1]).float())
+        return functional.cross_entropy(logits.float(), y)
+
+
+def torch_optimiser(rule: Rule, module: nn.Module, replicate: int = 0) -> torch.optim.Optimizer:
+    """Return torch's own optimiser for `rule` over the parameters of `module`."""
+    lr = rule.lr[replicate] if isinstance(rule.lr, tuple) else rule.lr
+    parameters = list(module.parameters())
+    if isinstance(rule, SGD):
+        return torch.optim.SGD(
+            parameters, lr=lr, momentum=rule.momentum, nesterov=rule.nesterov, weight_decay=rule.weight_decay
+        )
+    kind = torch.optim.AdamW if rule.decoupled else torch.optim.Adam
+    return kind(parameters, lr=lr, betas=rule.betas, eps=rule.eps, weight_decay=rule.weight_decay)

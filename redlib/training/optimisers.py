@@ -1,0 +1,140 @@
+"""Optimisers: rules as data, and their fused updates of a whole stack of nets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from redlib.errors import BadInput
+
+Rate = float | tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent in torch's convention: v = momentum v + g; p -= lr v (weight decay is in g)."""
+
+    lr: Rate = 0.1
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_rate(self.lr)
+        if not 0 <= self.momentum < 1 or (self.nesterov and self.momentum == 0):
+            raise BadInput.of("momentum", self.momentum, "0 <= momentum < 1, > 0 with nesterov", "Lower or set it.")
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma & Ba 2015, algorithm 1); `decoupled` weight decay makes it AdamW (Loshchilov & Hutter 2019)."""
+
+    lr: Rate = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decoupled: bool = False
+
+    def __post_init__(self) -> None:
+        _check_rate(self.lr)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise BadInput.of("betas", self.betas, "two numbers in [0, 1)", "The defaults are (0.9, 0.999).")
+
+
+def AdamW(lr: Rate = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.01) -> Adam:  # noqa: N802
+    """Return Adam with decoupled weight decay, torch's default strength."""
+    return Adam(lr, betas, eps, weight_decay, decoupled=True)
+
+
+Rule = SGD | Adam
+
+
+def _check_rate(lr: Rate) -> None:
+    rates = lr if isinstance(lr, tuple) else (lr,)
+    if not rates or not all(rate >= 0 for rate in rates):
+        raise BadInput.of("lr", lr, "a number >= 0, or a tuple with one per replicate", "Lower the rate, never negate it.")
+
+
+class Update:
+    """The optimiser state of one stack: tensors shaped like `flat`, and the number of steps taken."""
+
+    def __init__(self, rule: Rule, net) -> None:
+        self.rule, self.net, self.steps = rule, net, 0
+        self.gate = net.gate()
+        names = ("velocity", "grad") if isinstance(rule, SGD) else ("grad", "mean", "square", "scratch")
+        self.tensors = {name: torch.zeros_like(net.flat) for name in names if self._needs(name)}
+
+    def step(self, x: Tensor, y: Tensor, loss: str, lr: float | Tensor) -> Tensor:
+        """Take one step on batch (x, y) at rate `lr` (number, or tensor of one per replicate); return losses."""
+        self.steps += 1
+        if isinstance(self.rule, Adam):
+            return self._adam(self.rule, x, y, loss, lr)
+        if "grad" in self.tensors:
+            return self._sgd(self.rule, x, y, loss, lr)
+        return self._fused_sgd(self.rule, x, y, loss, lr)
+
+    def _needs(self, name: str) -> bool:
+        if isinstance(self.rule, Adam):
+            return True
+        if name == "velocity":
+            return self.rule.momentum > 0
+        return self.gate is not None or self.rule.nesterov
+
+    def _fused_sgd(self, rule: SGD, x, y, loss, lr) -> Tensor:
+        # The matrix products of the backward pass accumulate straight into the velocity or the weights.
+        flat, decay = self.net.flat, rule.weight_decay
+        if rule.momentum:
+            velocity = self.tensors["velocity"]
+            losses = self.net.gradient(x, y, loss, out=velocity, beta=rule.momentum)
+            if decay:
+                velocity.add_(flat, alpha=decay)
+            self._descend(velocity, lr)
+            return losses
+        if isinstance(lr, Tensor) and decay:
+            for block, rate in zip(self.net.blocks, self.net.spread(lr), strict=True):
+                block.mul_(1 - rate * decay)
+            return self.net.gradient(x, y, loss, out=flat, beta=1.0, scale=-lr)
+        beta = 1.0 - lr * decay if decay else 1.0
+        return self.net.gradient(x, y, loss, out=flat, beta=beta, scale=-lr)
+
+    def _sgd(self, rule: SGD, x, y, loss, lr) -> Tensor:
+        grad = self.tensors["grad"]
+        losses = self._gated_gradient(x, y, loss, rule.weight_decay)
+        if rule.momentum:
+            velocity = self.tensors["velocity"].mul_(rule.momentum).add_(grad)
+            grad = grad.add_(velocity, alpha=rule.momentum) if rule.nesterov else velocity
+        self._descend(grad, lr)
+        return losses
+
+    def _adam(self, rule: Adam, x, y, loss, lr) -> Tensor:
+        grad, mean, square, scratch = (self.tensors[k] for k in ("grad", "mean", "square", "scratch"))
+        losses = self._gated_gradient(x, y, loss, 0.0 if rule.decoupled else rule.weight_decay)
+        first, second = rule.betas
+        mean.lerp_(grad, 1 - first)
+        square.mul_(second).addcmul_(grad, grad, value=1 - second)
+        # Bias corrections in Python's float64: a running float32 product would drift and break resuming.
+        torch.sqrt(square, out=scratch).mul_((1 - second**self.steps) ** -0.5).add_(rule.eps)
+        torch.div(mean, scratch, out=scratch).mul_(1 / (1 - first**self.steps))
+        if rule.decoupled and rule.weight_decay:
+            decay = self.net.flat if self.gate is None else self.net.flat * self.gate
+            scratch.add_(decay, alpha=rule.weight_decay)
+        self._descend(scratch, lr)
+        return losses
+
+    def _gated_gradient(self, x, y, loss, decay: float) -> Tensor:
+        grad = self.tensors["grad"]
+        losses = self.net.gradient(x, y, loss, out=grad)
+        if decay:
+            grad.add_(self.net.flat, alpha=decay)
+        if self.gate is not None:
+            grad.mul_(self.gate)
+        return losses
+
+    def _descend(self, direction: Tensor, lr: float | Tensor) -> None:
+        if not isinstance(lr, Tensor):
+            self.net.flat.add_(direction, alpha=-lr)
+            return
+        for block, part, rate in zip(self.net.blocks, self.net.views(direction), self.net.spread(-lr), strict=True):
+            block.addcmul_(part, rate)

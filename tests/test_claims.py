@@ -1,0 +1,476 @@
+"""The verdict algebra as a table, the reading of claims.yaml, and records that rerun to the same bytes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from redlib.errors import BadInput
+from redlib.evidence import claims
+from redlib.evidence.claims import load_claims, parse_check, parse_claim
+from redlib.evidence.stats import Interval, mean_interval, sign_flip_p, t_test_p, wilson
+from redlib.evidence.verdicts import decide
+
+SPREAD = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])  # mean 0; 95% half-width .196, 90% half-width .151
+LEAF = {"statistic": "rise", "unit": "pp"}
+
+
+def around(centre, scale=1.0):
+    return centre + scale * SPREAD
+
+
+def leaf(kind, **bounds):
+    return parse_check({"kind": kind, **LEAF, **bounds})
+
+
+def both(*parts):
+    return parse_check({"kind": "conjunction", "parts": [{**LEAF, **part} for part in parts]})
+
+
+UP = {"name": "up", "kind": "greater", "than": 0, "delta": 0.5}
+NEAR = {"name": "near", "kind": "interval", "low": 0.8, "high": 1.25}
+SEEN = {"name": "seen", "kind": "descriptive"}
+
+
+@pytest.mark.parametrize("check, values, verdict", [
+    (leaf("greater", than=0), around(1), "replicated"),
+    (leaf("greater", than=0), around(-1), "contradicted"),
+    (leaf("greater", than=0), around(0), "inconclusive"),
+    (leaf("greater", than=0), np.zeros(5), "inconclusive"),  # exactly no effect, and no delta stated
+    (leaf("greater", than=0), [1.0], "inconclusive"),  # one seed has an infinite interval
+    (leaf("greater", than=80), around(81), "replicated"),
+    (leaf("greater", than=80), around(79), "contradicted"),  # the other side of the threshold, not of zero
+    (leaf("greater", than=0, delta=0.5), around(0), "null"),
+    (leaf("greater", than=0, delta=0.16), around(0), "null"),  # the 90% interval decides: +-.151
+    (leaf("greater", than=0, delta=0.15), around(0), "inconclusive"),
+    (leaf("greater", than=0, delta=0.5), around(0.3), "replicated"),  # a small clear effect is an effect
+    (leaf("greater", than=0, delta=0.5), around(-0.3), "contradicted"),
+    (leaf("greater", than=1, delta=0.5), around(1), "null"),
+    (leaf("less", than=0), around(-1), "replicated"),
+    (leaf("less", than=0), around(1), "contradicted"),
+    (leaf("less", than=0), around(0), "inconclusive"),
+    (leaf("less", than=0, delta=0.5), around(0), "null"),
+    (leaf("interval", low=0.8, high=1.25), around(1), "replicated"),
+    (leaf("interval", low=0.8, high=1.25), np.full(5, 0.8), "replicated"),  # bounds belong to the claim
+    (leaf("interval", low=0.8, high=1.25), around(2), "contradicted"),
+    (leaf("interval", low=0.8, high=1.25), around(0), "contradicted"),
+    (leaf("interval", low=0.8, high=1.25), around(0.9), "inconclusive"),
+    (leaf("interval", low=0.8, high=1.25), around(1, scale=9), "inconclusive"),
+    (leaf("equivalence", delta=0.16), around(0), "replicated"),  # 90% inside although 95% is not
+    (leaf("equivalence", delta=0.15), around(0), "inconclusive"),
+    (leaf("equivalence", delta=0.3), around(1), "contradicted"),
+    (leaf("equivalence", delta=0.81), around(-1), "inconclusive"),  # 90% outside, 95% not: no refutation
+    (leaf("equivalence", delta=0.3, centre=1), around(1), "replicated"),
+    (leaf("equivalence", delta=0.3, centre=1), around(0), "contradicted"),
+    (leaf("two_sided", claimed="positive"), around(1), "replicated"),
+    (leaf("two_sided", claimed="positive"), around(-1), "contradicted"),
+    (leaf("two_sided", claimed="negative"), around(-1), "replicated"),
+    (leaf("two_sided", claimed="negative"), around(0), "inconclusive"),
+    (leaf("two_sided", claimed="positive", zero=1), around(1), "inconclusive"),
+    (leaf("two_sided"), around(1), "descriptive"),
+    (leaf("descriptive"), around(1), "descriptive"),
+])  # fmt: skip
+def test_the_interval_decides_the_verdict(check, values, verdict):
+    decision = decide(check, values)
+    assert decision.verdict == decision.parts[0].verdict == verdict
+
+
+@pytest.mark.parametrize("up, near, verdict", [
+    (1, 1, "replicated"),
+    (1, 2, "contradicted"),
+    (-1, 1, "contradicted"),
+    (-1, 0.9, "contradicted"),  # a contradicted part outweighs an undecided one
+    (1, 0.9, "inconclusive"),
+    (0, 1, "inconclusive"),  # null and replicated
+])  # fmt: skip
+def test_a_conjunction_needs_every_part_and_falls_with_any(up, near, verdict):
+    decision = decide(both(UP, NEAR), {"near": around(near), "up": around(up)})
+    assert decision.verdict == verdict
+    assert [part.name for part in decision.parts] == ["up", "near"]
+
+
+def test_a_conjunction_is_null_only_where_every_part_is():
+    check = both(UP, {**UP, "name": "also"})
+    assert decide(check, {"up": around(0), "also": around(0)}).verdict == "null"
+    assert decide(check, {"up": around(0), "also": around(0, scale=9)}).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("up, verdict", [(1, "replicated"), (-1, "contradicted"), (0, "null")])
+def test_a_descriptive_part_does_not_count(up, verdict):
+    decision = decide(both(SEEN, UP), {"seen": around(0), "up": around(up)})
+    assert decision.verdict == verdict
+    assert decision.deciding.name == "up"
+    assert decide(both(SEEN, {**SEEN, "name": "too"}), {"seen": [1.0], "too": [2.0]}).verdict == "descriptive"
+
+
+def test_the_deciding_part_is_the_contradicted_one_and_the_reason_names_it():
+    decision = decide(both(UP, NEAR), {"up": around(0), "near": around(2)})
+    assert decision.deciding.name == "near"
+    assert "near contradicted: 95% CI [1.804, 2.196]" in decision.reason
+    assert "in [0.8, 1.25] pp" in decision.reason
+
+
+@pytest.mark.parametrize("values", [around(1), around(-1), around(0)])
+def test_a_failed_adequacy_check_makes_everything_inconclusive(values):
+    adequacy = {"fits_the_data": np.bool_(False), "loss_plateau": True, "halves_agree": False}
+    decision = decide(leaf("greater", than=0), values, adequacy)
+    assert (decision.verdict, decision.reason) == ("inconclusive", "setting: fits_the_data, halves_agree")
+    assert [part.verdict for part in decision.parts] == ["inconclusive"]
+
+
+def test_passed_adequacy_checks_change_nothing_and_must_be_yes_or_no():
+    assert decide(leaf("greater", than=0), around(1), {"loss_plateau": True}).verdict == "replicated"
+    with pytest.raises(BadInput, match="loss_plateau"):
+        decide(leaf("greater", than=0), around(1), {"loss_plateau": 0.3})
+
+
+def test_censored_seeds_are_counted_left_out_and_decide_nothing_when_they_are_the_majority():
+    few = decide(leaf("greater", than=0), [1.0, 1.1, 0.9, np.nan])
+    many = decide(leaf("greater", than=0), [1.0, 1.1, np.nan, np.nan, np.nan])
+    none = decide(leaf("interval", low=0, high=1), [np.nan, np.nan])
+    assert (few.verdict, few.parts[0].n, few.parts[0].censored) == ("replicated", 3, 1)
+    assert few.parts[0].estimate == pytest.approx(1.0)
+    assert (many.verdict, many.parts[0].censored) == ("inconclusive", 3)
+    assert many.reason.startswith("3 of 5 seeds censored")
+    assert (none.verdict, none.parts[0].p) == ("inconclusive", None)
+
+
+@pytest.mark.parametrize("check, successes, verdict", [
+    (leaf("greater", than=0.5), 90, "replicated"),
+    (leaf("greater", than=0.5), 10, "contradicted"),
+    (leaf("equivalence", delta=0.2, centre=0.5), 50, "replicated"),
+    (leaf("equivalence", delta=0.05, centre=0.5), 50, "inconclusive"),
+])  # fmt: skip
+def test_an_interval_by_another_method_decides_as_it_stands(check, successes, verdict):
+    part = decide(check, wilson(successes, 100)).parts[0]
+    assert (part.verdict, part.method, part.n, part.p) == (verdict, "wilson", 100, None)
+
+
+def test_only_95_percent_intervals_decide():
+    with pytest.raises(BadInput, match="95%"):
+        decide(leaf("greater", than=0), mean_interval(around(1), level=0.9))
+    with pytest.raises(BadInput, match="95%"):
+        decide(leaf("greater", than=0), Interval(np.nan, 0.0, 1.0, 0.95, "mc", 5))
+
+
+@pytest.mark.parametrize("check, scale, label", [
+    (leaf("equivalence", delta=0.3), 1, False),
+    (leaf("equivalence", delta=0.16), 1, True),  # replicated, with luck
+    (leaf("equivalence", delta=0.3), 9, True),
+    (leaf("greater", than=0, delta=0.16), 1, True),
+    (leaf("greater", than=0, delta=0.5), 1, False),
+    (leaf("greater", than=0), 9, False),  # no equivalence asked for
+    (leaf("interval", low=-1, high=1), 9, False),
+])  # fmt: skip
+def test_equivalence_and_null_with_under_80_percent_power_are_labelled(check, scale, label):
+    assert decide(check, around(0, scale)).parts[0].underpowered is label
+
+
+def test_a_clear_direction_is_not_labelled_underpowered():
+    for values in (around(1), around(-1)):
+        assert not decide(leaf("greater", than=0, delta=0.01), values).parts[0].underpowered
+
+
+def test_p_is_of_the_claim_as_the_alternative():
+    values = around(0.3)
+    above = decide(leaf("greater", than=0.1), values).parts[0]
+    assert (above.p, above.p_t) == (sign_flip_p(values - 0.1), t_test_p(values, 0.1))
+    within = decide(leaf("equivalence", delta=0.5), values).parts[0]
+    assert within.p == max(sign_flip_p(values + 0.5, "greater"), sign_flip_p(values - 0.5, "less"))
+    assert within.p_t == max(t_test_p(values, -0.5, "greater"), t_test_p(values, 0.5, "less"))
+    open_question = decide(leaf("two_sided"), values).parts[0]
+    assert open_question.p == sign_flip_p(values, "two-sided")
+    assert decide(leaf("descriptive"), values).parts[0].p is None
+
+
+def test_the_p_of_a_conjunction_is_the_largest_of_its_parts():
+    decision = decide(both(UP, NEAR, SEEN), {"up": around(1), "near": around(1), "seen": [0.0]})
+    assert decision.p == max(part.p for part in decision.parts[:2])
+
+
+def test_beyond_twenty_seeds_the_t_test_remains():
+    part = decide(leaf("greater", than=0), np.linspace(0.5, 1.5, 25)).parts[0]
+    assert part.p is None
+    assert part.p_t < 1e-6
+
+
+def test_the_90_percent_interval_is_kept_where_it_decides():
+    expected = mean_interval(around(0), 0.9)
+    for check in (leaf("equivalence", delta=1), leaf("less", than=0, delta=1)):
+        assert decide(check, around(0)).parts[0].ci90 == (expected.low, expected.high)
+    assert decide(leaf("less", than=0), around(0)).parts[0].ci90 is None
+
+
+@pytest.mark.parametrize("evidence, named", [
+    ({"up": [1.0]}, "near"),
+    ({"up": [1.0], "near": [1.0], "far": [1.0]}, "far"),
+    ([1.0, 2.0], "near"),
+    ({"up": [1.0], "near": [np.inf]}, r"near\[0\]"),
+    ({"up": [1.0], "near": []}, "near"),
+    ({"up": [1.0], "near": [[1.0]]}, "near"),
+])  # fmt: skip
+def test_evidence_must_have_the_names_and_shapes_of_the_check(evidence, named):
+    with pytest.raises(BadInput, match=named):
+        decide(both(UP, NEAR), evidence)
+
+
+# --- claims.yaml ----------------------------------------------------------------------------------
+
+ENTRY = {
+    "id": "DD-1", "study": "01_double_descent", "statement": "It peaks.", "source": "S1", "prior": "R",
+    "check": {"kind": "greater", "than": 0, **LEAF},
+}  # fmt: skip
+
+YAML = """
+- id: DD-1
+  study: 01_double_descent
+  primary: true
+  statement: "Test risk peaks at the threshold."
+  source: "S1; Belkin et al. 2019"
+  reported: "peak at N = n"
+  evidence: V25
+  prior: R
+  errata: [E4]
+  figure: dd_rff
+  check:
+    kind: conjunction
+    parts:
+      - {name: near, kind: interval, statistic: n_peak_over_n, low: 0.8, high: 1.25, unit: ratio}
+      - {name: left, kind: greater, statistic: height_left, than: 0, unit: pp}
+  profiles:
+    paper: {check: {kind: less, statistic: gap, than: -1.5, delta: 0.3, unit: log2}}
+  not_run: {mnist: "needs an hour"}
+- {id: BLUR-15, study: 06_mislabel_blurring, statement: "Who knows.", source: S3, prior: X, untestable: true}
+"""
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    (tmp_path / "claims.yaml").write_text(YAML, encoding="utf-8")
+    return load_claims(tmp_path / "claims.yaml")
+
+
+def test_claims_are_read_as_they_are_written(ledger):
+    claim = ledger["DD-1"]
+    assert list(ledger) == ["DD-1", "BLUR-15"]
+    assert (claim.primary, claim.errata, claim.evidence, claim.figure) == (True, ("E4",), "V25", "dd_rff")
+    assert claim.not_run == {"mnist": "needs an hour"}
+    near, left = claim.check_for("laptop").parts
+    assert (near.region, near.statistic, near.unit) == ((0.8, 1.25), "n_peak_over_n", "ratio")
+    assert (left.region, left.threshold) == ((0.0, np.inf), "> 0 pp")
+
+
+def test_a_profile_may_have_a_check_of_its_own(ledger):
+    check = ledger["DD-1"].check_for("paper")
+    assert (check.kind, check.parts[0].name, check.parts[0].threshold) == ("less", "gap", "< -1.5")
+    assert check.parts[0].null_region == (-1.8, -1.2)
+    assert ledger["DD-1"].check_for("mnist").kind == "conjunction"
+    with pytest.raises(BadInput, match="huge"):
+        ledger["DD-1"].check_for("huge")
+
+
+def test_the_file_of_the_project_is_read_where_no_path_is_given(tmp_path, monkeypatch):
+    (tmp_path / "claims.yaml").write_text(YAML, encoding="utf-8")
+    monkeypatch.setenv("REDLIB_HOME", str(tmp_path))
+    assert list(load_claims()) == ["DD-1", "BLUR-15"]
+
+
+def test_an_unknown_id_is_answered_with_the_closest_known_ones(ledger):
+    with pytest.raises(BadInput, match="DD-11.*'DD-1'"):
+        ledger["DD-11"]
+
+
+def test_an_untestable_claim_has_no_check_but_can_be_recorded_as_not_run(ledger):
+    with pytest.raises(BadInput, match="BLUR-15"):
+        claims.check(ledger["BLUR-15"], "laptop", per_seed=[1.0])
+    assert claims.not_run(ledger["BLUR-15"], "laptop", "untestable").verdict == "not_run"
+
+
+@pytest.mark.parametrize("change", [
+    {"id": "DD1"},
+    {"study": "double descent"},
+    {"statement": " "},
+    {"prior": "maybe"},
+    {"primary": "yes"},
+    {"errata": "E4"},
+    {"figure": 7},
+    {"colour": "red"},
+    {"untestable": True},  # and a check
+    {"check": "the error should peak"},
+    {"profiles": {"huge": {"check": ENTRY["check"]}}},
+    {"profiles": {"paper": ENTRY["check"]}},
+    {"not_run": {"huge": "no"}},
+    {"not_run": "no GPU"},
+])  # fmt: skip
+def test_a_claim_that_is_not_as_agreed_is_refused(change):
+    assert parse_claim(ENTRY).id == "DD-1"
+    with pytest.raises(BadInput):
+        parse_claim({**ENTRY, **change})
+
+
+@pytest.mark.parametrize("missing", ["id", "study", "statement", "source", "prior", "check"])
+def test_a_claim_without_a_required_field_is_refused(missing):
+    with pytest.raises(BadInput, match=missing):
+        parse_claim({name: value for name, value in ENTRY.items() if name != missing})
+
+
+@pytest.mark.parametrize("check", [
+    "H_L > 0",
+    {"kind": "bigger", "than": 0, **LEAF},
+    {"kind": "greater", **LEAF},
+    {"kind": "greater", "than": "zero", **LEAF},
+    {"kind": "greater", "than": "1e-3", **LEAF},
+    {"kind": "greater", "than": True, **LEAF},
+    {"kind": "greater", "than": float("nan"), **LEAF},
+    {"kind": "greater", "than": 0, "delta": 0, **LEAF},
+    {"kind": "greater", "than": 0, "claimed": "positive", **LEAF},
+    {"kind": "interval", "low": 0, **LEAF},
+    {"kind": "interval", "low": 1, "high": 1, **LEAF},
+    {"kind": "equivalence", **LEAF},
+    {"kind": "equivalence", "delta": -1, **LEAF},
+    {"kind": "two_sided", "claimed": "up", **LEAF},
+    {"kind": "descriptive", "than": 0, **LEAF},
+    {"kind": "greater", "than": 0, "statistic": "the rise in error", "unit": "pp"},
+    {"kind": "greater", "than": 0, "statistic": "rise", "unit": "percent"},
+    {"kind": "greater", "than": 0, "statistic": "rise"},
+    {"kind": "conjunction", "parts": "both heights"},
+    {"kind": "conjunction", "parts": [{**LEAF, **UP}]},
+    {"kind": "conjunction", "parts": [{**LEAF, **UP}, {**LEAF, **UP}]},
+    {"kind": "conjunction", "parts": [{**LEAF, **UP}, {"kind": "conjunction", "parts": []}]},
+    {"kind": "conjunction", "parts": [{**LEAF, **UP}, {**LEAF, **NEAR}], "than": 0},
+])  # fmt: skip
+def test_a_check_that_is_not_structured_data_is_refused(check):
+    with pytest.raises(BadInput):
+        parse_check(check)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("{id: DD-1}", "list"),
+    ("- [", "YAML"),
+    (YAML + YAML, "unique"),
+])  # fmt: skip
+def test_a_file_that_is_no_list_of_unique_claims_is_refused(tmp_path, text, message):
+    (tmp_path / "claims.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(BadInput, match=message):
+        load_claims(tmp_path / "claims.yaml")
+
+
+# --- records --------------------------------------------------------------------------------------
+
+GOOD = {"left": around(1), "near": around(1)}
+
+
+def test_a_record_holds_the_evidence_the_numbers_and_where_they_come_from(ledger):
+    record = claims.check(
+        ledger["DD-1"], "mnist", per_seed={"left": around(-1), "near": around(1)}, seeds=range(5),
+        adequacy={"fits": True}, data_source="digits 8x8", note="n = 300",
+    )  # fmt: skip
+    line = json.loads(record.as_json())
+    assert list(line) == [
+        "id", "study", "scale", "profile", "seeds", "statistic", "per_seed", "estimate", "ci95", "p",
+        "direction", "threshold", "verdict", "reason", "underpowered", "prior", "data_source", "note", "adequacy", "parts",
+    ]  # fmt: skip
+    assert (line["id"], line["scale"], line["profile"], line["verdict"]) == (
+        "DD-1",
+        "default",
+        "mnist",
+        "contradicted",
+    )
+    assert (line["statistic"], line["estimate"], line["threshold"]) == ("height_left", -1.0, "> 0 pp")
+    assert list(line["per_seed"]) == ["near", "left"]
+    assert line["per_seed"]["left"] == [-1.2, -1.1, -1.0, -0.9, -0.8]
+    assert (line["seeds"], line["adequacy"], line["prior"]) == ([0, 1, 2, 3, 4], {"fits": True}, "R")
+    assert [part["verdict"] for part in line["parts"]] == ["replicated", "contradicted"]
+
+
+def test_a_rerun_gives_the_same_bytes_even_where_the_last_bits_differ(ledger):
+    first = claims.check(ledger["DD-1"], "laptop", per_seed=GOOD).as_json()
+    again = {name: values * (1 + 2e-16) for name, values in reversed(GOOD.items())}
+    assert claims.check(ledger["DD-1"], "laptop", per_seed=again).as_json() == first
+    moved = {**GOOD, "left": GOOD["left"] + 1e-8}
+    assert claims.check(ledger["DD-1"], "laptop", per_seed=moved).as_json() != first
+
+
+def test_censored_values_and_infinite_limits_are_null_in_json(ledger):
+    line = json.loads(claims.check(ledger["DD-1"], "paper", per_seed=[np.nan, -3.0]).as_json())
+    assert line["per_seed"] == {"gap": [None, -3.0]}
+    assert (line["estimate"], line["ci95"], line["verdict"]) == (-3.0, [None, None], "inconclusive")
+
+
+def test_at_smoke_there_is_no_verdict_but_evidence_must_arrive(ledger):
+    record = claims.check(
+        ledger["DD-1"], "smoke", per_seed={"left": [-5.0], "near": [np.nan]}, adequacy={"fits": False}
+    )
+    assert record.verdict == "plumbing_ok"
+    assert {part["verdict"] for part in record.parts} == {"plumbing_ok"}
+    with pytest.raises(BadInput, match="near"):
+        claims.check(ledger["DD-1"], "smoke", per_seed={"left": [1.0]})
+    with pytest.raises(BadInput, match=r"near\[1\]"):
+        claims.check(ledger["DD-1"], "smoke", per_seed={"left": [1.0], "near": [1.0, np.inf]})
+
+
+def test_every_part_has_one_value_per_seed_or_is_an_interval(ledger):
+    with pytest.raises(BadInput, match="left"):
+        claims.check(ledger["DD-1"], "laptop", per_seed={**GOOD, "left": around(1)[:4]}, seeds=range(5))
+    share = {**GOOD, "left": wilson(30, 40)}
+    record = claims.check(ledger["DD-1"], "laptop", per_seed=share, seeds=range(5))
+    assert (record.verdict, record.per_seed["left"], record.p) == ("replicated", None, None)
+
+
+def test_not_running_a_claim_needs_a_reason(ledger):
+    record = claims.not_run(ledger["DD-1"], "paper", "needs a GPU")
+    assert (record.verdict, record.reason, record.parts) == ("not_run", "needs a GPU", [])
+    assert json.loads(record.as_json())["estimate"] is None
+    with pytest.raises(BadInput, match="DD-1"):
+        claims.not_run(ledger["DD-1"], "paper", " ")
+
+
+# --- summaries ------------------------------------------------------------------------------------
+
+
+def row(name, values, adequacy=None, profile="laptop", **check):
+    claim = parse_claim({**ENTRY, "id": name, "primary": name != "DD-9", "check": {**LEAF, **check}})
+    record = claims.check(claim, profile, per_seed=values, adequacy=adequacy)
+    return json.loads(record.as_json()), claim
+
+
+@pytest.fixture
+def summary():
+    pairs = [
+        row("DD-1", around(1), kind="greater", than=0),
+        row("DD-2", around(0.3), kind="greater", than=0),
+        row("DD-3", around(0), kind="equivalence", delta=0.5),
+        row("DD-4", around(1), kind="descriptive"),
+        row("DD-5", around(1), {"fits": False}, kind="greater", than=0),
+        row("DD-6", wilson(90, 100), kind="greater", than=0.5),
+        row("DD-9", around(-1), kind="greater", than=0),
+    ]
+    return [line for line, _ in pairs], {claim.id: claim for _, claim in pairs}
+
+
+def test_verdicts_are_counted_with_zeros(summary):
+    assert claims.counts(summary[0]) == {
+        "replicated": 4, "contradicted": 1, "null": 0, "inconclusive": 1, "descriptive": 1,
+        "plumbing_ok": 0, "not_run": 0,
+    }  # fmt: skip
+
+
+def test_holm_covers_the_primary_claims_that_have_a_test(summary):
+    adjusted = claims.holm_primary(*summary)
+    p = {"DD-1": t_test_p(around(1)), "DD-2": t_test_p(around(0.3)), "DD-3": t_test_p(around(0), -0.5)}
+    assert list(adjusted) == ["DD-1", "DD-2", "DD-3"]
+    assert adjusted["DD-1"] == pytest.approx(3 * p["DD-1"], rel=1e-6)
+    assert adjusted["DD-2"] == pytest.approx(p["DD-2"], rel=1e-6)
+
+
+def test_the_expected_number_of_false_replications_counts_what_was_tested(summary):
+    # greater: DD-1, DD-2, DD-6, DD-9; equivalence: DD-3; not the descriptive one, nor the unfit setting
+    assert claims.expected_false(summary[0]) == pytest.approx(4 * 0.025 + 0.05)
+
+
+def test_profiles_are_never_merged(summary):
+    other, _ = row("DD-1", around(1), profile="mnist", kind="greater", than=0)
+    with pytest.raises(BadInput, match="mnist"):
+        claims.counts([*summary[0], other])

@@ -1,0 +1,199 @@
+"""claims.yaml states all 148 claims of the ledger as data: known ids and values, numbers instead of prose."""
+
+import re
+from math import isfinite
+from pathlib import Path
+
+import pytest
+import yaml
+
+from redlib.evidence.claims import load_claims
+
+ROOT = Path(__file__).resolve().parents[1]
+IDS = (ROOT / "tests" / "claim_ids.txt").read_text().split()
+CLAIMS = yaml.safe_load((ROOT / "claims.yaml").read_text(encoding="utf-8"))
+
+# The numbers of the starred claims of the ledger, family by family.
+STARRED = {
+    "DD": [1, 2, 5, 6, 14, 16, 17],
+    "GEN": [1, 5, 7, 9, 10, 12, 14],
+    "LTH": [1, 2, 7, 8, 9, 11, 12, 13, 17, 20, 21, 23, 24, 26, 28, 31, 35],
+    "NC": [1, 2, 5, 7, 9],
+    "RMT": [0, 1, 5, 7, 8, 11, 12, 13, 15, 18, 21, 22],
+    "BLUR": [1, 3, 4, 5, 9],
+    "LAND": [1, 4, 6, 8, 9, 11],
+    "UNIT": [1, 2, 4, 5, 7],
+}
+STUDIES = {
+    "DD": "01_double_descent",
+    "NC": "04_neural_collapse",
+    "RMT": "05_mean_field_rmt",
+    "BLUR": "06_mislabel_blurring",
+    "GEN": "07_generalization",
+    "UNIT": "08_redundant_units",
+    "LAND": "09_loss_landscape",
+}
+LTH_OF_STUDY_3 = {21, 22, *range(26, 33)}
+TEXTS = {"id", "study", "statement", "source", "reported", "evidence", "prior", "prior_note", "figure"}
+REQUIRED = TEXTS | {"primary"}
+OPTIONAL = {"check", "errata", "profiles", "not_run", "untestable"}
+BOUNDS = {  # kind -> (required numbers, optional numbers)
+    "greater": ({"than"}, {"delta"}),
+    "less": ({"than"}, {"delta"}),
+    "interval": ({"low", "high"}, set()),
+    "equivalence": ({"delta"}, {"centre"}),
+    "two_sided": ({"zero"}, set()),
+    "descriptive": (set(), set()),
+}
+UNITS = ("pp", "ratio", "log2", "nats", "count", "probability", "slope", "distance", "correlation", "z",
+         "seconds", "none")  # fmt: skip
+IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def study_of(claim_id: str) -> str:
+    """Return the notebook a claim belongs to; the LTH family is split over two."""
+    family, number = claim_id.split("-")
+    if family == "LTH":
+        return "03_pruning" if int(number) in LTH_OF_STUDY_3 else "02_lottery_tickets"
+    return STUDIES[family]
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def leaf_problems(leaf: dict, named: bool) -> list[str]:
+    """Return what is wrong with one leaf of a check, [] if nothing; parts of a conjunction need names."""
+    if not isinstance(leaf, dict) or leaf.get("kind") not in BOUNDS:
+        return [f"no kind: {leaf}"]
+    needed, allowed = BOUNDS[leaf["kind"]]
+    texts = {"kind", "statistic", "unit"} | ({"name"} if named else set())
+    extra = {"claimed", "name"} if leaf["kind"] == "two_sided" else {"name"}
+    found = [f"missing {key}" for key in sorted((texts | needed) - set(leaf))]
+    found += [f"unknown {key}" for key in sorted(set(leaf) - texts - needed - allowed - extra)]
+    found += [f"{key} is not a finite number" for key in sorted(needed | allowed)
+              if key in leaf and not is_number(leaf[key])]  # fmt: skip
+    found += [f"{key} is prose" for key in ("name", "statistic")
+              if key in leaf and not IDENTIFIER.fullmatch(str(leaf[key]))]  # fmt: skip
+    found += ["unknown unit"] if leaf.get("unit") not in UNITS else []
+    found += ["claimed side"] if leaf.get("claimed", "positive") not in ("positive", "negative") else []
+    return found or bound_problems(leaf)
+
+
+def bound_problems(leaf: dict) -> list[str]:
+    empty = leaf["kind"] == "interval" and leaf["low"] >= leaf["high"]
+    return ["empty region"] if empty or leaf.get("delta", 1) <= 0 else []
+
+
+def problems(check: dict) -> list[str]:
+    """Return what is wrong with a whole check: its leaves, and for a conjunction also its shape and names."""
+    if not isinstance(check, dict) or check.get("kind") != "conjunction":
+        return leaf_problems(check, named=False)
+    parts = check.get("parts")
+    if set(check) != {"kind", "parts"} or not isinstance(parts, list) or len(parts) < 2:
+        return ["a conjunction has two or more parts and nothing else"]
+    found = [problem for part in parts for problem in leaf_problems(part, named=True)]
+    names = [part.get("name") for part in parts if isinstance(part, dict)]
+    return found + ([] if len(set(names)) == len(names) else ["two parts share a name"])
+
+
+def all_checks() -> list[tuple[str, dict]]:
+    """Return (label, check) of every claim and of every override by a profile."""
+    checks = [(claim["id"], claim["check"]) for claim in CLAIMS if "check" in claim]
+    for claim in CLAIMS:
+        overrides = claim.get("profiles", {}).items()
+        checks += [(f"{claim['id']} at {profile}", override["check"]) for profile, override in overrides]
+    return checks
+
+
+def test_the_ids_are_those_of_the_ledger_in_its_order():
+    assert len(IDS) == 148
+    assert [claim["id"] for claim in CLAIMS] == IDS
+
+
+def test_every_claim_has_the_required_fields_and_no_unknown_ones():
+    wrong = {claim["id"]: (REQUIRED - set(claim), set(claim) - REQUIRED - OPTIONAL) for claim in CLAIMS}
+    assert {id_: fields for id_, fields in wrong.items() if any(fields)} == {}
+    assert [c["id"] for c in CLAIMS if not all(isinstance(c[name], str) for name in TEXTS)] == []
+    assert [c["id"] for c in CLAIMS if not c["source"].strip()] == []
+
+
+def test_every_claim_belongs_to_the_study_of_its_family():
+    assert {claim["id"]: claim["study"] for claim in CLAIMS} == {id_: study_of(id_) for id_ in IDS}
+
+
+def test_the_primary_claims_are_the_starred_ones():
+    starred = {f"{family}-{number}" for family, numbers in STARRED.items() for number in numbers}
+    assert {claim["id"] for claim in CLAIMS if claim["primary"] is True} == starred
+    assert {type(claim["primary"]) for claim in CLAIMS} == {bool}
+
+
+def test_forecasts_evidence_figures_and_errata_use_the_known_values():
+    evidence = r"|(V([1-9]|1\d|2[0-6])|V10b|S|C|M)(, (V([1-9]|1\d|2[0-6])|V10b|S|C|M))*"
+    errata = {f"E{number}" for number in range(1, 14)}
+    for claim in CLAIMS:
+        assert claim["prior"] in ("R", "P", "D", "X", "E"), claim["id"]
+        assert re.fullmatch(evidence, claim["evidence"]), (claim["id"], claim["evidence"])
+        assert re.fullmatch(r"|[a-z][A-Za-z0-9_]*", claim["figure"]), (claim["id"], claim["figure"])
+        assert set(claim.get("errata", [])) <= errata, (claim["id"], claim["errata"])
+
+
+def test_every_check_and_every_override_is_structured_data():
+    assert {label: found for label, check in all_checks() if (found := problems(check))} == {}
+
+
+def test_an_override_belongs_to_an_evidence_profile_and_changes_something():
+    for claim in CLAIMS:
+        for profile, override in claim.get("profiles", {}).items():
+            assert profile in ("laptop", "mnist", "paper"), claim["id"]
+            assert set(override) == {"check"}, claim["id"]
+            assert override["check"] != claim["check"], claim["id"]
+
+
+def test_only_the_claim_without_a_possible_test_has_no_check():
+    assert [claim["id"] for claim in CLAIMS if claim.get("untestable")] == ["BLUR-15"]
+    assert [claim["id"] for claim in CLAIMS if "check" not in claim] == ["BLUR-15"]
+
+
+def test_reasons_for_not_running_name_an_evidence_profile():
+    for claim in CLAIMS:
+        for profile, reason in claim.get("not_run", {}).items():
+            assert profile in ("laptop", "mnist", "paper"), claim["id"]
+            assert len(reason) > 10, claim["id"]
+    laptop = {claim["id"] for claim in CLAIMS if "laptop" in claim.get("not_run", {})}
+    assert {"BLUR-5", "BLUR-7"} <= laptop  # digits cannot tell the rates around the claimed transition apart
+
+
+def test_statements_are_short_unique_sentences():
+    statements = [claim["statement"] for claim in CLAIMS]
+    assert len(set(statements)) == len(statements)
+    assert [s for s in statements if not s.endswith(".") or s != s.strip() or len(s) >= 300] == []
+
+
+PART = {"kind": "descriptive", "statistic": "gain", "unit": "pp"}
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "accuracy rises",
+        {"kind": "greater", "statistic": "accuracy gain", "than": 0, "unit": "pp"},
+        {"kind": "greater", "statistic": "gain", "than": "zero", "unit": "pp"},
+        {"kind": "greater", "statistic": "gain", "than": float("nan"), "unit": "pp"},
+        {"kind": "greater", "statistic": "gain", "than": 0, "unit": "percent"},
+        {"kind": "greater", "statistic": "gain", "than": 0, "unit": "pp", "note": "if wide"},
+        {"kind": "less", "statistic": "gain", "unit": "pp"},
+        {"kind": "interval", "statistic": "gain", "low": 2, "high": 1, "unit": "pp"},
+        {"kind": "equivalence", "statistic": "gain", "delta": 0, "unit": "pp"},
+        {"kind": "two_sided", "statistic": "gain", "zero": 0, "unit": "pp", "claimed": "upwards"},
+        {"kind": "conjunction", "parts": [{**PART, "name": "gain"}]},
+        {"kind": "conjunction", "parts": [{**PART, "name": "gain"}] * 2},
+        {"kind": "conjunction", "parts": [PART, {**PART, "name": "gain"}]},
+    ],
+)
+def test_prose_and_broken_bounds_are_reported(check):
+    assert problems(check) != []
+
+
+def test_the_loader_accepts_the_file():
+    assert list(load_claims(ROOT / "claims.yaml")) == IDS

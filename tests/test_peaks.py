@@ -1,0 +1,130 @@
+"""Peaks: flat noise shows none, real ones are found, and no seed judges a place that it chose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from redlib.errors import BadInput
+from redlib.evidence.peaks import crossfit_epochwise, crossfit_peak, threshold_width
+from redlib.evidence.stats import mean_interval
+
+WIDTHS = np.array([2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512])  # the 13 widths of the laptop sweep
+FLAT = np.zeros(13)
+HILL = np.array([9, 7, 5, 4, 4, 5, 7, 9, 7, 4, 3, 2, 2.0])  # valley at 8, peak at 32
+
+
+def found(left, right):
+    return mean_interval(left).low > 0 and mean_interval(right).low > 0
+
+
+def crossfit_finds(err, locate=crossfit_peak, grid=WIDTHS):
+    peak = locate(err, grid)
+    return peak.agree and found(peak.height_left, peak.height_right)
+
+
+def own_places_find(err):
+    """The method that fools itself: every seed chooses its own peak and minimum, then measures them."""
+    inner, before = err[:, 1:-1], np.minimum.accumulate(err, axis=1)[:, :-2]
+    seeds, place = np.arange(len(err)), np.argmax(np.minimum(inner - before, inner - err[:, -1:]), axis=1)
+    return found((inner - before)[seeds, place], inner[seeds, place] - err[:, -1])
+
+
+def rate(finds, truth, seeds, noise=1.0, experiments=500, walk=False):
+    steps = np.random.default_rng(20).normal(size=(experiments, seeds, len(truth))) * noise
+    return np.mean([finds(truth + (e.cumsum(axis=1) if walk else e)) for e in steps])
+
+
+@pytest.mark.parametrize("seeds", [5, 10])
+def test_a_flat_curve_yields_a_false_peak_in_at_most_5_percent_of_cases(seeds):
+    assert rate(crossfit_finds, FLAT, seeds) <= 0.05
+
+
+@pytest.mark.parametrize("seeds", [5, 10])
+def test_places_chosen_by_the_seeds_they_are_measured_on_fake_a_peak_in_over_20_percent(seeds):
+    assert rate(own_places_find, FLAT, seeds) > 0.20
+
+
+@pytest.mark.parametrize("truth", [np.linspace(8, 0, 13), np.r_[np.linspace(9, 0, 6), np.zeros(7)]])
+def test_a_falling_or_levelling_curve_yields_a_false_peak_in_at_most_5_percent_of_cases(truth):
+    assert rate(crossfit_finds, truth, 5) <= 0.05
+
+
+@pytest.mark.parametrize("seeds", [5, 10])
+def test_a_real_peak_is_found_in_over_90_percent_of_cases(seeds):
+    assert rate(crossfit_finds, HILL, seeds) > 0.90
+
+
+@pytest.mark.parametrize("walk", [False, True])
+def test_noise_along_training_yields_a_false_second_descent_in_at_most_5_percent_of_cases(walk):
+    def finds(err):
+        return crossfit_finds(err, crossfit_epochwise)
+
+    assert rate(finds, FLAT, 5, walk=walk) <= 0.05
+
+
+def test_a_noiseless_hill_is_measured_exactly():
+    peak = crossfit_peak(np.tile(HILL, (4, 1)), WIDTHS)
+    assert peak.n_peak.tolist() == [32, 32] and peak.n_valley.tolist() == [8, 8]
+    assert peak.n_right.tolist() == [512, 512]
+    assert peak.height_left.tolist() == [5.0] * 4  # 9 - 4
+    assert peak.height_right.tolist() == [7.0] * 4  # 9 - 2
+    assert peak.agree
+
+
+def test_every_seed_is_measured_at_the_place_the_other_half_chose():
+    even, odd = [5, 1, 4, 2, 0], [5, 3, 1, 6, 2.0]  # peaks at positions 2 and 3, valleys at 1 and 2
+    peak = crossfit_peak([even, odd, even], [10, 20, 30, 40, 50])
+    assert peak.n_peak.tolist() == [30, 40] and peak.n_valley.tolist() == [20, 30]
+    assert peak.peak_per_seed.tolist() == [40, 30, 40]
+    assert peak.height_left.tolist() == [2 - 4, 1 - 3, 2 - 4]
+    assert peak.height_right.tolist() == [2 - 0, 1 - 2, 2 - 0]
+
+
+def test_halves_agree_up_to_one_grid_step_or_as_many_as_asked():
+    def hill(at):
+        return np.where(np.arange(7) == at, 5.0, np.linspace(1, 0, 7))
+
+    near, far = [hill(2), hill(3)], [hill(2), hill(4)]
+    assert crossfit_peak(near, range(7)).agree
+    assert not crossfit_peak(far, range(7)).agree
+    assert crossfit_peak(far, range(7), agree_within=2).agree
+
+
+def test_the_peak_is_interior_even_where_the_ends_are_higher():
+    peak = crossfit_peak([[9, 1, 3, 2, 8.0]] * 2, range(5))
+    assert peak.n_peak.tolist() == [2, 2]
+    assert peak.height_right.tolist() == [3 - 8, 3 - 8]
+
+
+def test_the_second_fall_goes_to_the_later_minimum_where_that_is_below_the_end():
+    err = [[8, 4, 6, 7, 3, 5.0]] * 2
+    epochwise, modelwise = crossfit_epochwise(err, range(6)), crossfit_peak(err, range(6))
+    assert epochwise.n_right.tolist() == [4, 4] and epochwise.height_right.tolist() == [4, 4]
+    assert modelwise.n_right.tolist() == [5, 5] and modelwise.height_right.tolist() == [2, 2]
+    assert epochwise.height_left.tolist() == [3, 3] and epochwise.n_valley.tolist() == [1, 1]
+
+
+def test_the_threshold_is_the_smallest_width_that_fits_and_censored_where_none_does():
+    error = [[0.5, 0.02, 0.0, 0.03], [0.0, 0.0, 0.0, 0.0], [0.5, 0.4, 0.3, 0.2]]
+    assert np.array_equal(threshold_width(error, [4, 8, 16, 32], eps=0.02), [8, 4, np.nan], equal_nan=True)
+
+
+@pytest.mark.parametrize("seeds, widths, grid", [
+    (1, 5, range(5)),  # no half to choose
+    (4, 2, range(2)),  # no interior
+    (4, 5, range(6)),  # shapes differ
+    (4, 5, [1, 2, 2, 3, 4]),  # not increasing
+])  # fmt: skip
+def test_curves_that_cannot_show_a_peak_are_refused(seeds, widths, grid):
+    with pytest.raises(BadInput):
+        crossfit_peak(np.zeros((seeds, widths)), grid)
+
+
+def test_a_missing_error_is_named_by_its_index_and_a_foot_by_its_name():
+    err = np.zeros((2, 4))
+    with pytest.raises(BadInput, match="'end' or 'minimum'"):
+        crossfit_peak(err, range(4), right="last")
+    err[1, 3] = np.nan
+    with pytest.raises(BadInput, match=r"error\[1, 3\]"):
+        crossfit_peak(err, range(4))

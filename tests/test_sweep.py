@@ -1,0 +1,276 @@
+"""The sweep: what is loaded, what is computed, and that neither workers nor accidents change a bit."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_runs import Toy, executions, failing, suicidal, toy, toy_torch
+
+from redlib.errors import BadInput
+from redlib.evidence import files, store
+from redlib.evidence import sweep as module
+from redlib.evidence.sweep import RunFailed, close_workers, sweep
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    for name in ("REDLIB_WORKERS", "REDLIB_KEEP_STALE", "REDLIB_STORE", *module.THREAD_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_worker_is_left():
+    yield
+    close_workers()
+
+
+def bits(results):
+    return [
+        {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in one.items()}
+        for one in results
+    ]
+
+
+def counts(done):
+    return done.loaded, done.computed, done.stale, done.corrupt
+
+
+def toys(seeds, **fields):
+    return [Toy(seed, **fields) for seed in seeds]
+
+
+def test_results_come_in_the_order_of_the_configurations_the_costly_started_first(tmp_path):
+    configs = [Toy(seed, size=8 * (seed + 1), log=str(tmp_path / "log")) for seed in (0, 2, 1)]
+    done = sweep(toy, configs, store=tmp_path / "s", workers=1)
+    assert executions(tmp_path / "log") == [2, 1, 0]
+    assert [len(result["gram"]) for result in done.results] == [8, 24, 16]
+    assert bits(done.results) == bits([toy(config) for config in configs])
+
+
+def test_a_second_sweep_loads_all_and_a_longer_one_computes_only_the_new(tmp_path):
+    log = tmp_path / "log"
+    first = sweep(toy, toys([0, 1], log=str(log)), store=tmp_path / "s", workers=1, label="toys")
+    second = sweep(toy, toys([2, 1, 0], log=str(log)), store=tmp_path / "s", workers=1)
+    assert (first.label, counts(first)) == ("toys", (0, 2, 0, 0))
+    assert (second.label, counts(second)) == ("toy", (2, 1, 0, 0))
+    assert executions(log) == [0, 1, 2]
+    assert bits(second.results[:0:-1]) == bits(first.results)
+    assert first.run_s > 0 and second.run_s > first.run_s and not second.kept_stale
+
+
+def test_a_configuration_listed_twice_is_computed_once(tmp_path):
+    done = sweep(toy, toys([5, 5, 6, 5], log=str(tmp_path / "log")), store=tmp_path / "s", workers=1)
+    assert sorted(executions(tmp_path / "log")) == [5, 6] and counts(done) == (0, 2, 0, 0)
+    assert bits(done.results[:1]) == bits(done.results[1:2]) == bits(done.results[3:])
+
+
+def test_data_and_function_are_part_of_the_key(tmp_path):
+    for run, data in ((toy, ""), (toy, "other data"), (failing, "")):
+        assert counts(sweep(run, toys([0]), data=data, store=tmp_path, workers=1)) == (0, 1, 0, 0)
+
+
+@pytest.mark.parametrize("run", [toy, toy_torch])
+def test_bits_depend_neither_on_workers_nor_on_the_executor(tmp_path, run):
+    import torch
+
+    configs = toys(range(4), size=256)
+    threads = torch.get_num_threads()
+    alone = sweep(run, configs, store=tmp_path / "1", workers=1)
+    single = [sweep(run, [config], store=tmp_path / "2", workers=2).results[0] for config in configs]
+    pooled = sweep(run, configs, store=tmp_path / "3", workers=2)
+    with ThreadPoolExecutor(3) as executor:
+        threaded = sweep(run, configs, store=tmp_path / "4", executor=executor)
+    assert bits(alone.results) == bits(single) == bits(pooled.results) == bits(threaded.results)
+    assert torch.get_num_threads() == threads and "OMP_NUM_THREADS" not in os.environ
+    if run is toy_torch:
+        assert [int(result["threads"]) for result in alone.results + pooled.results + threaded.results] == [
+            1
+        ] * 12
+
+
+def test_two_workers_share_the_work(tmp_path):
+    sweep(toy, toys(range(6), pause_s=0.1, log=str(tmp_path / "log")), store=tmp_path / "s", workers=2)
+    processes = {line.split()[1] for line in (tmp_path / "log").read_text().splitlines()}
+    assert len(processes) == 2 and str(os.getpid()) not in processes
+
+
+def test_a_failing_run_is_named_and_the_finished_ones_are_stored(tmp_path):
+    configs = toys([1, 3, 2])
+    with pytest.raises(RunFailed, match=r"Toy\(seed=2, .*BadInput: seed = 2 cannot be used") as error:
+        sweep(failing, configs, store=tmp_path, workers=1)
+    assert isinstance(error.value.__cause__, BadInput)
+    assert counts(sweep(failing, configs[:2], store=tmp_path, workers=1)) == (2, 0, 0, 0)
+
+
+def test_a_failing_run_is_named_across_processes_too(tmp_path):
+    with pytest.raises(RunFailed, match=r"Toy\(seed=2, "):
+        sweep(failing, toys([2, 1, 3]), store=tmp_path, workers=2)
+
+
+def test_a_dying_worker_is_explained_and_the_next_sweep_works(tmp_path):
+    with pytest.raises(BrokenProcessPool, match="memory.*REDLIB_WORKERS"):
+        sweep(suicidal, toys([0, 1]), store=tmp_path, workers=2)
+    assert counts(sweep(toy, toys([0, 1]), store=tmp_path, workers=2)) == (0, 2, 0, 0)
+
+
+def test_other_code_makes_an_entry_stale_and_it_is_recomputed(tmp_path, monkeypatch):
+    sweep(toy, toys([0, 1]), store=tmp_path, workers=1)
+    monkeypatch.setattr(module, "code_digest", lambda name: "another digest")
+    assert counts(sweep(toy, toys([0, 1, 2]), store=tmp_path, workers=1)) == (0, 3, 2, 0)
+    assert counts(sweep(toy, toys([0, 1, 2]), store=tmp_path, workers=1)) == (3, 0, 0, 0)
+    assert {meta["code"] for _, meta in store.scan(tmp_path)} == {"another digest"}
+
+
+@pytest.mark.parametrize("by_environment", [True, False])
+def test_stale_entries_are_used_on_request_and_counted(tmp_path, monkeypatch, by_environment):
+    sweep(toy, toys([0, 1]), store=tmp_path, workers=1)
+    monkeypatch.setattr(module, "code_digest", lambda name: "another digest")
+    if by_environment:
+        monkeypatch.setenv("REDLIB_KEEP_STALE", "1")
+    done = sweep(toy, toys([0, 1, 2]), store=tmp_path, workers=1, keep_stale=None if by_environment else True)
+    assert counts(done) == (2, 1, 2, 0) and done.kept_stale
+
+
+def test_a_damaged_entry_is_reported_and_recomputed_to_the_same_bits(tmp_path):
+    first = sweep(toy, toys([0, 1]), store=tmp_path, workers=1)
+    path = next(path for path, _ in store.scan(tmp_path))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.warns(UserWarning, match="damaged.*computed again"):
+        again = sweep(toy, toys([0, 1]), store=tmp_path, workers=1)
+    assert counts(again) == (1, 1, 0, 1) and bits(again.results) == bits(first.results)
+    assert path.with_suffix(".corrupt").exists()
+
+
+def test_a_full_disk_is_no_failed_run(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left.*bytes.*are needed for"):
+        sweep(toy, toys([0]), store=tmp_path, workers=1)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_each_entry_says_how_it_came_about(tmp_path):
+    sweep(toy, toys([3]), data="d1", store=tmp_path, workers=1)
+    ((_, meta),) = store.scan(tmp_path)
+    assert meta["config"]["type"] == "toy_runs.Toy" and meta["config"]["fields"]["seed"] == 3
+    assert (meta["run"], meta["data"], meta["schema"]) == ("toy_runs.toy", "d1", store.SCHEMA)
+    assert meta["versions"]["numpy"] == np.__version__ and "torch" in meta["versions"]
+    assert meta["wall_s"] >= 0 and meta["created"].endswith("+00:00")
+    assert meta["code"] == store.code_digest("toy_runs") and {"toy_runs", "redlib.errors"} == {
+        *meta["modules"]
+    } - {"redlib"}
+
+
+def test_code_edited_in_a_session_runs_in_fresh_processes_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_STARTED", 0.0)
+    sweep(toy, toys([0], log=str(tmp_path / "log")), store=tmp_path / "s", workers=1)
+    assert (tmp_path / "log").read_text().split()[1] != str(os.getpid())
+    with (
+        ThreadPoolExecutor(1) as executor,
+        pytest.raises(RuntimeError, match="edited after this process started"),
+    ):
+        sweep(toy, toys([1]), store=tmp_path / "s", executor=executor)
+
+
+def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
+    leftover = tmp_path / "ab" / ".x.run.1.aa.tmp"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"half")
+    os.utime(leftover, (time.time() - 90_000,) * 2)
+    sweep(toy, toys([0]), store=tmp_path, workers=1)
+    assert not leftover.exists()
+
+
+def test_workers_default_to_the_cores_allotted(monkeypatch):
+    monkeypatch.setenv("REDLIB_WORKERS", "3")
+    assert module.cores() == 3
+    monkeypatch.delenv("REDLIB_WORKERS")
+    assert module.cores() == len(os.sched_getaffinity(0))
+
+
+def test_bad_arguments_raise_before_anything_runs(tmp_path, monkeypatch):
+    @dataclass(frozen=True)
+    class Local:
+        seed: int = 0
+
+    with pytest.raises(BadInput, match="importable module"):
+        sweep(lambda config: {}, toys([0]), store=tmp_path)
+    with pytest.raises(BadInput, match="importable module"):
+        sweep(toy, [Local()], store=tmp_path)
+    with pytest.raises(BadInput, match="workers = 0"):
+        sweep(toy, toys([0]), store=tmp_path, workers=0)
+    monkeypatch.setenv("REDLIB_WORKERS", "two")
+    with pytest.raises(BadInput, match="REDLIB_WORKERS = 'two'"):
+        sweep(toy, toys([0, 1]), store=tmp_path)
+    assert list(store.scan(tmp_path)) == []
+
+
+SCRIPT = """
+import sys
+from toy_runs import Toy, toy
+from redlib.evidence.sweep import sweep
+configs = [Toy(seed, size=32, pause_s=0.3) for seed in range(8)]
+sweep(toy, configs, store=sys.argv[1], workers=2)
+"""
+
+
+def start_slow_sweep(root: Path, done: int) -> subprocess.Popen:
+    """Start the script in a process group of its own; return once `done` of its 8 runs are stored."""
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(root)], env=environment, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while len(list(root.glob("??/*.run"))) < done:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+def test_a_sweep_killed_by_kill_9_goes_on_where_it_stopped_bit_for_bit(tmp_path):
+    process = start_slow_sweep(tmp_path / "killed", done=2)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    configs = [Toy(seed, size=32, pause_s=0.3) for seed in range(8)]
+    survived = len(list(store.scan(tmp_path / "killed")))
+    with ThreadPoolExecutor(8) as executor:
+        resumed = sweep(toy, configs, store=tmp_path / "killed", executor=executor)
+        whole = sweep(toy, configs, store=tmp_path / "whole", executor=executor)
+    assert 2 <= survived < 8 and counts(resumed) == (survived, 8 - survived, 0, 0)
+    assert bits(resumed.results) == bits(whole.results)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the workers")
+def test_workers_end_when_only_their_parent_is_killed(tmp_path):
+    process = start_slow_sweep(tmp_path, done=1)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [worker for worker in workers if alive(worker)]
