@@ -28,6 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 env: $(STAMP)  ## create .venv with the pinned packages
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
+	@$(REPORT) pair || true
 	$(PY) -m jupyterlab notebooks
 
 smoke: $(STAMP)  ## run every notebook on tiny settings: does it work at all? (3 minutes, no evidence)

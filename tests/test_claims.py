@@ -54,6 +54,8 @@ SEEN = {"name": "seen", "kind": "descriptive"}
     (leaf("less", than=0, delta=0.5), around(0), "null"),
     (leaf("interval", low=0.8, high=1.25), around(1), "replicated"),
     (leaf("interval", low=0.8, high=1.25), np.full(5, 0.8), "replicated"),  # bounds belong to the claim
+    (leaf("interval", low=0, high=0), np.zeros(5), "replicated"),  # an identity
+    (leaf("interval", low=0, high=0), np.full(5, 1e-9), "contradicted"),
     (leaf("interval", low=0.8, high=1.25), around(2), "contradicted"),
     (leaf("interval", low=0.8, high=1.25), around(0), "contradicted"),
     (leaf("interval", low=0.8, high=1.25), around(0.9), "inconclusive"),
@@ -327,7 +329,7 @@ def test_a_claim_without_a_required_field_is_refused(missing):
     {"kind": "greater", "than": 0, "delta": 0, **LEAF},
     {"kind": "greater", "than": 0, "claimed": "positive", **LEAF},
     {"kind": "interval", "low": 0, **LEAF},
-    {"kind": "interval", "low": 1, "high": 1, **LEAF},
+    {"kind": "interval", "low": 1, "high": 0.9, **LEAF},
     {"kind": "equivalence", **LEAF},
     {"kind": "equivalence", "delta": -1, **LEAF},
     {"kind": "two_sided", "claimed": "up", **LEAF},
@@ -370,7 +372,8 @@ def test_a_record_holds_the_evidence_the_numbers_and_where_they_come_from(ledger
     line = json.loads(record.as_json())
     assert list(line) == [
         "id", "study", "scale", "profile", "seeds", "statistic", "per_seed", "estimate", "ci95", "p",
-        "direction", "threshold", "verdict", "reason", "underpowered", "prior", "data_source", "note", "adequacy", "parts",
+        "direction", "threshold", "verdict", "reason", "underpowered", "prior", "data_source",
+        "note", "adequacy", "parts",
     ]  # fmt: skip
     assert (line["id"], line["scale"], line["profile"], line["verdict"]) == (
         "DD-1",

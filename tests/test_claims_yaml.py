@@ -81,7 +81,7 @@ def leaf_problems(leaf: dict, named: bool) -> list[str]:
 
 
 def bound_problems(leaf: dict) -> list[str]:
-    empty = leaf["kind"] == "interval" and leaf["low"] >= leaf["high"]
+    empty = leaf["kind"] == "interval" and leaf["low"] > leaf["high"]
     return ["empty region"] if empty or leaf.get("delta", 1) <= 0 else []
 
 

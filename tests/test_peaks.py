@@ -97,6 +97,12 @@ def test_the_peak_is_interior_even_where_the_ends_are_higher():
     assert peak.height_right.tolist() == [3 - 8, 3 - 8]
 
 
+def test_a_shoulder_of_the_first_descent_is_no_peak_although_it_is_higher():
+    peak = crossfit_peak([[5, 4.5, 0, 3, 1.0]] * 2, range(5))
+    assert peak.n_peak.tolist() == [3, 3]
+    assert peak.height_left.tolist() == [3, 3]
+
+
 def test_the_second_fall_goes_to_the_later_minimum_where_that_is_below_the_end():
     err = [[8, 4, 6, 7, 3, 5.0]] * 2
     epochwise, modelwise = crossfit_epochwise(err, range(6)), crossfit_peak(err, range(6))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 from toy_runs import Toy, executions, failing, suicidal, toy, toy_torch
 
 from redlib.errors import BadInput
@@ -83,14 +84,18 @@ def test_bits_depend_neither_on_workers_nor_on_the_executor(tmp_path, run):
     import torch
 
     configs = toys(range(4), size=256)
-    threads = torch.get_num_threads()
+    threads, pools = torch.get_num_threads(), threadpool_info()
     alone = sweep(run, configs, store=tmp_path / "1", workers=1)
     single = [sweep(run, [config], store=tmp_path / "2", workers=2).results[0] for config in configs]
     pooled = sweep(run, configs, store=tmp_path / "3", workers=2)
     with ThreadPoolExecutor(3) as executor:
         threaded = sweep(run, configs, store=tmp_path / "4", executor=executor)
     assert bits(alone.results) == bits(single) == bits(pooled.results) == bits(threaded.results)
-    assert torch.get_num_threads() == threads and "OMP_NUM_THREADS" not in os.environ
+    assert (
+        torch.get_num_threads() == threads
+        and threadpool_info() == pools
+        and "OMP_NUM_THREADS" not in os.environ
+    )
     if run is toy_torch:
         assert [int(result["threads"]) for result in alone.results + pooled.results + threaded.results] == [
             1
@@ -273,4 +278,18 @@ def test_workers_end_when_only_their_parent_is_killed(tmp_path):
     deadline = time.monotonic() + 10
     while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not [worker for worker in workers if alive(worker)]
+    left = [worker for worker in workers if alive(worker)]
+    for worker in left:
+        os.kill(worker, signal.SIGKILL)
+    assert left == []
+
+
+def test_a_dask_cluster_gives_the_same_bits(tmp_path):
+    distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        done = sweep(toy, toys(range(4)), store=tmp_path / "dask", executor=client.get_executor())
+        with pytest.raises(RunFailed, match=r"Toy\(seed=2, "):
+            sweep(failing, toys([2, 1]), store=tmp_path / "dask", executor=client.get_executor())
+    assert counts(done) == (0, 4, 0, 0)
+    assert bits(done.results) == bits(sweep(toy, toys(range(4)), store=tmp_path / "here", workers=1).results)

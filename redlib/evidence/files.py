@@ -44,8 +44,8 @@ def write_atomic(path: Path, data: bytes) -> Path:
 
 def _no_room(path: Path, size: int, error: OSError) -> str:
     return (
-        f"{error.strerror}: {size:,} bytes ({size / 2**20:.1f} MiB) are needed for {path}, nothing "
-        "was written. Free space there, or move the store (REDLIB_STORE) or all outputs (REDLIB_HOME) to another disk"
+        f"{error.strerror}: {size:,} bytes ({size / 2**20:.1f} MiB) are needed for {path}, "
+        "nothing was written. Free space there, or move the store (REDLIB_STORE) or all outputs (REDLIB_HOME)"
     )
 
 

@@ -149,8 +149,8 @@ def _stored(job: _Job) -> Entry:
     entry = read(job.root, job.name)
     if entry is None:
         raise FileNotFoundError(
-            f"{job.root} does not hold the run {job.name} that a worker stored: all workers must see the same "
-            "folder; pass store= (or REDLIB_STORE) on a shared disk"
+            f"{job.root} does not hold the run {job.name} that a worker stored: all workers must see "
+            "the same folder; pass store= (or REDLIB_STORE) on a shared disk"
         )
     return entry
 
@@ -208,8 +208,8 @@ def _execute(job: _Job) -> None:
     """Compute one job and store it, unless another sweep did so meanwhile; runs in a worker."""
     if edited_since(job.run.__module__, _STARTED) or code_digest(job.run.__module__) != job.code:
         raise RuntimeError(
-            f"{job.run.__module__}, or what it imports, was edited after this process started, so that it may "
-            "still execute the old code: start the executor's processes anew"
+            f"{job.run.__module__}, or what it imports, was edited after this process started, so that "
+            "it may still execute the old code: start the executor's processes anew"
         )
     with contextlib.suppress(CorruptEntry):
         entry = read(job.root, job.name)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
+import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from redlib.data.streams import rng
@@ -22,10 +22,10 @@ Bank = tuple[Floats, Floats]
 
 
 def fourier_bank(dim: int, count: int, bandwidth: float, seed: int, *key: int) -> Bank:
-    """Return frequencies [count, dim] ~ N(0, 1/bandwidth²) and phases [count] ~ U[0, 2π) for `fourier_features`.
+    """Return frequencies [count, dim] ~ N(0, 1/bandwidth²) and phases [count] ~ U[0, 2π) of random features.
 
     Drawn in the stream "features"; a smaller count gives the first rows of a larger one. `bandwidth` has the
-    unit of the inputs. Raises BadInput for a bandwidth <= 0.
+    unit of the inputs. Raises BadInput for a bandwidth <= 0. See `fourier_features`.
     """
     if bandwidth <= 0:
         raise BadInput.of("bandwidth", bandwidth, "bandwidth > 0", "pass the kernel's length scale")
@@ -55,13 +55,16 @@ def first(features: Floats, count: int) -> Floats:
 def min_norm(a: Floats, y: Floats) -> Floats:
     """Return the least-squares solution of a·w = y that has the smallest norm: [..., N, K].
 
-    Complete orthogonal factorisation (LAPACK gelsy, no ridge), so the condition number is not squared; singular
-    values below machine precision × max(n, N) of the largest count as zero. Raises BadInput for unequal n.
+    Complete orthogonal factorisation (LAPACK gelsy, no ridge), so the condition number is not squared. What
+    is below machine precision × max(n, N) of the largest part counts as zero. Raises BadInput for unequal n.
     """
     _check_rows(a, y)
     rcond = np.finfo(np.float64).eps * max(a.shape[-2:])
-    tensors = torch.from_numpy(np.ascontiguousarray(a)), torch.from_numpy(np.ascontiguousarray(y))
-    return torch.linalg.lstsq(*tensors, rcond=rcond, driver="gelsy").solution.numpy()
+    solution = np.empty((*a.shape[:-2], a.shape[-1], y.shape[-1]))
+    for batch in np.ndindex(a.shape[:-2]):
+        # Not torch.linalg.lstsq: with gelsy its last bits differ from call to call.
+        solution[batch] = scipy.linalg.lstsq(a[batch], y[batch], cond=rcond, lapack_driver="gelsy")[0]
+    return solution
 
 
 def ridge_path(a: Floats, y: Floats, penalties: ArrayLike) -> Floats:
@@ -94,21 +97,21 @@ def successive_fits(a: Floats, y: Floats) -> Iterator[Floats]:
 
 
 def solvability(a: Floats, b: Floats) -> tuple[int, int, float]:
-    """Return rank(a), rank([a b]) and the relative residual |a·w - b|/|b| of the best w, for a [m, n] and b [m].
+    """Return rank(a), rank([a b]) and the relative residual |a·w - b|/|b| of the best w; a [m, n], b [m].
 
     a·w = b has a solution iff the two ranks agree (Rouché–Capelli). The residual is found without the ranks,
     so the two can be compared; it is 0 for b = 0.
     """
     column = b[:, None]
     residual = np.linalg.norm(a @ min_norm(a, column) - column)
-    ranks = (int(np.linalg.matrix_rank(matrix)) for matrix in (a, np.hstack([a, column])))
-    return *ranks, float(residual / max(np.linalg.norm(b), np.finfo(float).tiny))
+    rank, augmented = (int(np.linalg.matrix_rank(matrix)) for matrix in (a, np.hstack([a, column])))
+    return rank, augmented, float(residual / max(np.linalg.norm(b), np.finfo(float).tiny))
 
 
 def isotropic_risk(n: ArrayLike, dim: int, noise: float, norm: float = 1.0) -> Floats:
     """Return the exact expected excess risk E|ŵ - w|² of minimum-norm least squares for each n: shape of n.
 
-    For n examples x ~ N(0, I_dim), y = x·w + N(0, noise²), |w| = norm: the finite-n form of Hastie et al. 2022,
+    For n examples x ~ N(0, I_dim), y = x·w + N(0, noise²), |w| = norm (limit n, d -> ∞: Hastie et al. 2022):
     noise²·d/(n-d-1) for n > d+1, norm²(1-n/d) + noise²·n/(d-n-1) for n < d-1, infinite between.
     """
     size = np.asarray(n, dtype=np.float64)
@@ -153,7 +156,7 @@ def curvature(features: Floats) -> Floats:
 def sgd_step(features: Floats, batch: int) -> Floats:
     """Return the constant step [...] m/(β + (m-1)·λ₁) for batches of m, fastest under interpolation.
 
-    β = max|feature vector|², λ₁ = `curvature` (Ma, Bassily & Belkin 2018). m -> ∞ gives gradient descent's 1/λ₁.
+    β = max|feature vector|², λ₁ = `curvature` (Ma, Bassily & Belkin 2018). It tends to 1/λ₁ for large m.
     """
     longest = (features**2).sum(axis=-1).max(axis=-1)
     return batch / (longest + (batch - 1) * curvature(features))
@@ -163,7 +166,7 @@ def sgd_losses(features: Floats, targets: Floats, step: Floats, orders: Ints, ba
     """Return the mean squared loss over all n examples before each epoch and after the last: [S, epochs + 1].
 
     From w = 0, w -= step·aᵀ(a·w - y)/m on batches of m = `batch` rows; features [S, n, N], targets [S, n, K],
-    step [S], orders [S, epochs, n] the rows in the order of use. Loss = Σ_k residual², averaged over examples.
+    step [S], orders [S, epochs, n] the rows in order of use. Loss = Σ_k residual², averaged over examples.
     Raises BadInput if the batch does not divide n.
     """
     _check_rows(features, targets)
@@ -183,9 +186,9 @@ def sgd_losses(features: Floats, targets: Floats, step: Floats, orders: Ints, ba
 
 
 def gd_excess(features: Floats, targets: Floats, step: Floats, times: ArrayLike) -> tuple[Floats, Floats]:
-    """Return the excess loss of full-batch gradient descent after `times` [T] steps [S, T], and the least loss [S].
+    """Return gradient descent's excess loss [S, T] after `times` [T] steps, and the least loss [S].
 
-    Exact, from the eigenvalues λ of aᵀa/n: along each one the residual shrinks by (1 - step·λ) a step. Shapes,
+    Exact, from the eigenvalues λ of aᵀa/n: along each the residual shrinks by (1 - step·λ) a step. Shapes,
     start and loss as in `sgd_losses`.
     """
     _check_rows(features, targets)
@@ -203,7 +206,8 @@ def _loss(residual: Floats) -> Floats:
 
 def _check_rows(a: NDArray[Any], y: NDArray[Any]) -> None:
     if a.ndim < 2 or a.ndim != y.ndim or a.shape[:-1] != y.shape[:-1]:
-        raise BadInput.of("shape of targets", y.shape, f"{a.shape[:-1]} + (K,)", "give one target row per example")
+        allowed = f"{a.shape[:-1]} + (K,)"
+        raise BadInput.of("shape of targets", y.shape, allowed, "give one target row per example")
 
 
 def _check_predictions(predictions: NDArray[Any], truth: NDArray[Any], least: int) -> int:

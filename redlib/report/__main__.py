@@ -26,13 +26,13 @@ HELP = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 well, 1 something failed or differs, 2 bad input."""
+    """Run one command and return its exit code: 0 well, 1 something failed or differs, 2 bad input or no room."""
     options = parser().parse_args(arguments)
     # These commands are about the committed evidence; a notebook opened by hand is not, and writes to build/.
     os.environ["REDLIB_OUT"] = "commit"
     try:
         return run(options)
-    except BadInput as error:
+    except (BadInput, OSError) as error:  # OSError: a full disk, with what was needed and where
         print(f"error: {error}", file=sys.stderr)
         return 2
 

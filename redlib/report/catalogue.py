@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-STUDIES: Final = {
+STUDIES: Final = {  # study: (title, question)
     "01_double_descent": (
         "Double descent",
-        "Why can test error fall again when a model grows past the point where it fits its training data perfectly?",
+        "Why can test error fall again when a model grows past the point where it fits its training "
+        "data perfectly?",
     ),
     "02_lottery_tickets": (
         "Lottery tickets",
         "Do dense networks hide small subnetworks that train as well alone, and what makes these special?",
     ),
-    "03_pruning": ("Pruning", "Which weights can go, when, and by what criterion?"),
+    "03_pruning": (
+        "Pruning",
+        "Which weights can go, when, and by what criterion?",
+    ),
     "04_neural_collapse": (
         "Neural collapse",
         "How simple does the geometry of the last layer become after the training error has reached zero?",
@@ -41,44 +45,82 @@ STUDIES: Final = {
 }
 
 GLOSSARY: Final = {
-    "adequacy gate": "A check of the setting fixed before the run (did training converge, did the widest net fit its "
-    "data?). Where it fails, the verdict is inconclusive, never contradicted.",
-    "bias and variance": "The two parts of expected error beside the noise: how far the average model is from the "
-    "truth, and how much models trained on different samples differ from each other.",
+    "adequacy gate": (
+        "A check of the setting fixed before the run (did training converge, did the widest net fit its "
+        "data?). Where it fails, the verdict is inconclusive, never contradicted."
+    ),
+    "bias and variance": (
+        "The two parts of expected error beside the noise: how far the average model is from the truth, "
+        "and how much models trained on different samples differ from each other."
+    ),
     "censored": "A run that had not reached the event when it was stopped; counted, never guessed.",
-    "confidence interval": "The range of values compatible with the seeds that were run. A 95% interval misses the "
-    "true value in one of twenty repetitions. Here it always counts seeds, never test images.",
-    "cross-fit peak": "A peak located on one half of the seeds and measured on the other, so that picking the highest "
-    "point of a flat, noisy curve does not look like a peak.",
+    "confidence interval": (
+        "The range of values compatible with the seeds that were run. A 95% interval misses the true "
+        "value in one of twenty repetitions. Here it always counts seeds, never test images."
+    ),
+    "cross-fit peak": (
+        "A peak located on one half of the seeds and measured on the other, so that picking the highest "
+        "point of a flat, noisy curve does not look like a peak."
+    ),
     "density": "The share of weights that a pruned network keeps.",
-    "double descent": "Test error falls, rises to a peak, and falls again as a model grows, trains longer or gets more "
-    "data; the peak sits where the model can only just fit its training data.",
-    "edge of chaos": "The initialisation at which two slightly different inputs neither merge nor drift apart on "
-    "their way through a deep network.",
-    "effective model complexity": "The largest number of samples that a training procedure fits with almost no "
-    "training error (EMC).",
-    "equivalence test (TOST)": "Two one-sided tests that an effect is smaller than a margin ±δ fixed beforehand. The "
-    "way to show that there is no effect that matters; a large p-value is not.",
-    "forecast": "What we expected before the run. It is shown beside each verdict, so that our misses stay visible.",
-    "Holm correction": "With many claims tested some succeed by luck. A claim marked Holm would still succeed if all "
-    "primary claims of its profile were tested together at 5%.",
-    "interpolation threshold": "The model size at which the training error first reaches zero. For least squares: as "
-    "many parameters as samples.",
+    "double descent": (
+        "Test error falls, rises to a peak, and falls again as a model grows, trains longer or gets more "
+        "data; the peak sits where the model can only just fit its training data."
+    ),
+    "edge of chaos": (
+        "The initialisation at which two slightly different inputs neither merge nor drift apart on their "
+        "way through a deep network."
+    ),
+    "effective model complexity": (
+        "The largest number of samples that a training procedure fits with almost no training error (EMC)."
+    ),
+    "equivalence test (TOST)": (
+        "Two one-sided tests that an effect is smaller than a margin ±δ fixed beforehand. The way to show "
+        "that there is no effect that matters; a large p-value is not."
+    ),
+    "forecast": (
+        "What we expected before the run. It is shown beside each verdict, so that our misses stay visible."
+    ),
+    "Holm correction": (
+        "With many claims tested some succeed by luck. A claim marked Holm would still succeed if all "
+        "primary claims of its profile were tested together at 5%."
+    ),
+    "interpolation threshold": (
+        "The model size at which the training error first reaches zero. For least squares: as many "
+        "parameters as samples."
+    ),
     "label noise": "Training labels changed to a wrong class on purpose, an exact share of each.",
-    "lottery ticket": "A sparse subnetwork together with its initial weights that trains as well as the dense network.",
-    "minimum-norm solution": "Of all the weights that fit the data exactly, those of the smallest length; gradient "
-    "descent from zero finds them in linear models.",
-    "neural collapse": "Late in training the last-layer features of each class shrink to a point, and the points of "
-    "all classes spread as evenly as they can.",
+    "lottery ticket": (
+        "A sparse subnetwork together with its initial weights that trains as well as the dense network."
+    ),
+    "minimum-norm solution": (
+        "Of all the weights that fit the data exactly, those of the smallest length; gradient descent "
+        "from zero finds them in linear models."
+    ),
+    "neural collapse": (
+        "Late in training the last-layer features of each class shrink to a point, and the points of all "
+        "classes spread as evenly as they can."
+    ),
     "over-parameterised": "More parameters than needed to fit the training data exactly.",
     "percentage point (pp)": "The difference of two percentages: from 5% to 7% is +2 pp.",
     "primary claim": "Marked ★. The claims that carry a study; they alone get a Holm mark.",
-    "profile": "A scale at which all studies run with the same code: smoke (seconds, no evidence), laptop, mnist, "
-    "paper. Each profile has its own verdicts; they are never merged.",
-    "random Fourier features": "A layer of fixed random waves followed by least squares: the simplest model whose "
-    "width can be raised through the interpolation threshold.",
+    "profile": (
+        "A scale at which all studies run with the same code: smoke (seconds, no evidence), laptop, "
+        "mnist, paper. Each profile has its own verdicts; they are never merged."
+    ),
+    "random Fourier features": (
+        "A layer of fixed random waves followed by least squares: the simplest model whose width can be "
+        "raised through the interpolation threshold."
+    ),
     "replicate": "One of several networks trained at once that differ in their seed, width or mask.",
-    "rewinding": "Giving the weights that survive pruning the values they had at the start, or early in training.",
-    "seed": "One independent repetition: initial weights, order of the data, subsample and noise are all drawn anew.",
-    "underpowered": "Too few seeds to show equivalence with 80% probability even if there were no effect at all.",
+    "rewinding": (
+        "Giving the weights that survive pruning the values they had at the start, or early in training."
+    ),
+    "seed": (
+        "One independent repetition: initial weights, order of the data, subsample and noise are all "
+        "drawn anew."
+    ),
+    "underpowered": (
+        "Too few seeds to show equivalence with 80% probability even if there were no effect at all."
+    ),
 }

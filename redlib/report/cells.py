@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from redlib.errors import BadInput
 from redlib.report.figures import inline_svg
-from redlib.report.prose import Prose, highlight, scrolling_tables
+from redlib.report.prose import Prose, highlight, inline, scrolling_tables
 
 WIDGET: Final = "application/vnd.jupyter.widget-view+json"
 FOLDED_LINES: Final = 8  # printed output longer than this is folded
@@ -22,7 +22,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the notebook: its SVG text, the finding it shows (caption), what one sees (alt), its claims."""
+    """A figure of the notebook: SVG text, the finding it shows (caption), what one sees (alt), claim ids."""
 
     name: str
     svg: str
@@ -53,7 +53,7 @@ def front(notebook: Any) -> tuple[str, str, str]:
 
 
 def figures(notebook: Any) -> list[Figure]:
-    """Return the figures that study.figure showed, in the order of the notebook; raise on two of one name."""
+    """Return the figures that study.figure showed, in order; BadInput for two of one name."""
     found = [_figure(output, about) for output, about in _outputs(notebook) if about.get("kind") == "figure"]
     names = [figure.name for figure in found]
     for name in names:
@@ -63,10 +63,11 @@ def figures(notebook: Any) -> list[Figure]:
 
 
 def parameters(notebook: Any) -> list[Parameter]:
-    """Return the parameters of the run: the injected values over the defaults, with the defaults' comments."""
+    """Return the parameters of the run: injected values over the defaults, with the defaults' comments."""
     default, injected = (_assignments(notebook, tag) for tag in ("parameters", "injected-parameters"))
     return [
-        Parameter(name, injected.get(name, (value, ""))[0], comment) for name, (value, comment) in default.items()
+        Parameter(name, injected.get(name, (value, ""))[0], comment)
+        for name, (value, comment) in default.items()
     ]
 
 
@@ -129,13 +130,15 @@ def _cell_outputs(cell: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 def _figure(output: Any, about: dict[str, Any]) -> Figure:
     svg = _text(output.data.get("image/svg+xml", ""))
-    return Figure(about["name"], svg, about.get("caption", ""), about.get("alt", ""), tuple(about.get("claims", ())))
+    return Figure(
+        about["name"], svg, about.get("caption", ""), about.get("alt", ""), tuple(about.get("claims", ()))
+    )
 
 
 def figure_html(figure: Figure, marks: str = "") -> str:
-    """Return the <figure> with its caption; `marks` is HTML put after the caption (the verdicts it carries)."""
+    """Return the <figure> with its caption; `marks` is HTML put after the caption (its verdicts)."""
     art = inline_svg(figure.svg, figure.name, figure.alt or figure.caption)
-    caption = f'<figcaption>{escape(figure.caption)}<span class="marks">{marks}</span></figcaption>'
+    caption = f'<figcaption>{inline(figure.caption)}<span class="marks">{marks}</span></figcaption>'
     return f'<figure id="fig-{figure.name}"><div class="art" tabindex="0">{art}</div>{caption}</figure>'
 
 
@@ -146,11 +149,13 @@ def _code(source: str, tags: Sequence[str]) -> str:
     label = {"parameters": "Parameters (defaults)", "injected-parameters": "Parameters of this run"}
     name = next((label[tag] for tag in tags if tag in label), "Code")
     count = f"{lines} line{'s' if lines > 1 else ''}"
-    return f'<details class="cell"><summary>{name} <span>{count}</span></summary>{highlight(source)}</details>'
+    return (
+        f'<details class="cell"><summary>{name} <span>{count}</span></summary>{highlight(source)}</details>'
+    )
 
 
 def _output(output: Any, prose: Prose) -> str:
-    """Return an output that redlib says nothing about in its richest form; widgets have their static twins."""
+    """Return an output redlib says nothing about in its richest form; widgets have their static twins."""
     if output["output_type"] == "stream":
         return _printed(output["text"])
     if output["output_type"] == "error":
@@ -164,13 +169,14 @@ def _output(output: Any, prose: Prose) -> str:
     if "text/markdown" in data:
         return prose.html(_text(data["text/markdown"]))
     if "image/png" in data:
-        return f'<figure><img alt="" src="data:image/png;base64,{"".join(_text(data["image/png"]).split())}"></figure>'
+        png = "".join(_text(data["image/png"]).split())
+        return f'<figure><img alt="" src="data:image/png;base64,{png}"></figure>'
     return _printed(_text(data.get("text/plain", "")))
 
 
 def _twin(html: str, about: dict[str, Any]) -> str:
     label = escape(about.get("alt") or about.get("caption", ""), quote=True)
-    caption = f"<figcaption>{escape(about.get('caption', ''))}</figcaption>"
+    caption = f"<figcaption>{inline(about.get('caption', ''))}</figcaption>"
     return f'<figure class="twin" role="group" aria-label="{label}">{html}{caption}</figure>'
 
 
@@ -179,7 +185,9 @@ def _printed(text: str) -> str:
     shown = f'<pre class="printed" tabindex="0">{escape(chr(10).join(lines))}</pre>' if lines else ""
     if len(lines) <= FOLDED_LINES:
         return shown
-    return f'<details class="cell"><summary>Printed <span>{len(lines)} lines</span></summary>{shown}</details>'
+    return (
+        f'<details class="cell"><summary>Printed <span>{len(lines)} lines</span></summary>{shown}</details>'
+    )
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""This run against the committed one: every estimate that left its interval and every verdict that changed."""
+"""This run against the committed one: every estimate that left its interval, every verdict that changed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,8 @@ def differences(before: list[Row], after: list[Row]) -> list[str]:
     Claims that only one of the two has are named, too.
     """
     old, new = ({row["id"]: row for row in rows} for rows in (before, after))
-    found = [
-        f"{id}: {'only in the committed results' if id in old else 'new'}"
-        for id in sorted(set(old) ^ set(new))
-    ]
+    found = [f"{id}: not in this run" for id in old if id not in new]
+    found += [f"{id}: new, {row['verdict']}" for id, row in new.items() if id not in old]
     for id in (id for id in old if id in new):
         was, now = old[id]["verdict"], new[id]["verdict"]
         if was != now:
@@ -50,12 +48,10 @@ def _moved(id: str, old: Row, new: Row) -> list[str]:
     before, after = ({part["name"]: part for part in row["parts"]} for row in (old, new))
     found = []
     for name, part in before.items():
-        now = after.get(name, {}).get("estimate")
-        if not _inside(now, part["ci95"]) and now != part["estimate"]:
+        now, was = after.get(name, {}).get("estimate"), part["estimate"]
+        if now != was and not _inside(now, part["ci95"]):
             low, high = (_number(bound) for bound in part["ci95"] or (None, None))
-            found.append(
-                f"{id} {name}: {_number(now)}, committed {_number(part['estimate'])} [{low}, {high}] {part['unit']}"
-            )
+            found.append(f"{id} {name}: {_number(now)} {part['unit']}, committed {_number(was)} [{low}, {high}]")
     return found
 
 

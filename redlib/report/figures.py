@@ -10,13 +10,19 @@ from xml.etree import ElementTree as ET
 
 from redlib.errors import BadInput
 
-# The style sheet of the plots draws in these colours and no others for ink; the page swaps them for variables,
-# so that one SVG serves the light, the dark and the printed page.
+# The colours of plots.py become variables of the page: one SVG serves the light, dark and printed page.
 SENTINELS: Final = {
     "#1b1f24": "var(--ink)",
     "#000000": "var(--ink)",
     "#c8ced6": "var(--grid)",
     "#ffffff": "var(--figure-paper)",
+    "#0072b2": "var(--blue)",
+    "#d55e00": "var(--orange)",
+    "#009e73": "var(--green)",
+    "#aa4499": "var(--purple)",
+    "#c98a00": "var(--gold)",
+    "#3aa0d8": "var(--sky)",
+    "#7a828c": "var(--grey)",
 }
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _LOCAL = re.compile(r"url\(#([^)]+)\)")
@@ -30,9 +36,9 @@ _LARGE_SIDE_PT: Final = 1e4
 def inline_svg(svg: str, name: str, alt: str = "") -> str:
     """Return `svg` (a matplotlib file) as inline SVG with role=img and `alt` as its label.
 
-    Sentinel inks become CSS variables, the font the page's, ids get the prefix `name`, coordinates two decimals
-    (of a point), and metadata, doctype and namespaces go, so that nothing in it names an outside address. The
-    drawing itself is a group with id `art-<name>`: a thumbnail is a <use> of it and costs nothing.
+    The colours of plots.py become CSS variables, the font the page's; ids get the prefix `name`, coordinates
+    two decimals of a point; metadata, doctype and namespaces go, so that nothing names an outside address.
+    The drawing is a group with id `art-<name>`: a thumbnail is a <use> of it and costs nothing.
     """
     root = _parse(svg, name)
     width, height = _size(root, name)
@@ -48,9 +54,10 @@ def inline_svg(svg: str, name: str, alt: str = "") -> str:
 
 
 def thumbnail(svg: str, name: str) -> str:
-    """Return a decorative <svg> that shows again the figure `name` drawn elsewhere on the page by `inline_svg`."""
+    """Return a decorative <svg> that shows again the figure `name`, which `inline_svg` draws on the page."""
     width, height = _size(_parse(svg, name), name)
-    return f'<svg class="plot" aria-hidden="true" viewBox="0 0 {width:g} {height:g}"><use href="#art-{name}"/></svg>'
+    box = f"0 0 {width:g} {height:g}"
+    return f'<svg class="plot" aria-hidden="true" viewBox="{box}"><use href="#art-{name}"/></svg>'
 
 
 def _parse(svg: str, name: str) -> ET.Element:
@@ -58,7 +65,9 @@ def _parse(svg: str, name: str) -> ET.Element:
     try:
         root = ET.fromstring(svg)
     except ET.ParseError as error:
-        raise BadInput.of(f"figure {name}", svg[:60], "an SVG document", f"Save it again ({error}).") from error
+        raise BadInput.of(
+            f"figure {name}", svg[:60], "an SVG document", f"Save it again ({error})."
+        ) from error
     for element in root.iter():
         element.tag = str(element.tag).rpartition("}")[2]
         element.attrib = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
@@ -71,7 +80,9 @@ def _size(root: ET.Element, name: str) -> tuple[float, float]:
     """Return (width, height) of the viewBox, in points."""
     box = [float(part) for part in root.get("viewBox", "").replace(",", " ").split()]
     if len(box) != 4 or not all(0 < side < _LARGE_SIDE_PT for side in box[2:]):
-        raise BadInput.of(f"viewBox of figure {name}", root.get("viewBox"), "'0 0 width height'", "Save it again.")
+        raise BadInput.of(
+            f"viewBox of figure {name}", root.get("viewBox"), "'0 0 width height'", "Save it again."
+        )
     return box[2], box[3]
 
 
@@ -109,7 +120,7 @@ def _two_decimals(hit: re.Match[str]) -> str:
 
 
 def _flow(text: ET.Element) -> None:
-    """Join mathtext's one-tspan-per-glyph into runs that flow: the page's font is not as wide as matplotlib's."""
+    """Join mathtext's tspan per glyph into runs that flow: the page's font is not as wide as matplotlib's."""
     spans = list(text)
     places = [float(span.get("x", "0").split()[0]) for span in spans]
     if not spans or places != sorted(places):

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,14 +19,17 @@ from redlib.evidence.paths import EVIDENCE_PROFILES
 from redlib.report import cells, wording
 from redlib.report.catalogue import GLOSSARY, STUDIES
 from redlib.report.figures import inline_svg, thumbnail
-from redlib.report.prose import Prose
+from redlib.report.prose import Prose, inline
+from redlib.report.wording import VERDICTS
 
 Row = dict[str, Any]  # one line of claims.jsonl
 Run = Mapping[str, Any]  # one study's entry of runs.json
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 KEY_FIGURES: Final = 6
-_ADDRESS = re.compile(r"""\b(?:src|href|action|data|poster)\s*=\s*["']?\s*(?:https?:)?//|@import|url\(\s*["']?\s*http""")
+_ADDRESS = re.compile(
+    r"""\b(?:src|href|action|data|poster)\s*=\s*["']?\s*(?:https?:)?//|@import|url\(\s*["']?\s*http"""
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,13 @@ def study_card(notebook: Any, study: str) -> Card:
     title, question, _ = cells.front(notebook)
     figures = cells.figures(notebook)
     known = STUDIES.get(study, (study, ""))
-    return Card(study, title or known[0], question or known[1], next(iter(figures), None), cells.minutes_to_read(notebook))
+    return Card(
+        study,
+        title or known[0],
+        question or known[1],
+        next(iter(figures), None),
+        cells.minutes_to_read(notebook),
+    )
 
 
 def study_page(
@@ -59,17 +69,21 @@ def study_page(
 ) -> str:
     """Return the page of one study: header, key figures, the narrative, its claims, how to disagree.
 
-    `notebook` is the executed nbformat notebook, `records` the study's lines of claims.jsonl, `run` its entry of
-    runs.json, `siblings` the studies that have a page (their notebooks' links work). Raises BadInput for a verdict
-    output without a record, a formula or figure that cannot be read, or any outside address.
+    `notebook` is the executed nbformat notebook, `records` the study's lines of claims.jsonl, `run` its entry
+    of runs.json, `siblings` the studies that have a page (links to their notebooks work). Raises BadInput for
+    a verdict output without a record, a formula or figure that cannot be read, or any outside address.
     """
     rows = {row["id"]: row for row in records}
     prose = Prose(siblings)
-    entries = {id: _entry(claim, rows.get(id), profile) for id, claim in claims.items() if claim.study == study}
+    entries = {
+        id: _entry(claim, rows.get(id), profile) for id, claim in claims.items() if claim.study == study
+    }
     figures = cells.figures(notebook)
     carded = set(cells.verdicts(notebook))
     for id, entry in entries.items():
-        named = [figure.name for figure in figures if id in figure.claims or figure.name == entry["claim"].figure]
+        named = [
+            figure.name for figure in figures if id in figure.claims or figure.name == entry["claim"].figure
+        ]
         entry |= {"figure": next(iter(named), ""), "carded": id in carded}
     body = list(cells.blocks(notebook, prose, _card(entries), _marks(entries)))
     text = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").lower()
@@ -101,8 +115,8 @@ def index_page(
 ) -> str:
     """Return the index of `profile`: cards of the studies, all claims with every profile's verdict, glossary.
 
-    `records` and `runs` are by profile (`runs[profile]` by study); a study in `cards` has the page <study>.html
-    beside the index. Other studies of the claims are listed as not written yet.
+    `records` and `runs` are by profile (`runs[profile]` by study); a study in `cards` has its page
+    <study>.html beside the index. Other studies of the claims are listed as not written yet.
     """
     shown = [profile] if profile == "smoke" else [name for name in EVIDENCE_PROFILES if records.get(name)]
     shown = shown if profile in shown else [profile, *shown]
@@ -120,9 +134,13 @@ def index_page(
         families=families,
         counts=_counts([entry for family in families for entry in family["entries"]]),
         total=len(claims),
-        decided=[row for row in here if row["verdict"] in {"replicated", "contradicted", "null", "inconclusive"}],
+        decided=[
+            row for row in here if row["verdict"] in {"replicated", "contradicted", "null", "inconclusive"}
+        ],
         expected_false=expected_false(here),
-        holm={id for id, p in holm_primary(here, claims).items() if p <= 0.05} if profile != "smoke" else set(),
+        holm={id for id, p in holm_primary(here, claims).items() if p <= 0.05}
+        if profile != "smoke"
+        else set(),
         stale=sum(_kept_stale(run) for run in runs.get(profile, {}).values()),
         glossary=GLOSSARY,
     )
@@ -139,7 +157,9 @@ def _family(
     """Return one study as the index shows it: its card or its catalogue entry, and its claims."""
     own = [claim for claim in claims.values() if claim.study == study]
     entries = [_entry(claim, rows[profile].get(claim.id), profile, card is not None) for claim in own]
-    others = {claim.id: {name: _verdict(claim, rows[name].get(claim.id), name) for name in rows} for claim in own}
+    others = {
+        claim.id: {name: _verdict(claim, rows[name].get(claim.id), name) for name in rows} for claim in own
+    }
     title, question = (card.title, card.question) if card else STUDIES.get(study, (study, ""))
     art = inline_svg(card.figure.svg, f"thumb-{study}") if card and card.figure else ""
     return {
@@ -159,8 +179,7 @@ def _entry(claim: Claim, row: Row | None, profile: str, written: bool = True) ->
     """Return what the templates show of a claim: the claim, its record, verdict, parts and forecast."""
     if row is None and written and profile in claim.not_run:
         row = {"verdict": "not_run", "reason": claim.not_run[profile]}
-    verdict = row["verdict"] if row else ("not_run" if written else "not_yet")
-    missing = "This study records no result for it yet." if written else "Its study is not written yet."
+    verdict = row["verdict"] if row else "not_yet"
     leaves = {} if claim.untestable else {leaf.name: leaf for leaf in claim.check_for(profile).parts}
     parts = [_part(part, leaves.get(part["name"])) for part in (row or {}).get("parts", ())]
     waiting = [(wording.plain(leaf.name), wording.minus(leaf.threshold)) for leaf in leaves.values()]
@@ -168,7 +187,7 @@ def _entry(claim: Claim, row: Row | None, profile: str, written: bool = True) ->
         "claim": claim,
         "row": row or {},
         "verdict": verdict,
-        "reason": wording.minus((row or {}).get("reason", "") or missing),
+        "reason": wording.sentence((row or {}).get("reason", "") or VERDICTS["not_yet"].meaning),
         "parts": parts,
         "waiting": waiting,
         "forecast": wording.FORECASTS[claim.prior],
@@ -184,7 +203,7 @@ def _part(part: Row, leaf: Any) -> dict[str, Any]:
         "verdict": part["verdict"],
         "estimate": wording.estimate(part),
         "interval": wording.interval(part),
-        "threshold": wording.minus(part["threshold"]) or "none: described",
+        "threshold": wording.minus(part["threshold"]),
         "picture": Markup(wording.picture(part, leaf)),
         "marks": ", ".join(marks),
     }
@@ -197,11 +216,13 @@ def _verdict(claim: Claim, row: Row | None, profile: str) -> str:
 def _counts(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Return how many entries have each verdict, in the order of the wording, zeros left out."""
     found = Counter(entry["verdict"] for entry in entries)
-    return {verdict: found[verdict] for verdict in wording.VERDICTS if found[verdict]}
+    return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
 
 
-def _key_figures(figures: Sequence[cells.Figure], claims: Mapping[str, Claim]) -> dict[str, list[dict[str, Any]]]:
-    """Return the figures shown first: those of primary claims (else the first), at most KEY_FIGURES; and the rest."""
+def _key_figures(
+    figures: Sequence[cells.Figure], claims: Mapping[str, Claim]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the figures shown first, those of primary claims or else the first, and the rest."""
     primary = [figure for figure in figures if any(claims[id].primary for id in figure.claims)]
     key = (primary or list(figures))[:KEY_FIGURES]
     shown = [{"figure": f, "art": Markup(thumbnail(f.svg, f.name))} for f in figures]
@@ -228,7 +249,11 @@ def _provenance(run: Run) -> dict[str, str]:
     """Return the rest of what is known about the run, by label: versions, hardware, data, memory."""
     versions = {"python": run.get("python"), **run.get("versions", {})}
     data = run.get("data", {})
-    hardware = (run.get("cpu"), run.get("cores") and f"{run['cores']} cores", run.get("ram_gib") and f"{run['ram_gib']} GiB")
+    hardware = (
+        run.get("cpu"),
+        run.get("cores") and f"{run['cores']} cores",
+        run.get("ram_gib") and f"{run['ram_gib']} GiB",
+    )
     peak = run.get("peak_memory_mb")
     facts = {
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
@@ -259,7 +284,9 @@ def _card(entries: Mapping[str, dict[str, Any]]) -> Callable[[str], str]:
 
     def card(id: str) -> str:
         if id not in entries or not entries[id]["row"]:
-            raise BadInput.of("verdict output", id, f"a record of {sorted(entries)}", "Run the notebook to its end.")
+            raise BadInput.of(
+                "verdict output", id, f"a record of {sorted(entries)}", "Run the notebook to its end."
+            )
         return str(_macro("card")(entries[id]))
 
     return card
@@ -275,20 +302,31 @@ def _macro(name: str) -> Any:
     return getattr(_environment().get_template("parts.html.j2").module, name)
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.globals.update(VERDICTS=wording.VERDICTS, plain=wording.plain, duration=wording.duration)
+    environment.globals["VERDICTS"] = VERDICTS
+    environment.filters["inline"] = lambda text: Markup(inline(text))
     return environment
 
 
 def _page(template: str, **values: Any) -> str:
     """Render a template with the style sheet and the script inside; raise BadInput on an outside address."""
-    assets = {name: Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("style.css", "dark.css", "report.js")}
+    assets = {
+        name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+        for name in ("style.css", "dark.css", "report.js")
+    }
     html = _environment().get_template(template).render(assets=assets, **values)
     outside = _ADDRESS.search(html)
     if outside:
         around = html[max(0, outside.start() - 20) : outside.end() + 60]
-        raise BadInput.of("address in the report", around, "addresses inside the file only", "Print it as text.")
+        raise BadInput.of(
+            "address in the report", around, "addresses inside the file only", "Print it as text."
+        )
     return html

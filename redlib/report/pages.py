@@ -32,7 +32,7 @@ def parse_records(text: str) -> list[Row]:
 
 
 def read_runs(profile: str) -> dict[str, Any]:
-    """Return results/<profile>/runs.json: how each study was run, by study; empty where there are no results."""
+    """Return results/<profile>/runs.json, how each study was run; empty where there are no results."""
     return _read_json(outputs(profile).results / "runs.json")
 
 
@@ -42,16 +42,14 @@ def publish(profile: str, studies: list[str]) -> dict[str, Path]:
     BadInput when a study has not been run here: its page is made from the executed notebook, which is not
     committed.
     """
-    notebooks = {study: _executed(profile, study) for study in studies}
-    cards = _read_cards(profile) | {study: study_card(nb, study) for study, nb in notebooks.items()}
     claims, records, runs = load_claims(), read_records(profile), read_runs(profile)
+    notebooks = {study: _executed(profile, study, runs) for study in studies}
+    cards = _read_cards(profile) | {study: study_card(nb, study) for study, nb in notebooks.items()}
     reports = outputs(profile).reports
     pages = {}
     for study, notebook in notebooks.items():
         rows = [row for row in records if row["study"] == study]
-        html = study_page(
-            notebook, rows, runs.get(study, {}), claims, profile, study=study, siblings=list(cards)
-        )
+        html = study_page(notebook, rows, runs[study], claims, profile, study=study, siblings=list(cards))
         pages[study] = write_atomic(reports / f"{study}.html", html.encode())
     _write_cards(profile, cards)
     index(profile, cards)
@@ -66,8 +64,11 @@ def index(profile: str, cards: dict[str, Card]) -> Path:
     return write_atomic(outputs(profile).reports / "index.html", html.encode())
 
 
-def _executed(profile: str, study: str) -> Any:
+def _executed(profile: str, study: str, runs: dict[str, Any]) -> Any:
     path = executed_path(profile, study)
+    if path.exists() and study not in runs:
+        allowed = "a notebook that ends with study.conclude(...)"
+        raise BadInput.of("study", study, allowed, "without it nothing is recorded")
     if not path.exists():
         remedy = f"make study STUDY={study} PROFILE={profile}"
         raise BadInput.of(

@@ -38,8 +38,8 @@ class Heading(NamedTuple):
 class Prose:
     """Renders the markdown cells of one page, so that anchors stay unique and headings are collected.
 
-    `siblings` are the names of the studies that have a page: links to their notebooks lead there, links to other
-    notebooks become text.
+    `siblings` are the names of the studies that have a page: links to their notebooks lead there, links to
+    other notebooks become text.
     """
 
     def __init__(self, siblings: Collection[str] = ()) -> None:
@@ -63,12 +63,21 @@ class Prose:
         return _MARKED.sub(lambda hit: formulas[int(hit[1] or hit[2])], body)
 
 
+def inline(markdown: str) -> str:
+    """Return the HTML of one paragraph of markdown without its <p>: a title, a question, a caption."""
+    return re.sub(r"^<p>|</p>$", "", Prose().html(markdown).strip())
+
+
 def mathml(latex: str, display: str = "inline") -> str:
     """Return the MathML of one formula (display 'inline' or 'block'), without the namespace address."""
     try:
         markup = convert(latex, display=display)
+        if unknown := re.search(r">(\\[a-zA-Z]+)<", markup):
+            raise ValueError(f"unknown command {unknown[1]}")
     except Exception as error:  # the converter has no base class of its own for what it cannot read
-        raise BadInput.of("formula", latex, "LaTeX that latex2mathml reads", f"Simplify it ({error!r}).") from error
+        raise BadInput.of(
+            "formula", latex, "LaTeX that latex2mathml reads", f"Simplify it ({error!r})."
+        ) from error
     markup = re.sub(r' xmlns="[^"]*"', "", markup).replace("<math ", f'<math alttext="{escape(latex)}" ', 1)
     return f'<div class="formula" tabindex="0">{markup}</div>' if display == "block" else markup
 
@@ -87,7 +96,9 @@ def scrolling_tables(html: str) -> str:
     """Return table HTML (pandas', mistune's) in containers that scroll, without style blocks and borders."""
     html = re.sub(r"<style.*?</style>", "", html, flags=re.DOTALL)
     html = re.sub(r'\s(?:border="\d+"|style="[^"]*")', "", html)
-    return html.replace("<table", '<div class="scroll" tabindex="0"><table').replace("</table>", "</table></div>")
+    return html.replace("<table", '<div class="scroll" tabindex="0"><table').replace(
+        "</table>", "</table></div>"
+    )
 
 
 def slug(text: str) -> str:
@@ -120,11 +131,17 @@ class _Renderer(mistune.HTMLRenderer):
             return f'<a href="{target}">{text}</a>' if notebook[1] in self._siblings else text
         if url.startswith("#"):
             return f'<a href="{escape(url, quote=True)}">{text}</a>'
-        return f'{text} <span class="address">{escape(_printed(url))}</span>' if _printed(url) not in text else text
+        return (
+            f'{text} <span class="address">{escape(_printed(url))}</span>'
+            if _printed(url) not in text
+            else text
+        )
 
     def image(self, text: str, url: str, title: str | None = None) -> str:
         if not url.startswith("data:image/"):
-            raise BadInput.of("image", url, "data:image/... only", "Draw it in a code cell with study.figure.")
+            raise BadInput.of(
+                "image", url, "data:image/... only", "Draw it in a code cell with study.figure."
+            )
         return f'<img src="{escape(url, quote=True)}" alt="{escape(text, quote=True)}">'
 
     def block_code(self, code: str, info: str | None = None) -> str:
@@ -135,4 +152,3 @@ def _printed(url: str) -> str:
     """Return how an outside address is printed: a DOI as such, others without their scheme."""
     doi = re.match(r"https?://(?:dx\.)?doi\.org/(.+)", url)
     return f"doi:{doi[1]}" if doi else _OUTSIDE.sub("", url)
-

@@ -19,7 +19,7 @@ Records = Mapping[str, Sequence[Row]]  # by profile
 
 
 def refresh() -> bool:
-    """Rewrite the generated parts of README.md from results/ and benchmarks/; return whether anything changed."""
+    """Rewrite the generated parts of README.md from results/ and benchmarks/; return whether it changed."""
     path = project_root() / "README.md"
     before = path.read_text(encoding="utf-8")
     records = {profile: read_records(profile) for profile in EVIDENCE_PROFILES}
@@ -33,7 +33,7 @@ def refresh() -> bool:
 
 
 def replaced(text: str, name: str, body: str) -> str:
-    """Return `text` with `body` between <!-- name:begin --> and <!-- name:end -->; BadInput without the markers."""
+    """Return `text` with `body` between <!-- name:begin --> and <!-- name:end -->; BadInput without these."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if not pattern.search(text):
@@ -44,7 +44,7 @@ def replaced(text: str, name: str, body: str) -> str:
 
 
 def claims_section(claims: Mapping[str, Claim], records: Records) -> str:
-    """Return the summary (a row a study, a column a profile) and, folded, the verdict on every claim tested."""
+    """Return the summary (a row a study, a column a profile) and, folded, the verdict on every claim."""
     rows = {profile: {row["id"]: row for row in given} for profile, given in records.items()}
     studies = sorted({row["study"] for given in records.values() for row in given})
     summary = [[STUDIES.get(s, (s,))[0], *(_counts(s, rows[p].values()) for p in rows)] for s in studies]
@@ -58,7 +58,8 @@ def claims_section(claims: Mapping[str, Claim], records: Records) -> str:
         for claim in tested
     ]
     listed = _table(["claim", "statement", *rows], single)
-    folded = f"<details><summary>All {len(tested)} claims tested so far, one by one</summary>\n\n{listed}\n\n</details>"
+    heading = f"<summary>The {len(tested)} claims of these studies, one by one</summary>"
+    folded = f"<details>{heading}\n\n{listed}\n\n</details>"
     return f"{_table(['study', *rows], summary)}\n\n{folded}" if studies else "No results yet."
 
 

@@ -24,8 +24,8 @@ SWEEP_COUNTS = ("loaded", "computed", "stale", "corrupt")
 def reproduce(profile: str, study: str | None = None, jobs: int = 1, keep_stale: bool = False) -> int:
     """Run the notebooks of `profile` (or one `study`), publish those that succeed; return the exit code.
 
-    All parameters are checked before anything runs. A notebook that fails leaves its last output as it was; the
-    others still run, and the exit code is then 1.
+    All parameters are checked before anything runs. A notebook that fails leaves its last output as it was;
+    the others still run, and the exit code is then 1.
     """
     chosen = load_profile(profile).chosen(study)
     if not chosen:
@@ -37,15 +37,17 @@ def reproduce(profile: str, study: str | None = None, jobs: int = 1, keep_stale:
         pair_all(list(chosen))
     executions = run_all(profile, chosen, jobs, keep_stale)
     done = [execution.study for execution in executions if not execution.error]
-    if done:
-        status.record(outputs(profile).results, {name: made_from[name] for name in done})
-        republish(profile, done)
-    print(summary(profile, executions), flush=True)
+    try:
+        if done:
+            republish(profile, done)
+            status.record(outputs(profile).results, {name: made_from[name] for name in done})
+    finally:  # a report that cannot be made must not hide what was found
+        print(summary(profile, executions), flush=True)
     return 0 if len(done) == len(executions) else 1
 
 
 def run_all(profile: str, chosen: dict[str, Parameters], jobs: int, keep_stale: bool) -> list[Execution]:
-    """Execute the notebooks, `jobs` at a time; the cores are divided among them, so that none waits for another."""
+    """Execute the notebooks, `jobs` at a time; these share the cores, so that none waits for another."""
     jobs = min(check_jobs(jobs), len(chosen))
     for name, parameters in chosen.items():
         prepare(profile, name, parameters)
@@ -89,31 +91,31 @@ def clean(everything: bool = False) -> list[Path]:
 
 
 def summary(profile: str, executions: Sequence[Execution]) -> str:
-    """Return the table at the end: notebook, verdicts, wall time, what the store gave, report and its size."""
-    records, runs = read_records(profile), read_runs(profile)
-    head = ("notebook", "verdicts", "wall", *SWEEP_COUNTS, "report")
-    lines = [head]
-    for one in executions:
-        verdicts = Counter(row["verdict"] for row in records if row["study"] == one.study)
-        sweeps = runs.get(one.study, {}).get("sweeps", [])
-        told = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
-        counts = ["" if one.error else str(sum(done[name] for done in sweeps)) for name in SWEEP_COUNTS]
-        page = outputs(profile).reports / f"{one.study}.html"
-        lines.append(
-            (
-                one.study,
-                "FAILED" if one.error else told,
-                _clock(one.wall_s),
-                *counts,
-                _shown(one.notebook if one.error else page),
-            )
-        )
-    failures = [
-        f"{one.study} failed: {one.error}\n  log: {_relative(one.log)}" for one in executions if one.error
-    ]
+    """Return the table at the end: notebook, verdicts, wall time, what the store gave, report, its size."""
+    head = ["notebook", "verdicts", "wall", *SWEEP_COUNTS, "report"]
+    table = _aligned([head, *(_row(profile, one) for one in executions)])
+    failed = [one for one in executions if one.error]
+    told = [f"{one.study} failed: {one.error}\n  log: {_relative(one.log)}" for one in failed]
     index = outputs(profile).reports / "index.html"
     opened = [f"Open {_relative(index)}"] if index.exists() else []
-    return "\n".join(["", _aligned(lines), *failures, *opened])
+    return "\n".join(["", table, *told, *opened])
+
+
+def _row(profile: str, one: Execution) -> list[str]:
+    """Return one line of the summary; for a failed notebook, where to look instead of what it found."""
+    if one.error:
+        return [one.study, "FAILED", _clock(one.wall_s), *("" for _ in SWEEP_COUNTS), _shown(one.notebook)]
+    verdicts = Counter(row["verdict"] for row in read_records(profile) if row["study"] == one.study)
+    sweeps = read_runs(profile).get(one.study, {}).get("sweeps", [])
+    counts = [str(sum(done[name] for done in sweeps)) for name in SWEEP_COUNTS]
+    found = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
+    return [
+        one.study,
+        found,
+        _clock(one.wall_s),
+        *counts,
+        _shown(outputs(profile).reports / f"{one.study}.html"),
+    ]
 
 
 def _echo(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Verdicts, forecasts and numbers, said for a reader: words, icons, units and a small picture of an interval."""
+"""Verdicts, forecasts and numbers, said for a reader: words, icons, units, small pictures of intervals."""
 
 from __future__ import annotations
 
@@ -28,21 +28,24 @@ VERDICTS: Final = {
     "contradicted": Verdict(
         "contradicted",
         "M4 4l8 8M12 4l-8 8",
-        "The whole interval lies outside the claimed range, in at least one part. A small profile can only refute "
-        "“it holds at this scale”.",
+        "The whole interval lies outside the claimed range, in at least one part. A small profile can only "
+        "refute “it holds at this scale”.",
     ),
     "null": Verdict(
         "null",
         "M3.5 6h9M3.5 10h9",
-        "There is no effect that matters: the 90% interval lies within a margin ±δ that was fixed beforehand.",
+        "No effect that matters: the 90% interval lies within a margin ±δ that was fixed beforehand.",
     ),
     "inconclusive": Verdict(
         "inconclusive",
         "M5.2 5.7a2.8 2.8 0 1 1 4.5 2.2C8.6 8.7 8 9.2 8 10.3M8 12.9v.3",
-        "The interval overlaps the claimed range without lying in it, or the setting failed its own adequacy check.",
+        "The interval overlaps the claimed range without lying in it, or the setting failed its own adequacy "
+        "check.",
     ),
     "descriptive": Verdict(
-        "descriptive", "M8 7v5.2M8 3.8v.3", "The source gives no direction or value: a measurement, no decision."
+        "descriptive",
+        "M8 7v5.2M8 3.8v.3",
+        "The source gives no direction or value: a measurement, no decision.",
     ),
     "plumbing_ok": Verdict(
         "plumbing ok",
@@ -50,7 +53,9 @@ VERDICTS: Final = {
         "A smoke run: the code ran and its numbers are finite. This is no evidence for or against the claim.",
     ),
     "not_run": Verdict("not run", "M4 8h8", "Not run at this profile, for the reason given."),
-    "not_yet": Verdict("not yet", "M8 3.4a4.6 4.6 0 1 0 0 9.2a4.6 4.6 0 1 0 0-9.2", "Its study is not written yet."),
+    "not_yet": Verdict(
+        "not yet", "M8 3.4a4.6 4.6 0 1 0 0 9.2a4.6 4.6 0 1 0 0-9.2", "There is no result at this profile yet."
+    ),
 }
 FORECASTS: Final = {
     "R": ("replicates", "expected to replicate"),
@@ -65,11 +70,11 @@ _SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸
 
 
 def forecast(prior: str, verdict: str) -> str:
-    """Return 'as forecast' or 'against the forecast' where forecast and verdict can be compared, else ''."""
+    """Return 'as expected' or 'not as expected' where forecast and verdict can be compared, else ''."""
     expected = {"R": {"replicated"}, "X": {"contradicted", "null"}}.get(prior, set())
     if not expected or verdict not in {"replicated", "contradicted", "null"}:
         return ""
-    return "as forecast" if verdict in expected else "against the forecast"
+    return "as expected" if verdict in expected else "not as expected"
 
 
 def number(value: float | None, spread: float = 0.0, signed: bool = False) -> str:
@@ -106,6 +111,11 @@ def interval(part: dict[str, Any]) -> str:
     return "[{}, {}]".format(*(number(end, half) for end in part["ci95"]))
 
 
+def sentence(text: str) -> str:
+    """Return text that starts with a capital and ends with a full stop, with minus signs."""
+    return minus(text[:1].upper() + text[1:]).rstrip(".") + "." if text else ""
+
+
 def plain(name: str) -> str:
     """Return an identifier as words."""
     return name.replace("_", " ")
@@ -125,7 +135,9 @@ def duration(seconds: float | None) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+    return (
+        f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+    )
 
 
 def seeds(rows: Sequence[dict[str, Any]]) -> str:
@@ -135,7 +147,7 @@ def seeds(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def picture(part: dict[str, Any], leaf: Leaf | None) -> str:
-    """Return a small SVG of the interval against the claimed range (shaded), '' where there is no interval."""
+    """Return a small SVG of the interval against the claimed range (shaded); '' without an interval."""
     ends = part["ci95"]
     if not ends or None in ends or part["estimate"] is None:
         return ""
@@ -153,10 +165,13 @@ def picture(part: dict[str, Any], leaf: Leaf | None) -> str:
         left, right = x(region[0]), x(region[1])
         shade = f'<rect class="claimed" x="{left:g}" y="1" width="{right - left:g}" height="18" rx="2"/>'
         edges = "".join(f'<path class="edge" d="M{x(e):g} 1v18"/>' for e in region if isfinite(e))
-    label = escape(f"{estimate(part)} {interval(part)}, claimed: {minus(part['threshold']) or 'nothing'}", quote=True)
+    label = escape(
+        f"{estimate(part)} {interval(part)}, claimed: {minus(part['threshold']) or 'nothing'}", quote=True
+    )
     line = f'<path class="ci" d="M{x(ends[0]):g} 10H{x(ends[1]):g}"/>'
     dot = f'<circle class="dot" cx="{x(part["estimate"]):g}" cy="10" r="3.6"/>'
-    return f'<svg class="interval" role="img" aria-label="{label}" viewBox="0 0 120 20">{shade}{edges}{line}{dot}</svg>'
+    art = shade + edges + line + dot
+    return f'<svg class="interval" role="img" aria-label="{label}" viewBox="0 0 120 20">{art}</svg>'
 
 
 def _half(ends: Sequence[float | None] | None) -> float:

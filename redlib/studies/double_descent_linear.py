@@ -1,11 +1,12 @@
 """The linear half of double descent: experiments on polynomials, random features and least squares.
 
-A frozen dataclass describes an experiment, `run` carries it out and returns arrays with the seeds on the first
-axis. The defaults are the profile `laptop`.
+A frozen dataclass describes an experiment; `run` carries it out and returns arrays, seeds on the first axis.
+The defaults are the profile `laptop`.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
@@ -22,6 +23,7 @@ from redlib.measures.leastsquares import Floats
 
 Arrays = dict[str, np.ndarray]
 SEEDS = tuple(range(10))
+_RESAMPLE = 3  # key of the stream "split"; 0, 1 and 2 belong to redlib.data
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class PolynomialBias:
 
 @dataclass(frozen=True)
 class RffSweep:
-    """Minimum-norm random Fourier features on images: every sample size with every feature count (DD-1, DD-7)."""
+    """Minimum-norm random Fourier features on images: all sample sizes × feature counts (DD-1, DD-7)."""
 
     dataset: str = "digits"
     pool: int = 997  # training examples from which each seed draws its own
@@ -70,7 +72,7 @@ class RffThreshold:
 
 @dataclass(frozen=True)
 class RffSgd:
-    """Constant-step SGD beside gradient descent on random features, with too few and too many of them (DD-4)."""
+    """Constant-step SGD beside gradient descent on random features, too few and too many of them (DD-4)."""
 
     dataset: str = "digits"
     pool: int = 997
@@ -79,7 +81,7 @@ class RffSgd:
     n: int = 100
     counts: tuple[int, ...] = (25, 500)  # n/4 and 5n
     batch: int = 4
-    epochs: int = 150
+    epochs: int = 400
     bandwidth: float = 0.5
     seeds: tuple[int, ...] = SEEDS
 
@@ -89,7 +91,7 @@ class IsotropicLeastSquares:
     """Minimum-norm least squares on Gaussian data, to be compared with its closed form (DD-14)."""
 
     dim: int = 100
-    samples: tuple[int, ...] = (20, 40, 60, 80, 90, 95, 99, 100, 101, 105, 110, 120, 150, 200, 300)
+    samples: tuple[int, ...] = (20, 40, 60, 80, 90, 97, 100, 103, 110, 120, 150, 200)
     repetitions: int = 500
     noise: float = 0.5
     norm: float = 1.0
@@ -98,7 +100,7 @@ class IsotropicLeastSquares:
 
 @dataclass(frozen=True)
 class RidgeSweep:
-    """Ridge regression on Gaussian data at multiples of the best penalty dim·noise²/norm², and none (DD-17)."""
+    """Ridge regression on Gaussian data at multiples of the best penalty, dim·noise²/norm² (DD-17)."""
 
     dim: int = 60
     samples: tuple[int, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 100, 120, 160, 240)
@@ -111,16 +113,17 @@ class RidgeSweep:
 
 @dataclass(frozen=True)
 class RffBiasVariance:
-    """Bias and variance of minimum-norm random features that learn a known function from noisy labels (DD-18)."""
+    """Bias and variance of minimum-norm random features over resampled images and features (DD-18)."""
 
-    dim: int = 5
+    dataset: str = "digits"
+    pool: int = 997
+    tests: int = 800
+    shrink: int = 1
     n: int = 60
-    counts: tuple[int, ...] = (6, 12, 24, 36, 48, 60, 75, 100, 150, 600)
-    noise: float = 0.2
-    frequency: float = 2.0  # of the taught function sin(frequency·x·v), x ~ N(0, I), |v| = 1
-    bandwidth: float = 0.7
+    counts: tuple[int, ...] = (6, 12, 24, 36, 48, 60, 75, 100, 150, 300)
     resamples: int = 100
-    points: int = 200
+    points: int = 200  # test images used
+    bandwidth: float = 0.5
     seeds: tuple[int, ...] = SEEDS
 
 
@@ -133,23 +136,32 @@ class Solvability:
     seeds: tuple[int, ...] = SEEDS
 
 
-Pictures = RffSweep | RffThreshold | RffSgd
+@dataclass(frozen=True, eq=False)
+class Flat:
+    """Images x [n, pixels], one-hot labels y [n, classes], root-mean-square distance of two images."""
+
+    x: Floats
+    y: Floats
+    distance: float
+
+
+Pictures = RffSweep | RffThreshold | RffSgd | RffBiasVariance
 
 
 @singledispatch
 def run(config: object) -> Arrays:
-    """Return the results of one experiment by name, seeds first; raises BadInput for an unknown configuration."""
+    """Return an experiment's results by name, seeds first; raises BadInput for an unknown configuration."""
     raise BadInput.of("config", config, "a configuration of this module", "pass for example RffSweep()")
 
 
 def pictures(config: Pictures) -> Dataset:
-    """Return the images an experiment on random features uses: a pool to draw training sets from, and a test set."""
+    """Return the images of an experiment: the training split is the pool its seeds draw from."""
     return load(config.dataset, n_train=config.pool, n_test=config.tests, flatten=False)
 
 
 @run.register
 def polynomial(config: PolynomialBias) -> Arrays:
-    """Return bias2, variance (unbiased, from resamples) and total [S, degrees] (from fresh noisy test labels)."""
+    """Return [S, degrees]: bias2, variance (unbiased, from resamples), total (from fresh noisy labels)."""
     return _per_seed(config.seeds, lambda seed: _polynomial_seed(config, seed))
 
 
@@ -176,39 +188,36 @@ def _wave(x: Floats) -> Floats:
 
 def _legendre(x: Floats, degree: int) -> Floats:
     """Return the Legendre polynomials of degrees 0 … degree at x, orthonormal under U[-1, 1]."""
-    return np.polynomial.legendre.legvander(x, degree) * np.sqrt(2 * np.arange(degree + 1) + 1)
+    scale: Floats = np.sqrt(2.0 * np.arange(degree + 1) + 1)
+    return scale * np.polynomial.legendre.legvander(x, degree)
 
 
 @run.register
 def rff_sweep(config: RffSweep) -> Arrays:
-    """Return [S, samples, counts]: test_squared, test_zero_one, train_squared, train_zero_one, coefficient_norm.
+    """Return [S, samples, counts]: {test, train}_{squared, zero_one} and coefficient_norm.
 
     Squared errors are Σ over classes of (output - one-hot)², averaged over images; zero-one are fractions.
     """
     data = pictures(config)
-    pool_x, pool_y, scale = _flat(data.train, config)
-    test_x, test_y, _ = _flat(data.test, config)
-    rows = draw_rows(len(pool_x), max(config.samples), config.seeds).numpy()
+    pool, held = (_flat(part, data.classes, config.shrink) for part in (data.train, data.test))
+    rows = draw_rows(len(pool.x), max(config.samples), config.seeds).numpy()
 
     def one(seed: int, own: np.ndarray) -> Arrays:
-        bank = _bank(config, pool_x.shape[1], max(config.counts), seed, scale)
-        train, test = (leastsquares.fourier_features(x, bank) for x in (pool_x[own], test_x))
-        cells = [
-            _rff_cell(leastsquares.first(train[:n], count), pool_y[own[:n]], leastsquares.first(test, count), test_y)
-            for n in config.samples
-            for count in config.counts
-        ]
-        shape = len(config.samples), len(config.counts)
+        bank = _bank(config, pool, max(config.counts), seed)
+        train, test = (leastsquares.fourier_features(x, bank) for x in (pool.x[own], held.x))
+        y, shape = pool.y[own], (len(config.samples), len(config.counts))
+        sizes = itertools.product(config.samples, config.counts)
+        cells = [_rff_cell(count, train[:n], y[:n], test, held.y) for n, count in sizes]
         return {name: np.reshape([cell[name] for cell in cells], shape) for name in cells[0]}
 
     return _stacked([one(seed, own) for seed, own in zip(config.seeds, rows, strict=True)])
 
 
-def _rff_cell(train: Floats, train_y: Floats, test: Floats, test_y: Floats) -> dict[str, float]:
-    w = leastsquares.min_norm(train, train_y)
+def _rff_cell(count: int, train: Floats, train_y: Floats, test: Floats, test_y: Floats) -> dict[str, float]:
+    w = leastsquares.min_norm(leastsquares.first(train, count), train_y)
     measured = {"coefficient_norm": float(np.linalg.norm(w))}
     for name, features, y in (("train", train, train_y), ("test", test, test_y)):
-        output = features @ w
+        output = leastsquares.first(features, count) @ w
         measured[f"{name}_squared"] = float(((output - y) ** 2).sum(axis=1).mean())
         measured[f"{name}_zero_one"] = float((output.argmax(axis=1) != y.argmax(axis=1)).mean())
     return measured
@@ -216,18 +225,18 @@ def _rff_cell(train: Floats, train_y: Floats, test: Floats, test_y: Floats) -> d
 
 @run.register
 def rff_threshold(config: RffThreshold) -> Arrays:
-    """Return the smallest feature count without error on the training set [S, samples], by squared and 0-1 loss.
+    """Return the smallest feature count without training error [S, samples], by squared and by 0-1 loss.
 
     threshold_squared: residual energy <= tolerance × the targets' energy; threshold_zero_one: no image
     misclassified. Every count 1 … n is tried; NaN where even n features leave an error.
     """
-    pool_x, pool_y, scale = _flat(pictures(config).train, config)
-    rows = draw_rows(len(pool_x), max(config.samples), config.seeds).numpy()
+    data = pictures(config)
+    pool = _flat(data.train, data.classes, config.shrink)
+    rows = draw_rows(len(pool.x), max(config.samples), config.seeds).numpy()
 
     def one(seed: int, own: np.ndarray) -> Arrays:
-        bank = _bank(config, pool_x.shape[1], max(config.samples), seed, scale)
-        features = leastsquares.fourier_features(pool_x[own], bank)
-        found = [_thresholds(features[:n, :n], pool_y[own[:n]], config.tolerance) for n in config.samples]
+        features = leastsquares.fourier_features(pool.x[own], _bank(config, pool, max(config.samples), seed))
+        found = [_thresholds(features[:n, :n], pool.y[own[:n]], config.tolerance) for n in config.samples]
         squared, zero_one = np.array(found, dtype=np.float64).T
         return {"threshold_squared": squared, "threshold_zero_one": zero_one}
 
@@ -248,18 +257,18 @@ def _thresholds(features: Floats, y: Floats, tolerance: float) -> tuple[float, f
 def rff_sgd(config: RffSgd) -> Arrays:
     """Return training losses [S, counts, epochs + 1] and the least possible loss [S, counts].
 
-    sgd_loss after each epoch; gd_excess and gd_excess_steps: loss above the least one of gradient descent after as
-    many epochs (one step each) and after as many steps as SGD took. Each method has its own fastest constant step.
+    sgd_loss: after each epoch. gd_excess, gd_excess_steps: gradient descent's loss above the least one after
+    as many epochs (one step each) and after as many steps. Each method has its own fastest constant step.
     """
-    pool_x, pool_y, scale = _flat(pictures(config).train, config)
-    rows = draw_rows(len(pool_x), config.n, config.seeds).numpy()
-    banks = [_bank(config, pool_x.shape[1], max(config.counts), seed, scale) for seed in config.seeds]
-    features = np.stack(
-        [leastsquares.fourier_features(pool_x[own], bank) for own, bank in zip(rows, banks, strict=True)]
-    )
+    data = pictures(config)
+    pool = _flat(data.train, data.classes, config.shrink)
+    rows = draw_rows(len(pool.x), config.n, config.seeds).numpy()
+    banks = [_bank(config, pool, max(config.counts), seed) for seed in config.seeds]
+    drawn = zip(pool.x[rows], banks, strict=True)
+    waves = np.stack([leastsquares.fourier_features(x, bank) for x, bank in drawn])
     orders = np.stack([_orders(seed, config.epochs, config.n) for seed in config.seeds])
-    epochs = np.arange(config.epochs + 1)
-    found = [_descents(leastsquares.first(features, c), pool_y[rows], orders, config.batch, epochs) for c in config.counts]
+    sized = [leastsquares.first(waves, count) for count in config.counts]
+    found = [_descents(features, pool.y[rows], orders, config.batch) for features in sized]
     return {name: np.stack([arrays[name] for arrays in found], axis=1) for name in found[0]}
 
 
@@ -267,7 +276,8 @@ def _orders(seed: int, epochs: int, n: int) -> np.ndarray:
     return rng(seed, "order").permuted(np.tile(np.arange(n), (epochs, 1)), axis=1)
 
 
-def _descents(features: Floats, y: Floats, orders: np.ndarray, batch: int, epochs: np.ndarray) -> Arrays:
+def _descents(features: Floats, y: Floats, orders: np.ndarray, batch: int) -> Arrays:
+    epochs = np.arange(orders.shape[1] + 1)
     sgd = leastsquares.sgd_losses(features, y, leastsquares.sgd_step(features, batch), orders, batch)
     slow = 1 / leastsquares.curvature(features)
     by_epoch, least = leastsquares.gd_excess(features, y, slow, epochs)
@@ -282,7 +292,7 @@ def isotropic(config: IsotropicLeastSquares) -> Arrays:
     def one(seed: int) -> Arrays:
         x, y, truth = _gaussian(config, seed)
         fits = [leastsquares.min_norm(x[:, :n], y[:, :n]) for n in config.samples]
-        excess = np.stack([((w - truth) ** 2).sum(axis=(1, 2)) for w in fits])
+        excess = _excess(fits, truth)
         error = excess.std(axis=1, ddof=1) / np.sqrt(config.repetitions)
         return {"mean": excess.mean(axis=1), "standard_error": error, "median": np.median(excess, axis=1)}
 
@@ -291,20 +301,25 @@ def isotropic(config: IsotropicLeastSquares) -> Arrays:
 
 @run.register
 def ridge_sweep(config: RidgeSweep) -> Arrays:
-    """Return excess risks |ŵ - w|² with repetitions last: ridge [S, samples, multiples, R], ridgeless [S, samples, R].
+    """Return excess risks |ŵ - w|²: ridge [S, samples, multiples, R], ridgeless [S, samples, R].
 
-    A repetition's smaller samples are the first rows of its larger ones, so differences between sizes are paired.
+    A repetition's (of R) smaller samples are the first rows of its larger ones: their differences are paired.
     """
     penalties = np.array(config.multiples) * config.dim * config.noise**2 / config.norm**2
 
     def one(seed: int) -> Arrays:
         x, y, truth = _gaussian(config, seed)
         sized = [(x[:, :n], y[:, :n]) for n in config.samples]
-        ridge = [((leastsquares.ridge_path(*pair, penalties) - truth) ** 2).sum(axis=(2, 3)) for pair in sized]
-        ridgeless = [((leastsquares.min_norm(*pair) - truth) ** 2).sum(axis=(1, 2)) for pair in sized]
-        return {"ridge": np.stack(ridge), "ridgeless": np.stack(ridgeless)}
+        ridge = [leastsquares.ridge_path(*pair, penalties) for pair in sized]
+        ridgeless = [leastsquares.min_norm(*pair) for pair in sized]
+        return {"ridge": _excess(ridge, truth), "ridgeless": _excess(ridgeless, truth)}
 
     return _per_seed(config.seeds, one)
+
+
+def _excess(fits: list[Floats], truth: Floats) -> Floats:
+    """Return |ŵ - w|² [len(fits), ...] of coefficients [..., dim, 1]."""
+    return np.stack([((w - truth) ** 2).sum(axis=(-2, -1)) for w in fits])
 
 
 def _gaussian(config: IsotropicLeastSquares | RidgeSweep, seed: int) -> tuple[Floats, Floats, Floats]:
@@ -318,39 +333,43 @@ def _gaussian(config: IsotropicLeastSquares | RidgeSweep, seed: int) -> tuple[Fl
 
 @run.register
 def rff_bias_variance(config: RffBiasVariance) -> Arrays:
-    """Return bias2, variance [S, counts] and bias2_left_out [S, counts, resamples].
+    """Return bias2, variance [S, counts] and bias2_left_out [S, counts, resamples]; units as in `rff_sweep`.
 
-    Every resample has its own training inputs, label noise and features; the taught function and the test points
-    belong to the seed.
+    Every resample draws its own training images and features. The truth is the one-hot test label: noise in
+    the labels is a constant in bias2.
     """
-    return _per_seed(config.seeds, lambda seed: _bias_variance_seed(config, seed))
+    data = pictures(config)
+    train, test = (_flat(part, data.classes, config.shrink) for part in (data.train, data.test))
+    truth = test.y[: config.points].ravel()
 
-
-def _bias_variance_seed(config: RffBiasVariance, seed: int) -> Arrays:
-    direction = rng(seed, "init").standard_normal(config.dim)
-    direction *= config.frequency / np.linalg.norm(direction)
-    grid = rng(seed, "eval").standard_normal((config.points, config.dim))
-    x = rng(seed, "split").standard_normal((config.resamples, config.n, config.dim))
-    y = np.sin(x @ direction) + config.noise * rng(seed, "noise").standard_normal(x.shape[:2])
-    # Two draws from N(0, I) are √(2·dim) apart (root mean square): the unit of the bandwidth.
-    width = config.bandwidth * np.sqrt(2 * config.dim)
-    banks = [leastsquares.fourier_bank(config.dim, max(config.counts), width, seed, r) for r in range(config.resamples)]
-    train = np.stack([leastsquares.fourier_features(own, bank) for own, bank in zip(x, banks, strict=True)])
-    test = np.stack([leastsquares.fourier_features(grid, bank) for bank in banks])
-    found: dict[str, list[Floats]] = {"bias2": [], "variance": [], "bias2_left_out": []}
-    for count in config.counts:
-        w = leastsquares.min_norm(leastsquares.first(train, count), y[..., None])
-        predicted, truth = (leastsquares.first(test, count) @ w)[..., 0], np.sin(grid @ direction)
+    def one(seed: int) -> Arrays:
+        draws = [_resample(config, seed, r, train, test) for r in range(config.resamples)]
+        predicted = np.stack(draws, axis=1)
         bias2, variance = leastsquares.bias_variance(predicted, truth)
         left_out = leastsquares.bias2_left_out(predicted, truth)
-        for name, value in zip(found, (bias2, variance, left_out), strict=True):
-            found[name].append(value)
-    return {name: np.array(values) for name, values in found.items()}
+        # The means are over points and classes; a squared error is the sum over classes.
+        found = {"bias2": bias2, "variance": variance, "bias2_left_out": left_out}
+        return {name: values * data.classes for name, values in found.items()}
+
+    return _per_seed(config.seeds, one)
+
+
+def _resample(config: RffBiasVariance, seed: int, number: int, train: Flat, test: Flat) -> Floats:
+    """Return the predictions [counts, points·classes] of one resample."""
+    rows = rng(seed, "split", _RESAMPLE, number).permutation(len(train.x))[: config.n]
+    bank = _bank(config, train, max(config.counts), seed, number)
+    own, others = (leastsquares.fourier_features(x, bank) for x in (train.x[rows], test.x[: config.points]))
+    fits = [leastsquares.min_norm(leastsquares.first(own, c), train.y[rows]) for c in config.counts]
+    outputs = [leastsquares.first(others, c) @ w for c, w in zip(config.counts, fits, strict=True)]
+    return np.reshape(outputs, (len(config.counts), -1))
 
 
 @run.register
 def solvability(config: Solvability) -> Arrays:
-    """Return [S, systems]: rows, columns, rank, rank_augmented, residual (relative), generic (right side anywhere)."""
+    """Return [S, systems]: rows, columns, rank, rank_augmented, residual (relative), generic (0 or 1).
+
+    A generic right side is drawn without regard to the matrix, every other one in its range.
+    """
     return _per_seed(config.seeds, lambda seed: _solvability_seed(config, seed))
 
 
@@ -368,16 +387,15 @@ def _solvability_seed(config: Solvability, seed: int) -> Arrays:
     return dict(zip(names, np.array(found, dtype=np.float64).T, strict=True))
 
 
-def _flat(part: Split, config: Pictures) -> tuple[Floats, Floats, float]:
-    """Return images [n, pixels] after averaging, one-hot labels [n, classes], and the RMS distance of two images."""
-    images = functional.avg_pool2d(part.x, config.shrink) if config.shrink > 1 else part.x
+def _flat(part: Split, classes: int, shrink: int) -> Flat:
+    images = functional.avg_pool2d(part.x, shrink) if shrink > 1 else part.x
     x = images.flatten(1).double().numpy()
-    one_hot = functional.one_hot(part.y, int(part.y.max()) + 1).double().numpy()
-    return x, one_hot, float(np.sqrt(2 * x.var(axis=0).sum()))
+    one_hot = functional.one_hot(part.y, classes).double().numpy()
+    return Flat(x, one_hot, float(np.sqrt(2 * x.var(axis=0).sum())))
 
 
-def _bank(config: Pictures, dim: int, count: int, seed: int, scale: float) -> leastsquares.Bank:
-    return leastsquares.fourier_bank(dim, count, config.bandwidth * scale, seed)
+def _bank(config: Pictures, train: Flat, count: int, seed: int, *key: int) -> leastsquares.Bank:
+    return leastsquares.fourier_bank(train.x.shape[1], count, config.bandwidth * train.distance, seed, *key)
 
 
 def _per_seed(seeds: tuple[int, ...], one: Callable[[int], Arrays]) -> Arrays:

@@ -15,7 +15,6 @@ from redlib.studies.double_descent_linear import (
     IsotropicLeastSquares,
     PolynomialBias,
     RffBiasVariance,
-    RffSgd,
     RidgeSweep,
 )
 
@@ -27,8 +26,8 @@ _SOLVED = 1e-8  # relative residual of a system that has a solution
 def polynomial_statistics(config: PolynomialBias, results: Arrays) -> dict[str, Floats]:
     """Return DD-0: identity_gap, bias_slope, variance_slope (per degree), interior_left, interior_right.
 
-    identity_gap: largest |total/(bias² + variance + noise²) - 1| over degrees. interior_*: total error at the first
-    and the last degree minus that at the best one, which the other seeds choose (a seed's own minimum is biased).
+    identity_gap: largest |total/(bias² + variance + noise²) - 1| over degrees. interior_*: total error at the
+    first and last degree minus that at the best one, which the other seeds choose (an own minimum is biased).
     """
     bias2, variance, total = (results[name] for name in ("bias2", "variance", "total"))
     gap = np.abs(total / (bias2 + variance + config.noise**2) - 1).max(axis=1)
@@ -44,9 +43,9 @@ def polynomial_statistics(config: PolynomialBias, results: Arrays) -> dict[str, 
 
 
 def modern_below_classical(error: Floats, counts: ArrayLike, n: int) -> Floats:
-    """Return DD-1: the last error minus the least error below the threshold n, from error [S, counts]; < 0 claimed.
+    """Return DD-1: the last minus the least error below the threshold n, from error [S, counts].
 
-    Each seed's own minimum is taken, which favours the classical side.
+    Claimed to be < 0. Each seed's own minimum is taken, which favours the classical side.
     """
     return error[:, -1] - error[:, np.asarray(counts) < n].min(axis=1)
 
@@ -54,11 +53,13 @@ def modern_below_classical(error: Floats, counts: ArrayLike, n: int) -> Floats:
 def norm_statistics(norm: Floats, counts: ArrayLike, n: int) -> dict[str, Floats]:
     """Return DD-1: norm_peak_over_n, where the coefficient norm [S, counts] is largest, and norm_falls.
 
-    norm_falls = log2(largest norm / norm at the last count).
+    norm_falls = log2(norm at the first count >= n / norm at the last); from the maximum it always falls.
     """
+    grid = np.asarray(counts)
+    threshold = int(np.argmax(grid >= n))
     return {
-        "norm_peak_over_n": np.asarray(counts)[norm.argmax(axis=1)] / n,
-        "norm_falls": np.log2(norm.max(axis=1) / norm[:, -1]),
+        "norm_peak_over_n": grid[norm.argmax(axis=1)] / n,
+        "norm_falls": np.log2(norm[:, threshold] / norm[:, -1]),
     }
 
 
@@ -67,13 +68,13 @@ def rff_slope(threshold: Floats, samples: ArrayLike) -> Floats:
     return _slope(np.log(samples), np.log(threshold))
 
 
-def sgd_statistics(config: RffSgd, results: Arrays) -> dict[str, Floats]:
+def sgd_statistics(results: Arrays) -> dict[str, Floats]:
     """Return DD-4: modern_train_loss, modern_linear_r2, classical_excess_ratio, classical_plateau.
 
-    Classical is the first count, modern the last. modern_train_loss: loss after the last epoch. modern_linear_r2: of
-    log loss on epoch, up to the floor of float64. classical_excess_ratio: log2 of SGD's mean excess loss over the
-    last quarter of the epochs / gradient descent's after as many epochs (the larger of its two budgets' excesses;
-    below 1e-12 counts as 1e-12). classical_plateau: log2 of SGD's excess, third quarter / last; 0 on a plateau.
+    Classical is the first count, modern the last. modern_train_loss: after the last epoch. modern_linear_r2:
+    of log loss on epoch, down to the floor of float64. classical_excess_ratio: log2 of SGD's mean excess loss
+    over the last quarter of the epochs / gradient descent's final one (the worse of equal epochs and equal
+    steps; below 1e-12 counts as 1e-12). classical_plateau: log2 of SGD's excess, third quarter / last.
     """
     modern = results["sgd_loss"][:, -1]
     excess = results["sgd_loss"][:, 0] - results["least_loss"][:, :1]
@@ -99,7 +100,7 @@ def rff_harm(error: Floats, samples: ArrayLike, count: int) -> Floats:
 
 
 def max_abs_z(config: IsotropicLeastSquares, results: Arrays, away: int = 10) -> Floats:
-    """Return DD-14: the largest |mean - closed form| / standard error over sample sizes at least `away` from d."""
+    """Return DD-14: the largest |mean - closed form| / standard error over sizes at least `away` from d."""
     sizes = np.array(config.samples)
     far = np.abs(sizes - config.dim) >= away
     exact = isotropic_risk(sizes, config.dim, config.noise, config.norm)
@@ -115,16 +116,18 @@ def ridge_upward_step_z(config: RidgeSweep, results: Arrays) -> Floats:
 
 
 def best_multiples(config: RidgeSweep, results: Arrays) -> Floats:
-    """Return DD-17 (paper): log2 of the multiple of dim·noise²/norm² with the least mean risk: [S, samples]."""
+    """Return DD-17 (paper): log2 of the multiple of dim·noise²/norm² with the least risk: [S, samples]."""
     return np.log2(config.multiples)[results["ridge"].mean(axis=-1).argmin(axis=-1)]
 
 
-def bias_variance_statistics(config: RffBiasVariance, results: Arrays, away: float = 0.1) -> dict[str, Floats]:
+def bias_variance_statistics(
+    config: RffBiasVariance, results: Arrays, away: float = 0.1
+) -> dict[str, Floats]:
     """Return DD-18: variance_ratio, bias_fall, bias_upward_step_z.
 
-    variance_ratio: log2 of the variance at n features / at the last count. bias_fall: bias² at the first minus
-    the last count. bias_upward_step_z: the largest step of bias² between counts, in jackknife standard errors,
-    leaving out counts within `away`·n of n, where the estimate has no finite variance.
+    variance_ratio: log2 of the variance at n features / at the last count. bias_fall: bias² at the first
+    minus at the last count. bias_upward_step_z: largest step of bias² between counts, in jackknife standard
+    errors, leaving out counts within `away`·n of n, where the estimate has no finite variance.
     """
     counts = np.array(config.counts)
     far = np.abs(counts - config.n) > away * config.n
@@ -142,8 +145,8 @@ def bias_variance_statistics(config: RffBiasVariance, results: Arrays, away: flo
 def solvability_statistics(results: Arrays) -> dict[str, Floats]:
     """Return DD-19: rank_identity_failures and seed_condition_failures, numbers of systems.
 
-    Failures of "solvable iff rank([A b]) = rank(A)" or, for a generic b, "iff rank(A) = rows"; and systems that
-    meet the source's condition rank(A) <= columns (all do) without having a solution (erratum E12).
+    Failures of "solvable iff rank([A b]) = rank(A)" or, for a generic b, "iff rank(A) = rows"; and systems
+    without a solution that meet the source's condition rank(A) <= columns, as all do (erratum E12).
     """
     solvable = results["residual"] < _SOLVED
     identity = solvable != (results["rank_augmented"] == results["rank"])
@@ -158,7 +161,8 @@ def solvability_statistics(results: Arrays) -> dict[str, Floats]:
 
 def _slope(x: ArrayLike, y: Floats) -> Floats:
     """Return the least-squares slope of y [S, X] on x [X]: [S]."""
-    centred = np.asarray(x, dtype=np.float64) - np.mean(x)
+    grid = np.asarray(x, dtype=np.float64)
+    centred = grid - grid.mean()
     return y @ centred / (centred @ centred)
 
 

@@ -1,0 +1,89 @@
+"""Notebooks: the .ipynb agrees with its source, profiles name its parameters, and it stays readable."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from redlib.evidence.paths import PROFILES
+from redlib.report.notebooks import read_source
+from redlib.report.profiles import load_profile, studies
+
+ROOT = Path(__file__).parents[1]
+STUDIES = studies() or [pytest.param("", marks=pytest.mark.skip(reason="no notebooks exist yet"))]
+for_each_study = pytest.mark.parametrize("study", STUDIES)
+
+MAX_CODE_LINES, MAX_CELL_LINES, MAX_HELPER_LINES = 250, 15, 15
+
+
+def code_cells(study):
+    """Return, for each code cell, its lines that are neither empty nor comments."""
+    cells = [cell.source.splitlines() for cell in read_source(study).cells if cell.cell_type == "code"]
+    return [[line for line in lines if line.strip() and not line.strip().startswith("#")] for lines in cells]
+
+
+def syntax(study):
+    source = "\n".join(cell.source for cell in read_source(study).cells if cell.cell_type == "code")
+    return list(ast.walk(ast.parse(source)))
+
+
+@for_each_study
+def test_ipynb_agrees_with_its_source_and_has_no_outputs(study):
+    paired = nbformat.read(ROOT / "notebooks" / f"{study}.ipynb", as_version=4)
+    shown = [
+        [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in nb.cells]
+        for nb in (paired, read_source(study))
+    ]
+    assert shown[0] == shown[1], "regenerate it: python -m redlib.report pair"
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in paired.cells)
+    nbformat.validate(paired)
+
+
+@for_each_study
+def test_every_profile_passes_only_parameters_the_notebook_has(study):
+    known = papermill.inspect_notebook(ROOT / "notebooks" / f"{study}.ipynb")
+    for name in PROFILES:
+        unknown = set(load_profile(name).notebooks.get(study, {})) - set(known)
+        assert not unknown, name
+
+
+@for_each_study
+def test_code_stays_within_its_budget(study):
+    cells = code_cells(study)
+    assert sum(map(len, cells)) <= MAX_CODE_LINES
+    assert [cell[0] for cell in cells if len(cell) > MAX_CELL_LINES] == []
+
+
+@for_each_study
+def test_prose_is_four_to_six_words_for_a_line_of_code(study, record_property):
+    words = sum(len(c.source.split()) for c in read_source(study).cells if c.cell_type == "markdown")
+    ratio = words / sum(map(len, code_cells(study)))
+    record_property("words of prose per line of code", round(ratio, 2))
+    assert 3.5 <= ratio < 6.5
+
+
+@for_each_study
+def test_no_classes_and_no_long_helpers(study):
+    nodes = syntax(study)
+    assert [node.name for node in nodes if isinstance(node, ast.ClassDef)] == []
+    helpers = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    assert [f.name for f in helpers if f.end_lineno - f.lineno + 1 > MAX_HELPER_LINES] == []
+
+
+@for_each_study
+def test_notebook_concludes_and_asks_its_question_first(study):
+    notebook = read_source(study)
+    assert "Question" in notebook.cells[0].source
+    assert "study.conclude(" in "\n".join(c.source for c in notebook.cells if c.cell_type == "code")
+
+
+@for_each_study
+def test_every_work_cited_is_in_the_bibliography(study):
+    known = set(re.findall(r"^@\w+\{([^,]+),", (ROOT / "references.bib").read_text(), re.MULTILINE))
+    prose = "\n".join(c.source for c in read_source(study).cells if c.cell_type == "markdown")
+    cited = set(re.findall(r"(?<![\w.])@([a-z]+\d{4}[a-z]+)", prose))
+    assert cited, "cite the works tested as [@key]"
+    assert cited <= known

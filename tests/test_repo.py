@@ -1,0 +1,138 @@
+"""The rules of the project: short functions, docstrings, one-way imports, addresses, make targets."""
+
+import ast
+import re
+import statistics
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "redlib").glob("**/*.py"))
+MEDIAN_LINES, MAX_LINES = 10, 50
+
+# Which packages each package may import, besides itself; only evidence and report may know what a claim is.
+LAYERS = {
+    "data": set(),
+    "nets": {"data"},
+    "training": {"nets", "data"},
+    "measures": {"nets", "data"},
+    "studies": {"data", "nets", "training", "measures"},
+    "evidence": {"data"},
+    "report": {"evidence"},
+}
+TARGETS = [
+    *("help", "env", "lab", "smoke", "reproduce", "study", "report", "status", "compare"),
+    *("test", "lint", "types", "bench", "clean"),
+]
+
+
+def tree(source):
+    return ast.parse((ROOT / source).read_text(), filename=source)
+
+
+def functions(source):
+    return [n for n in ast.walk(tree(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def length(function):
+    return function.end_lineno - function.lineno + 1
+
+
+def test_functions_are_short():
+    lengths = {f"{source}:{f.name}": length(f) for source in SOURCES for f in functions(source)}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_LINES} == {}
+    assert statistics.median(lengths.values()) <= MEDIAN_LINES
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_modules_and_public_functions_say_what_they_are(source):
+    module = tree(source)
+    if not module.body:
+        return  # an empty __init__.py
+    classes = [n for n in module.body if isinstance(n, ast.ClassDef)]
+    # A method that overrides one of a base class is documented there.
+    methods = [m for c in classes if not c.bases for m in c.body if isinstance(m, ast.FunctionDef)]
+    named = [*classes, *methods, *(n for n in module.body if isinstance(n, ast.FunctionDef))]
+    public = [module, *(n for n in named if not n.name.startswith("_"))]
+    assert [getattr(n, "name", "module") for n in public if not ast.get_docstring(n)] == []
+
+
+@pytest.mark.parametrize("source", [source for source in SOURCES if source.count("/") > 1])
+def test_imports_go_one_way(source):
+    package = source.split("/")[1]
+    used = set()
+    for node in ast.walk(tree(source)):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        used |= {name.split(".")[1] for name in names if name.startswith("redlib.")}
+    # What a study makes of its runs may use statistics; what it runs (and the store keys) may not.
+    more = {"evidence"} if source.endswith("_statistics.py") else set()
+    assert (used & set(LAYERS)) - LAYERS[package] - more <= {package}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "redlib" / "report" / "templates").glob("*")), ids=lambda p: p.name
+)
+def test_templates_name_no_outside_address(path):
+    text = path.read_text()
+    assert re.findall(r"""(?:src|href|url\(|@import)\s*[=("'\s]*(?:https?:)?//[^\s"')]+""", text) == []
+
+
+def test_make_help_lists_every_target():
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [line.split()[0] for line in shown.split("\n\n")[0].splitlines()] == TARGETS
+
+
+def test_workflows_call_only_targets_that_exist():
+    scripts = [*(ROOT / ".github" / "workflows").glob("*.yml"), ROOT / ".ci" / "run"]
+    calls = re.findall(r"(?<=\bmake )[a-z ]+", "\n".join(path.read_text() for path in scripts))
+    assert calls, "the workflows run make"
+    assert {name for call in calls for name in call.split()} <= set(TARGETS)
+
+
+def test_every_reference_has_what_its_kind_needs():
+    text = (ROOT / "references.bib").read_text()
+    needed = {
+        "article": "journal",
+        "inproceedings": "booktitle",
+        "techreport": "institution",
+        "misc": "howpublished",
+    }
+    entries = re.findall(r"^@(\w+)\{([a-z]+\d{4}[a-z]+),(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    assert len(entries) == text.count("\n@") + text.startswith("@")
+    assert len({key for _, key, _ in entries}) == len(entries)
+    for kind, key, body in entries:
+        fields = set(re.findall(r"^\s*(\w+)\s*=\s*\{.+\},$", body, re.MULTILINE))
+        assert {"title", "author", "year", needed[kind]} <= fields, key
+
+
+def test_project_files_name_no_machine_of_ours():
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    host_path = re.compile(r"(?<![\w.])/(?:work|root|home)/\w+")
+    texts = {
+        ".py",
+        ".md",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".txt",
+        ".jsonl",
+        ".json",
+        ".html",
+        ".csv",
+        ".bib",
+        ".ipynb",
+    }
+    found = {}
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        if path.suffix in texts and path.exists():
+            hits = host_path.findall(path.read_text(encoding="utf-8"))
+            found |= {name: hits} if hits else {}
+    assert found == {}

@@ -1,0 +1,31 @@
+"""What is committed stays small: people clone it and open it on a phone."""
+
+from pathlib import Path
+
+import pytest
+
+from redlib.evidence.paths import EVIDENCE_PROFILES
+
+ROOT = Path(__file__).parents[1]
+PAGE_BYTES, PROFILE_BYTES = 1.5e6, 20e6
+
+
+def files(kind, profile):
+    """Return {name: bytes} of the files in reports/ or figures/ of a profile."""
+    return {path.name: path.stat().st_size for path in (ROOT / kind / profile).glob("**/*") if path.is_file()}
+
+
+@pytest.mark.parametrize("profile", EVIDENCE_PROFILES)
+def test_every_report_is_at_most_1_5_mb(profile):
+    pages = files("reports", profile)
+    if not pages:
+        pytest.skip(f"no reports of profile {profile} are committed")
+    assert {name: size for name, size in pages.items() if size > PAGE_BYTES} == {}
+
+
+@pytest.mark.parametrize("profile", EVIDENCE_PROFILES)
+def test_reports_and_figures_of_a_profile_are_at_most_20_mb(profile):
+    sizes = [*files("reports", profile).values(), *files("figures", profile).values()]
+    if not sizes:
+        pytest.skip(f"no reports or figures of profile {profile} are committed")
+    assert sum(sizes) <= PROFILE_BYTES

@@ -1,0 +1,325 @@
+"""The study: what it writes and where, what it shows, and that it cannot conclude with a claim forgotten."""
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from toy_runs import Toy, toy
+
+from redlib.errors import BadInput
+from redlib.evidence import study as module
+from redlib.evidence.paths import outputs, project_root, store_root
+from redlib.evidence.study import Study
+
+LEDGER = """
+- &claim
+  id: DD-1
+  study: 01_double_descent
+  primary: true
+  statement: The ratio exceeds one.
+  source: S1
+  reported: ""
+  evidence: ""
+  prior: R
+  prior_note: ""
+  figure: dd_one
+  check: {kind: greater, statistic: ratio, than: 1, unit: ratio}
+- {<<: *claim, id: DD-0, figure: ""}
+- {<<: *claim, id: DD-2, figure: "", not_run: {laptop: needs a GPU}}
+- {<<: *claim, id: NC-1, study: 04_neural_collapse, figure: ""}
+"""
+SEEDS = [1.9, 2.0, 2.1, 2.05, 1.95]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A project of its own, entered by the reproduce command (REDLIB_OUT=commit)."""
+    (tmp_path / "claims.yaml").write_text(LEDGER)
+    monkeypatch.setenv("REDLIB_HOME", str(tmp_path))
+    monkeypatch.setenv("REDLIB_OUT", "commit")
+    for name in ("REDLIB_STORE", "REDLIB_KEEP_STALE", "REDLIB_WORKERS"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What a notebook would display, as (content, metadata)."""
+    displayed = []
+    monkeypatch.setattr(module, "shell", lambda: object())
+    display = "IPython.display.publish_display_data"
+    monkeypatch.setattr(display, lambda content, metadata: displayed.append((content, metadata["redlib"])))
+    return displayed
+
+
+def checked(name="01_double_descent", profile="laptop", values=SEEDS):
+    """A study whose claims all have a record, not concluded yet."""
+    study = Study(name, profile=profile)
+    ids = ("DD-0", "DD-1") if name.startswith("01") else ("NC-1",)
+    for id in ids:
+        study.check(id, per_seed=values, seeds=range(5))
+    if profile != "laptop" and name.startswith("01"):
+        study.not_run("DD-2", reason="not here")
+    return study
+
+
+def draw(shift=0.0):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(figsize=(3, 2))
+    axes.plot([0, 1, 2], np.array([0, 1, 0]) + shift, label="error")
+    axes.fill_between([0, 1, 2], 0, 1, alpha=0.3)
+    axes.set_title("A title")
+    axes.legend()
+    return fig
+
+
+def lines(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "results/laptop/claims.jsonl").read_text().splitlines()]
+
+
+def files(folder: Path) -> set[str]:
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {name for name in found if name != "claims.yaml" and not name.endswith(".lock")}
+
+
+def test_claims_are_written_in_the_order_of_the_ledger_with_what_is_known_not_to_run(home):
+    checked().conclude("It does.")
+    assert [(line["id"], line["verdict"]) for line in lines(home)] == [
+        ("DD-1", "replicated"),
+        ("DD-0", "replicated"),
+        ("DD-2", "not_run"),
+    ]
+    assert lines(home)[2]["reason"] == "needs a GPU"
+    assert files(home) == {"results/laptop/claims.jsonl", "results/laptop/runs.json"}
+
+
+def test_a_study_replaces_its_own_lines_and_keeps_the_others(home):
+    checked("04_neural_collapse").conclude("Yes.")
+    checked().conclude("It does.")
+    other = next(line for line in lines(home) if line["id"] == "NC-1")
+    checked(values=[0.1, 0.2, 0.15, 0.1, 0.2]).conclude("It does not.")
+    assert [line["id"] for line in lines(home)] == ["DD-1", "DD-0", "DD-2", "NC-1"]
+    assert [line["verdict"] for line in lines(home)] == [
+        "contradicted",
+        "contradicted",
+        "not_run",
+        "replicated",
+    ]
+    assert lines(home)[3] == other
+    runs = json.loads((home / "results/laptop/runs.json").read_text())
+    assert [*runs] == ["01_double_descent", "04_neural_collapse"]
+    assert runs["01_double_descent"]["answer"] == "It does not."
+
+
+def test_a_repeated_run_changes_no_byte_of_claims_figures_and_tables(home):
+    kept = []
+    for _ in range(2):
+        study = checked()
+        study.figure(draw(), "dd_one", caption="It peaks.", alt="A peak", claims=["DD-1"])
+        study.table(pd.DataFrame({"width": [1, 2], "error": [0.1 + 0.2, np.nan]}), "errors")
+        study.conclude("It does.")
+        kept.append({name: (home / name).read_bytes() for name in files(home) if "runs.json" not in name})
+    assert kept[0] == kept[1]
+    assert {*kept[0]} == {
+        "figures/laptop/dd_one.png",
+        "figures/laptop/dd_one.svg",
+        "results/laptop/01_double_descent_errors.csv",
+        "results/laptop/claims.jsonl",
+    }
+    assert kept[0]["results/laptop/01_double_descent_errors.csv"] == b"width,error\n1,0.3\n2,\n"
+
+
+def test_figures_keep_their_text_as_text_and_carry_no_date_version_or_address(home):
+    study = checked()
+    study.figure(draw(), "dd_one", caption="It peaks.", alt="A peak")
+    study.conclude("It does.")
+    svg = (home / "figures/laptop/dd_one.svg").read_text()
+    assert ">A title</text>" in svg
+    for word in ("matplotlib.org", "purl.org", "creativecommons", "dc:date"):
+        assert word not in svg
+    png = (home / "figures/laptop/dd_one.png").read_bytes()
+    assert png.startswith(b"\x89PNG") and b"Software" not in png
+
+
+def test_a_figure_no_longer_made_disappears_with_the_next_run(home):
+    for name in ("dd_old", "dd_new"):
+        study = checked()
+        study.figure(draw(), name, caption="c", alt="a")
+        study.conclude("It does.")
+    assert {name for name in files(home) if name.startswith("figures")} == {
+        "figures/laptop/dd_new.svg",
+        "figures/laptop/dd_new.png",
+    }
+
+
+def test_a_notebook_displays_figures_twins_and_verdicts_marked_for_the_report(shown):
+    import matplotlib.pyplot as plt
+
+    study = Study("01_double_descent")
+    fig = draw()
+    study.figure(fig, "dd_one", caption="It peaks.", alt="A peak", claims=["DD-1"])
+    study.twin("<input type=range>", caption="Play", alt="A slider")
+    record = study.check("DD-1", per_seed=SEEDS)
+    abouts = [about for _, about in shown]
+    assert abouts == [
+        {"kind": "figure", "name": "dd_one", "caption": "It peaks.", "alt": "A peak", "claims": ["DD-1"]},
+        {"kind": "twin", "caption": "Play", "alt": "A slider"},
+        {"kind": "verdict", "id": "DD-1", "verdict": "replicated"},
+    ]
+    assert "<svg" in shown[0][0]["image/svg+xml"] and shown[1][0]["text/html"] == "<input type=range>"
+    card = shown[2][0]
+    assert record.verdict == "replicated" and 'class="verdict"' in card["text/html"]
+    assert "style" not in card["text/html"] and "&gt; 1" in card["text/html"]
+    assert card["text/plain"].startswith("DD-1 replicated: ratio = 2 [1.9")
+    assert fig.number not in plt.get_fignums()
+
+
+def test_outside_a_notebook_the_text_is_printed(capsys):
+    study = Study("01_double_descent")
+    study.twin("<b>html</b>", caption="Play", alt="A slider")
+    study.not_run("DD-1", reason="no time")
+    assert capsys.readouterr().out.startswith("Play\nDD-1 not_run: ")
+
+
+def test_concluding_with_a_forgotten_claim_fails_and_writes_nothing(home):
+    study = Study("01_double_descent")
+    study.check("DD-1", per_seed=SEEDS)
+    study.figure(draw(), "dd_one", caption="c", alt="a")
+    study.table(pd.DataFrame({"x": [1]}), "t")
+    with pytest.raises(BadInput, match=r"DD-0.*study\.check or study\.not_run"):
+        study.conclude("It does.")
+    with pytest.raises(BadInput, match="answer = ' '"):
+        study.conclude(" ")
+    assert files(home) == set()
+
+
+def test_smoke_checks_the_plumbing_and_writes_under_build_only(home):
+    checked(profile="smoke").conclude("Nothing.")
+    written = [
+        json.loads(line) for line in (home / "build/smoke/results/claims.jsonl").read_text().splitlines()
+    ]
+    assert [line["verdict"] for line in written] == ["plumbing_ok", "plumbing_ok", "not_run"]
+    assert files(home) == {"build/smoke/results/claims.jsonl", "build/smoke/results/runs.json"}
+    with pytest.raises(BadInput):
+        checked(profile="smoke", values=[np.inf] * 5)
+
+
+def test_an_interactive_run_never_touches_the_committed_evidence(home, monkeypatch):
+    checked().conclude("Committed.")
+    before = {name: (home / name).read_bytes() for name in files(home)}
+    monkeypatch.setenv("REDLIB_OUT", "")
+    study = checked(values=[0.1] * 5)
+    study.figure(draw(), "dd_one", caption="c", alt="a")
+    study.conclude("Played.")
+    new = files(home) - {*before}
+    assert new and all(name.startswith("build/interactive/laptop/") for name in new)
+    assert {name: (home / name).read_bytes() for name in before} == before
+
+
+def test_the_run_record_says_what_was_loaded_computed_and_from_which_data(home):
+    study = Study("01_double_descent")
+    data = types.SimpleNamespace(name="toys", digest="d1", provenance={"source": "made up"})
+    assert study.data(data) is data
+    for seeds in ([0, 1], [0, 1, 2]):
+        study.sweep(toy, [Toy(seed) for seed in seeds], data="d1", label="toys", workers=1)
+    assert study.check("DD-1", per_seed=SEEDS).data_source == "toys"
+    study.not_run("DD-0", reason="no time")
+    study.conclude("It does.")
+    run = json.loads((home / "results/laptop/runs.json").read_text())["01_double_descent"]
+    assert run["data"] == [{"name": "toys", "digest": "d1", "provenance": {"source": "made up"}}]
+    first, second = run["sweeps"]
+    assert (first["label"], first["loaded"], first["computed"], first["stale"], first["corrupt"]) == (
+        "toys",
+        0,
+        2,
+        0,
+        0,
+    )
+    assert (second["loaded"], second["computed"]) == (2, 1)
+    assert run["kept_stale"] is False and run["wall_s"] >= 0 and run["peak_memory_mb"] > 10
+    assert {"commit", "dirty", "python", "versions", "cpu", "cores", "threads", "ram_gib", "gpu"} <= {*run}
+    assert store_root() == home / "build/store" and len(list(store_root().glob("??/*.run"))) == 3
+
+
+def test_kept_stale_results_are_flagged(home, monkeypatch):
+    study = checked()
+    study.sweep(toy, [Toy(0)], workers=1)
+    monkeypatch.setattr("redlib.evidence.sweep.code_digest", lambda name: "another digest")
+    monkeypatch.setenv("REDLIB_KEEP_STALE", "1")
+    study.sweep(toy, [Toy(0)], workers=1)
+    study.conclude("It does.")
+    run = json.loads((home / "results/laptop/runs.json").read_text())["01_double_descent"]
+    assert run["kept_stale"] is True and [done["stale"] for done in run["sweeps"]] == [0, 1]
+
+
+def test_one_verdict_a_claim_and_one_figure_a_name_except_for_a_person_who_runs_a_cell_again(monkeypatch):
+    monkeypatch.setattr(module, "interactive", lambda: False)
+    study = Study("01_double_descent")
+    for _ in range(2):
+        monkeypatch.setattr(module, "interactive", lambda: True)
+        study.check("DD-1", per_seed=SEEDS)
+        study.figure(draw(), "dd_one", caption="c", alt="a")
+    monkeypatch.setattr(module, "interactive", lambda: False)
+    with pytest.raises(BadInput, match="DD-1"):
+        study.check("DD-1", per_seed=SEEDS)
+    with pytest.raises(BadInput, match="dd_one"):
+        study.figure(draw(), "dd_one", caption="c", alt="a")
+
+
+def test_unknown_names_are_refused_with_what_is_known(home):
+    with pytest.raises(BadInput, match="01_double_descent, 04_neural_collapse"):
+        Study("02_lottery")
+    with pytest.raises(BadInput, match="laptop"):
+        Study("01_double_descent", profile="huge")
+    study = Study("01_double_descent")
+    with pytest.raises(BadInput, match="NC-1.*04_neural_collapse"):
+        study.check("NC-1", per_seed=SEEDS)
+    with pytest.raises(BadInput, match="DD-77"):
+        study.check("DD-77", per_seed=SEEDS)
+    with pytest.raises(BadInput, match="DD-77"):
+        study.figure(draw(), "dd_one", caption="c", alt="a", claims=["DD-77"])
+    for name in ("DD one", "../x", ""):
+        with pytest.raises(BadInput, match="file"):
+            study.figure(draw(), name, caption="c", alt="a")
+        with pytest.raises(BadInput, match="file"):
+            study.table(pd.DataFrame(), name)
+
+
+CONCLUDE = """
+import sys
+from redlib.evidence.study import Study
+study = Study(sys.argv[1])
+for id in sys.argv[2:]:
+    study.check(id, per_seed=[1.9, 2.0, 2.1, 2.05, 1.95])
+study.conclude("Yes.")
+"""
+
+
+def test_two_notebooks_that_conclude_at_once_lose_no_line(home):
+    calls = (["01_double_descent", "DD-0", "DD-1"], ["04_neural_collapse", "NC-1"])
+    command = [sys.executable, "-c", CONCLUDE]
+    running = [subprocess.Popen(command + call, stdout=subprocess.DEVNULL) for call in calls]
+    assert [process.wait(60) for process in running] == [0, 0]
+    assert [line["id"] for line in lines(home)] == ["DD-1", "DD-0", "DD-2", "NC-1"]
+    assert len(json.loads((home / "results/laptop/runs.json").read_text())) == 2
+
+
+def test_paths_follow_the_profile_and_the_environment(home, monkeypatch, tmp_path):
+    assert project_root() == home
+    assert outputs("mnist").figures == home / "figures/mnist"
+    assert outputs("smoke").reports == home / "build/smoke/reports"
+    monkeypatch.delenv("REDLIB_OUT")
+    assert outputs("mnist").results == home / "build/interactive/mnist/results"
+    monkeypatch.setenv("REDLIB_STORE", str(tmp_path / "elsewhere"))
+    assert store_root() == tmp_path / "elsewhere"
+    with pytest.raises(BadInput, match="'big'"):
+        outputs("big")
