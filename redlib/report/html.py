@@ -248,7 +248,7 @@ def _facts(run: Run, records: Sequence[Row]) -> dict[str, str]:
 def _provenance(run: Run) -> dict[str, str]:
     """Return the rest of what is known about the run, by label: versions, hardware, data, memory."""
     versions = {"python": run.get("python"), **run.get("versions", {})}
-    data = run.get("data", {})
+    data = run.get("data", [])
     hardware = (
         run.get("cpu"),
         run.get("cores") and f"{run['cores']} cores",
@@ -260,7 +260,7 @@ def _provenance(run: Run) -> dict[str, str]:
         "Hardware": ", ".join(str(part) for part in (*hardware, run.get("gpu")) if part),
         "System": run.get("platform") or "",
         "Peak memory": f"{peak:.0f} MB" if peak else "",
-        "Data": ", ".join(f"{name} ({about['digest'][:12]})" for name, about in data.items()),
+        "Data": ", ".join(f"{about['name']} ({about['digest'][:12]})" for about in data),
     }
     return {label: value for label, value in facts.items() if value}
 

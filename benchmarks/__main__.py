@@ -1,0 +1,150 @@
+"""`python -m benchmarks`: time every row in interleaved rounds and write benchmarks/results.json."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.baselines import data_loader_loop, resident_loop
+from redlib.evidence.files import write_atomic
+from redlib.evidence.provenance import environment
+from redlib.nets import RaggedMLP, StackedMLP
+from redlib.training import SGD, Adam, Examples, fit
+
+ROUNDS = 7
+RESULTS = Path(__file__).parent / "results.json"
+LENET, SMALL, WIDTHS = (784, 300, 100, 10), (40, 100, 100, 10), (2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512)
+Timer = Callable[[], float]
+
+
+def per_step(work: Callable[[], object], model_steps: int) -> Timer:
+    """Return a function that runs `work` once and returns milliseconds per model-step."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        work()
+        return (time.perf_counter() - start) / model_steps * 1e3
+
+    return run
+
+
+def stacked(sizes, data: Examples, replicates: int, steps: int, batch: int, momentum: float = 0.0) -> Timer:
+    """Time `replicates` nets in one stack."""
+    net = StackedMLP.create(sizes, range(replicates))
+    rule = SGD(0.1, momentum=momentum)
+    return per_step(lambda: fit(net, data, optimizer=rule, steps=steps, batch_size=batch, device="cpu"), steps * replicates)
+
+
+def ragged(data: Examples, seeds: int, steps: int) -> Timer:
+    """Time a width sweep as one ragged stack, per step of one net."""
+    net = RaggedMLP.create(40, WIDTHS, 10, range(seeds))
+    rule = Adam(2e-3)
+    work = lambda: fit(net, data, loss="mse", optimizer=rule, steps=steps, batch_size=100, device="cpu")  # noqa: E731
+    return per_step(work, steps * seeds * len(WIDTHS))
+
+
+def one_width_after_another(data: Examples, seeds: int, steps: int) -> Timer:
+    """Time the same sweep with one stack of seeds for each width."""
+    nets = [StackedMLP.create((40, width, 10), range(seeds)) for width in WIDTHS]
+
+    def work() -> None:
+        for net in nets:
+            fit(net, data, loss="mse", optimizer=Adam(2e-3), steps=steps, batch_size=100, device="cpu")
+
+    return per_step(work, steps * seeds * len(WIDTHS))
+
+
+def peak_gflops(size: int = 4096) -> float:
+    """Return the fp32 rate of torch.mm at size x size in GFLOP/s."""
+    a = torch.randn(size, size)
+    start = time.perf_counter()
+    torch.mm(a, a)
+    return 2 * size**3 / (time.perf_counter() - start) / 1e9
+
+
+def lenet_flops(batch: int) -> int:
+    """Return the multiply-adds x 2 of one step: forward and weight gradients everywhere, input gradients above layer 1."""
+    layers = [a * b for a, b in zip(LENET[:-1], LENET[1:], strict=True)]
+    return 2 * batch * (2 * sum(layers) + sum(layers[1:]))
+
+
+def pool(inputs: int, n: int) -> Examples:
+    """Return random inputs and labels: the time of a step does not depend on what is learned."""
+    source = torch.Generator().manual_seed(0)
+    return Examples(torch.rand(n, inputs, generator=source), torch.randint(10, (n,), generator=source))
+
+
+def timers() -> dict[str, tuple[str, Timer, str, Timer]]:
+    """Return the rows: name -> (our way, timer, baseline, timer)."""
+    mnist, small, few = pool(784, 60_000), pool(40, 4000), pool(40, 400)
+    lenet = stacked(LENET, mnist, 8, 400, 128)
+    rows = {
+        "LeNet-300-100, 60,000 images, batch 128, against a DataLoader loop": (
+            "8 nets in one stack", lenet, "DataLoader + nn.Sequential + SGD",
+            per_step(lambda: data_loader_loop(LENET, mnist.x, mnist.y, 300, 128), 300)),
+        "LeNet-300-100, 60,000 images, batch 128, against resident tensors": (
+            "8 nets in one stack", lenet, "resident tensors + autograd + SGD",
+            per_step(lambda: resident_loop(LENET, mnist.x, mnist.y, 300, 128), 300)),
+    }  # fmt: skip
+    for batch in (100, 32):
+        rows[f"MNIST-1D MLP 40-100-100-10, momentum, batch {batch}"] = (
+            "32 nets in one stack", stacked(SMALL, small, 32, 300, batch, 0.9), "32 resident loops, one after another",
+            per_step(lambda b=batch: resident_loop(SMALL, small.x, small.y, 1000, b, 0.9), 1000))  # fmt: skip
+    rows["13 widths 2-512, 5 seeds, Adam, squared loss, batch 100"] = (
+        "one ragged stack", ragged(few, 5, 200), "one stack of seeds per width", one_width_after_another(few, 5, 200))
+    rows["the same 13 widths, against plain loops"] = (
+        "one ragged stack", ragged(few, 5, 200), "resident tensors + autograd + Adam, one net after another",
+        per_step(lambda: [plain_width(few, width, 100) for width in WIDTHS], 100 * len(WIDTHS)))
+    return rows
+
+
+def plain_width(data: Examples, width: int, steps: int) -> None:
+    """Train one width by autograd with resident tensors, as a careful user would."""
+    from benchmarks.baselines import mlp
+
+    net = mlp((40, width, 10))
+    optimiser = torch.optim.Adam(net.parameters(), lr=2e-3)
+    target = torch.nn.functional.one_hot(data.y, 10).float()
+    for _ in range(steps):
+        rows = torch.randperm(len(data.x))[:100]
+        optimiser.zero_grad()
+        torch.nn.functional.mse_loss(net(data.x[rows]), target[rows]).backward()
+        optimiser.step()
+
+
+def main() -> None:
+    """Run all rows in interleaved rounds, print them and write results.json."""
+    rows, where = timers(), environment()
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
+    peaks = []
+    for turn in range(ROUNDS + 1):
+        peaks.append(peak_gflops())
+        for name, (_, ours, _, baseline) in rows.items():
+            times[name].append((ours(), baseline()))
+        print(f"round {turn}/{ROUNDS}{' (warm-up, not counted)' if not turn else ''}", flush=True)
+    about = {"runs": ROUNDS, "hardware": f"{where['cpu']}, {where['cores']} cores", "versions": where["versions"], "commit": where["commit"]}
+    found = [row(name, rows[name], pairs[1:], about) for name, pairs in times.items()]
+    peak = statistics.median(peaks[1:])
+    rate = lenet_flops(128) / found[0]["ours"] / 1e6
+    found.append({"name": "LeNet-300-100: arithmetic rate against torch.mm at 4096", "ours": rate, "ours_is": "8 nets in one stack",
+                  "baseline": peak, "baseline_is": "torch.mm, fp32", "ratio": rate / peak, "unit": "GFLOP/s", **about})  # fmt: skip
+    for entry in found:
+        print(f"{entry['name']}: {entry['ours']:.4g} vs {entry['baseline']:.4g} {entry['unit']}, ratio {entry['ratio']:.2f}")
+    write_atomic(RESULTS, (json.dumps(found, indent=1) + "\n").encode())
+
+
+def row(name: str, kinds: tuple[str, Timer, str, Timer], pairs: list[tuple[float, float]], about: dict) -> dict:
+    """Return one row of results: medians, and the median of the ratios round by round (baseline / ours)."""
+    ours, baseline = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(b / a for a, b in pairs)
+    return {"name": name, "ours": ours, "ours_is": kinds[0], "baseline": baseline, "baseline_is": kinds[2],
+            "ratio": ratio, "unit": "ms per model-step", **about}  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
