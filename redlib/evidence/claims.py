@@ -150,7 +150,7 @@ def check(
     """Return the record of `claim` at `profile`: the verdict on its evidence, or `plumbing_ok` at smoke.
 
     `per_seed` and `adequacy` as in `verdicts.decide`; every array has one value per entry of `seeds`, where
-    these are given. At every profile BadInput for missing or unknown names, wrong shapes and infinite values.
+    these are given (else they are 0, 1, … for the longest array; parts may have fewer). At every profile BadInput for missing or unknown names, wrong shapes and infinite values.
     """
     rule = claim.check_for(profile)
     evidence = by_name(rule, per_seed)
@@ -158,6 +158,8 @@ def check(
         if seeds and not isinstance(values, stats.Interval) and len(values) != len(seeds):
             remedy = "one value per seed, or an Interval where the unit is no seed"
             _refuse(f"length of {claim.id} {name}", len(values), f"{len(seeds)} as seeds has", remedy)
+    if not seeds:  # verdicts are taken on seeds 0, 1, …: the contract of the statistics
+        seeds = range(max((len(v) for v in evidence.values() if not isinstance(v, stats.Interval)), default=0))
     decision = decide(rule, evidence, adequacy)
     if profile == "smoke":
         decision = _plumbing(decision)

@@ -236,9 +236,11 @@ def _facts(run: Run, records: Sequence[Row]) -> dict[str, str]:
     """Return what the header says about the run, by label; unknown facts are left out."""
     loaded, computed = _counted(run, "loaded"), _counted(run, "computed")
     state = " with uncommitted changes" if run.get("dirty") else ""
+    computing = sum(done.get("run_s") or 0.0 for done in run.get("sweeps", ()))
     facts = {
         "Seeds": wording.seeds(records),
         "Runtime": wording.duration(run["wall_s"]) if "wall_s" in run else "",
+        "Computing behind it": f"{wording.duration(computing)} of one core" if computing else "",
         "Runs loaded from the store": f"{loaded} of {loaded + computed}" if loaded + computed else "",
         "Commit": f"{run['commit'][:10]}{state}" if run.get("commit") else "",
     }
@@ -248,7 +250,6 @@ def _facts(run: Run, records: Sequence[Row]) -> dict[str, str]:
 def _provenance(run: Run) -> dict[str, str]:
     """Return the rest of what is known about the run, by label: versions, hardware, data, memory."""
     versions = {"python": run.get("python"), **run.get("versions", {})}
-    data = run.get("data", [])
     hardware = (
         run.get("cpu"),
         run.get("cores") and f"{run['cores']} cores",
@@ -260,7 +261,7 @@ def _provenance(run: Run) -> dict[str, str]:
         "Hardware": ", ".join(str(part) for part in (*hardware, run.get("gpu")) if part),
         "System": run.get("platform") or "",
         "Peak memory": f"{peak:.0f} MB" if peak else "",
-        "Data": ", ".join(f"{about['name']} ({about['digest'][:12]})" for about in data),
+        "Data": ", ".join(f"{about['name']} ({about['digest'][:12]})" for about in run.get("data", ())),
     }
     return {label: value for label, value in facts.items() if value}
 
