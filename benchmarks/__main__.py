@@ -37,7 +37,8 @@ def stacked(sizes, data: Examples, replicates: int, steps: int, batch: int, mome
     """Time `replicates` nets in one stack."""
     net = StackedMLP.create(sizes, range(replicates))
     rule = SGD(0.1, momentum=momentum)
-    return per_step(lambda: fit(net, data, optimizer=rule, steps=steps, batch_size=batch, device="cpu"), steps * replicates)
+    options = {"optimizer": rule, "steps": steps, "batch_size": batch, "device": "cpu"}
+    return per_step(lambda: fit(net, data, **options), steps * replicates)
 
 
 def ragged(data: Examples, seeds: int, steps: int) -> Timer:
@@ -68,7 +69,7 @@ def peak_gflops(size: int = 4096) -> float:
 
 
 def lenet_flops(batch: int) -> int:
-    """Return the multiply-adds x 2 of one step: forward and weight gradients everywhere, input gradients above layer 1."""
+    """Return the operations of one step: forward and weight gradients everywhere, input gradients above layer 1."""
     layers = [a * b for a, b in zip(LENET[:-1], LENET[1:], strict=True)]
     return 2 * batch * (2 * sum(layers) + sum(layers[1:]))
 
@@ -127,14 +128,18 @@ def main() -> None:
         for name, (_, ours, _, baseline) in rows.items():
             times[name].append((ours(), baseline()))
         print(f"round {turn}/{ROUNDS}{' (warm-up, not counted)' if not turn else ''}", flush=True)
-    about = {"runs": ROUNDS, "hardware": f"{where['cpu']}, {where['cores']} cores", "versions": where["versions"], "commit": where["commit"]}
+    hardware = f"{where['cpu']}, {where['cores']} cores"
+    about = {"runs": ROUNDS, "hardware": hardware, "versions": where["versions"], "commit": where["commit"]}
     found = [row(name, rows[name], pairs[1:], about) for name, pairs in times.items()]
     peak = statistics.median(peaks[1:])
     rate = lenet_flops(128) / found[0]["ours"] / 1e6
-    found.append({"name": "LeNet-300-100: arithmetic rate against torch.mm at 4096", "ours": rate, "ours_is": "8 nets in one stack",
-                  "baseline": peak, "baseline_is": "torch.mm, fp32", "ratio": rate / peak, "unit": "GFLOP/s", **about})  # fmt: skip
-    for entry in found:
-        print(f"{entry['name']}: {entry['ours']:.4g} vs {entry['baseline']:.4g} {entry['unit']}, ratio {entry['ratio']:.2f}")
+    found.append({
+        "name": "LeNet-300-100: arithmetic rate against torch.mm at 4096", "ours": rate,
+        "ours_is": "8 nets in one stack",
+        "baseline": peak, "baseline_is": "torch.mm, fp32", "ratio": rate / peak, "unit": "GFLOP/s", **about,
+    })  # fmt: skip
+    for e in found:
+        print(f"{e['name']}: {e['ours']:.4g} vs {e['baseline']:.4g} {e['unit']}, ratio {e['ratio']:.2f}")
     write_atomic(RESULTS, (json.dumps(found, indent=1) + "\n").encode())
 
 

@@ -150,7 +150,8 @@ def check(
     """Return the record of `claim` at `profile`: the verdict on its evidence, or `plumbing_ok` at smoke.
 
     `per_seed` and `adequacy` as in `verdicts.decide`; every array has one value per entry of `seeds`, where
-    these are given (else they are 0, 1, … for the longest array; parts may have fewer). At every profile BadInput for missing or unknown names, wrong shapes and infinite values.
+    these are given; else they are 0, 1, … for the longest array, and a part may have fewer. At every profile
+    BadInput for missing or unknown names, wrong shapes and infinite values.
     """
     rule = claim.check_for(profile)
     evidence = by_name(rule, per_seed)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -81,7 +84,7 @@ class RandomShiftFlip(nn.Module):
         return padded[image, row[:, :, None], column[:, None, :]].permute(0, 3, 1, 2)
 
 
-def seeded(build, seed: int, *args, **kwargs) -> nn.Module:
+def seeded(build: Callable[..., nn.Module], seed: int, *args: Any, **kwargs: Any) -> nn.Module:
     """Return build(*args, **kwargs) with torch's global generator set from the stream "init", then restored."""
     before = torch.random.get_rng_state()
     try:

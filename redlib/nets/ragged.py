@@ -116,7 +116,9 @@ class RaggedMLP:
         outputs = self._forward(x, self._hidden(x), self._outputs(x))[1]
         return outputs[..., : self.outputs].transpose(0, 1).flatten(0, 1)
 
-    def gradient(self, x: Tensor, y: Tensor, loss: str, out: Tensor, beta: float = 0.0, scale=1.0) -> Tensor:
+    def gradient(
+        self, x: Tensor, y: Tensor, loss: str, out: Tensor, beta: float = 0.0, scale: float | Tensor = 1.0
+    ) -> Tensor:
         """Set `out` to beta * out + scale * gradient; return the mean batch losses [S * M].
 
         x [S, B, d padded] from `pad`, y [S, B]; `scale` a number or a tensor [S * M]; `out` may be `flat`.

@@ -34,14 +34,21 @@ class StackedMLP:
     (`apply_masks`) or frozen where they are, and no optimiser moves them.
     """
 
-    def __init__(self, sizes: Sequence[int], seeds: Sequence[int], flat: Tensor, activation="relu", masks=None):
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        seeds: Sequence[int],
+        flat: Tensor,
+        activation: str = "relu",
+        masks: Sequence[Tensor | None] | None = None,
+    ):
         self.sizes, self.seeds, self.flat, self.activation = tuple(sizes), tuple(seeds), flat, activation
         self.replicates = self.groups = len(self.seeds)
         self.blocks = self.views(flat)
         pairs = list(zip(self.blocks, self.sizes[:-1], self.sizes[1:], strict=True))
         self.weights = [block[:, :fan_out, :fan_in] for block, fan_in, fan_out in pairs]
         self.biases = [block[:, :fan_out, fan_in] for block, fan_in, fan_out in pairs]
-        self.masks: list[Tensor | None] | None = masks
+        self.masks = None if masks is None else list(masks)
         self._workspace: dict[tuple[str, int], list[Tensor]] = {}
 
     @classmethod
@@ -144,7 +151,9 @@ class StackedMLP:
         layers = [x, *self._forward(x, [aligned(x, len(x), x.shape[1], b.shape[1]) for b in self.blocks])]
         return [layer[..., :n] for layer, n in zip(layers, self.sizes, strict=True)]
 
-    def gradient(self, x: Tensor, y: Tensor, loss: str, out: Tensor, beta: float = 0.0, scale=1.0) -> Tensor:
+    def gradient(
+        self, x: Tensor, y: Tensor, loss: str, out: Tensor, beta: float = 0.0, scale: float | Tensor = 1.0
+    ) -> Tensor:
         """Set `out` to beta * out + scale * gradient of the mean batch loss; return the losses [R].
 
         x [R, B, d padded] inputs from `pad`, y [R, B] labels, `out` shaped like `flat`; `scale` is a number or

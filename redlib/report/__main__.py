@@ -26,9 +26,9 @@ HELP = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 well, 1 something failed or differs, 2 bad input or no room."""
+    """Run one command; return its exit code: 0 well, 1 failure or difference, 2 bad input or full disk."""
     options = parser().parse_args(arguments)
-    # These commands are about the committed evidence; a notebook opened by hand is not, and writes to build/.
+    # These commands are about the committed evidence; a notebook opened by hand writes to build/.
     os.environ["REDLIB_OUT"] = "commit"
     try:
         return run(options)

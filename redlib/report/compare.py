@@ -51,7 +51,8 @@ def _moved(id: str, old: Row, new: Row) -> list[str]:
         now, was = after.get(name, {}).get("estimate"), part["estimate"]
         if now != was and not _inside(now, part["ci95"]):
             low, high = (_number(bound) for bound in part["ci95"] or (None, None))
-            found.append(f"{id} {name}: {_number(now)} {part['unit']}, committed {_number(was)} [{low}, {high}]")
+            told = f"{_number(now)} {part['unit']}, committed {_number(was)} [{low}, {high}]"
+            found.append(f"{id} {name}: {told}")
     return found
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from scipy import stats
 
 INK, GRID, PAPER = "#1b1f24", "#c8ced6", "none"  # the report replaces these two inks by its theme's
 COLOURS = {  # Okabe & Ito (2008), darkened where the original fades on white
-    "blue": "#0072b2", "orange": "#d55e00", "green": "#009e73", "purple": "#aa4499", "gold": "#c98a00", "sky": "#3aa0d8",
-    "grey": "#7a828c",
+    "blue": "#0072b2", "orange": "#d55e00", "green": "#009e73", "purple": "#aa4499", "gold": "#c98a00",
+    "sky": "#3aa0d8", "grey": "#7a828c",
 }  # fmt: skip
 CYCLE = list(COLOURS.values())
 STYLE = {
@@ -29,16 +31,20 @@ STYLE = {
 
 def use_style() -> None:
     """Make `STYLE` matplotlib's default for this session."""
-    plt.rcParams.update(STYLE)
+    plt.rcParams.update(STYLE)  # type: ignore[arg-type]
 
 
-def panels(columns: int = 1, rows: int = 1, width: float | None = None, height: float = 3.4) -> tuple[Figure, np.ndarray]:
+def panels(
+    columns: int = 1, rows: int = 1, width: float | None = None, height: float = 3.4
+) -> tuple[Figure, np.ndarray]:
     """Return (figure, axes [rows * columns]); width and height in inches, height per row."""
     fig, axes = plt.subplots(rows, columns, figsize=(width or min(4.9 * columns, 10.2), height * rows), squeeze=False)
     return fig, axes.ravel()
 
 
-def band(ax: Axes, x: Sequence[float], per_seed, label: str = "", colour: str = "blue", seeds: bool = True, **line) -> None:
+def band(
+    ax: Axes, x: ArrayLike, per_seed: ArrayLike, label: str = "", colour: str = "blue", seeds: bool = True, **line: Any
+) -> None:
     """Draw the mean of per_seed [S, X] with its 95% paired-t band, and the seeds as thin lines."""
     values = np.asarray(per_seed, dtype=float)
     tint = COLOURS.get(colour, colour)
@@ -70,13 +76,12 @@ def mark(ax: Axes, x: float, text: str, colour: str = "grey", y: float = 0.97) -
 
 def end_labels(ax: Axes, gap: float = 0.055) -> None:
     """Write each labelled line's name at its right end instead of a legend, moved apart where they would overlap."""
-    lines = [line for line in ax.get_lines() if not line.get_label().startswith("_") and line.get_label()]
-    low, high = ax.get_ylim()
-    log = ax.get_yscale() == "log"
-    scale = np.log10 if log else np.asarray
-    position = {line: (scale(line.get_ydata()[-1]) - scale(low)) / (scale(high) - scale(low)) for line in lines}
+    lines = [line for line in ax.get_lines() if str(line.get_label() or "_")[0] != "_"]
+    to_axes = ax.transData + ax.transAxes.inverted()
+    position = {line: to_axes.transform((1.0, float(np.asarray(line.get_ydata())[-1])))[1] for line in lines}
     at = -np.inf
     for line in sorted(lines, key=position.__getitem__):
         at = max(float(position[line]), at + gap)
-        ax.annotate(line.get_label(), (1.0, at), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points",
-                    color=line.get_color(), fontsize=9.5, va="center", annotation_clip=False)  # fmt: skip
+        ax.annotate(str(line.get_label()), (1.0, at), xycoords="axes fraction", xytext=(5, 0),
+                    textcoords="offset points", color=line.get_color(), fontsize=9.5, va="center",
+                    annotation_clip=False)  # fmt: skip

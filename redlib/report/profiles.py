@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -94,10 +94,19 @@ def _parameters(raw: object, what: str) -> Parameters:
     if "profile" in given:
         raise BadInput.of(f"profile in {what}", given["profile"], "no such line", "it is passed by itself")
     for name, value in given.items():
-        for item in value if isinstance(value, list) else [value]:
+        for item in _leaves(value):
             if isinstance(item, str) and _LOOKS_LIKE_NUMBER.fullmatch(item):
                 raise BadInput.of(f"{name} of {what}", item, "a number", "YAML needs the dot: write 1.0e-3")
     return given
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """Yield the single values inside nested lists and mappings."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item)
+    else:
+        yield value
 
 
 def _mapping(raw: object, what: str) -> dict[str, Any]:

@@ -44,9 +44,10 @@ def curve_explorer(
     `axes` maps noise, width and epoch to their values (an axis of one value gets no slider); `curves` maps
     test and, if wanted, train to arrays [noise, width, epoch] in `unit` (NaN: no value); `low` and `high` are
     the ends of 95% bands of the same shape; `start` are the values shown first (default: largest noise,
-    middle width, last epoch). Noise is a fraction, shown in per cent. A dotted line marks where train first falls to
-    `fit_below`. Numbers are kept to `decimals`. The fragment has ids of its own, follows the page's theme and
-    names no outside address. BadInput for missing axes, other shapes, values that do not rise, > 150 kB.
+    middle width, last epoch). Noise is a fraction, shown in per cent. A dotted line marks where train first
+    falls to `fit_below`. Numbers are kept to `decimals`. The fragment has ids of its own, follows the page's
+    theme and names no outside address. BadInput for missing axes, other shapes, values that do not rise, and
+    more than 150 kB.
     """
     values = _axes(axes)
     arrays = _all_arrays(curves, low or {}, high or {}, tuple(len(values[name]) for name in AXES))

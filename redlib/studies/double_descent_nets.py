@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from redlib.training import SGD, Adam, Examples, History, fit, inverse_sqrt
 from redlib.training.optimisers import Rule
 
 Arrays = dict[str, np.ndarray]
+Sizes = tuple[int, int]  # inputs, classes
 SEEDS = tuple(range(10))
 WIDTHS = (2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512)
 MEMBER = 100_000  # member k of an ensemble trains with seed + k * MEMBER
@@ -99,7 +101,7 @@ class PaperWidth:
 @singledispatch
 def run(config: object) -> Arrays:
     """Return the arrays of one experiment; see the function registered for its configuration."""
-    raise BadInput.of("config", type(config).__name__, "a configuration of this module", "Build one of its dataclasses.")
+    raise BadInput.of("config", type(config).__name__, "a configuration of this module", "Build one.")
 
 
 @run.register
@@ -113,7 +115,7 @@ def run_widths(config: WidthSweep) -> Arrays:
     train, test = parts["train"], parts["test"]
     seeds = [seed + k * MEMBER for seed in config.seeds for k in range(config.members)]
     epochs = probe_epochs(config.epochs, config.probes)
-    options = {
+    options: dict[str, Any] = {
         "loss": config.loss, "optimizer": rule(config), "batch_size": config.batch, "epochs": config.epochs,
         "evaluate": parts, "probe_epochs": epochs,
     }  # fmt: skip
@@ -139,7 +141,7 @@ def run_students(config: Students) -> Arrays:
     net = RaggedMLP.create(config.inputs, [config.teacher * m for m in config.multiples], 2, seeds)
     history = fit(
         net, data, optimizer=SGD(config.lr, config.momentum), epochs=config.epochs, batch_size=config.batch,
-        evaluate={"train": data}, probe_epochs=np.linspace(0, config.epochs, 41).round(),
+        evaluate={"train": data}, probe_epochs=np.linspace(0, config.epochs, 41).round().tolist(),
     )  # fmt: skip
     best = history["train_error"].min(1).reshape(len(config.seeds), config.tries, len(config.multiples))
     return {"success": (best == 0).mean(1)}
@@ -196,9 +198,10 @@ def probe_epochs(epochs: int, count: int) -> list[int]:
 
 def dataset(config: WidthSweep) -> Dataset:
     """Return the data set of a sweep."""
-    options = {"flatten": False} if config.shrink > 1 else {}
-    sizes = {"n_train": config.pool, "n_validation": config.validation, "n_test": config.tests}
-    return load(config.dataset, **sizes, **options)
+    return load(
+        config.dataset, n_train=config.pool, n_validation=config.validation, n_test=config.tests,
+        flatten=config.shrink == 1,
+    )  # fmt: skip
 
 
 def examples(config: WidthSweep) -> tuple[dict[str, Examples], int]:
@@ -229,12 +232,16 @@ def _shrunk(x: Tensor, side: int) -> Tensor:
     return functional.avg_pool2d(x, side) if side > 1 else x
 
 
-def _alone(config: WidthSweep, width: int, sizes, seeds, train: Examples, options) -> tuple[History, StackedMLP]:
+def _alone(
+    config: WidthSweep, width: int, sizes: Sizes, seeds: list[int], train: Examples, options: dict[str, Any]
+) -> tuple[History, StackedMLP]:
     net = StackedMLP.create((sizes[0], *[width] * config.depth, sizes[1]), seeds)
     return fit(net, train, **options), net
 
 
-def _reusing(config: WidthSweep, sizes, seeds, train: Examples, options) -> list[History]:
+def _reusing(
+    config: WidthSweep, sizes: Sizes, seeds: list[int], train: Examples, options: dict[str, Any]
+) -> list[History]:
     """Train the widths upwards; up to K * n parameters a net starts as the trained smaller one, beyond it fresh.
 
     The new units of a reusing net get small weights (Belkin et al. 2019, appendix).

@@ -73,7 +73,7 @@ class AutogradEngine:
         self.device = next(net[0].parameters()).device
         for module in net:
             if any(isinstance(part, nn.Conv2d) for part in module.modules()):
-                module.to(memory_format=torch.channels_last)
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimisers = [torch_optimiser(rule, module, r) for r, module in enumerate(net)]
 
     @torch.enable_grad()

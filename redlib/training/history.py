@@ -48,7 +48,7 @@ class History:
         losses, stopped = self.batch_loss[:replicates], self.stopped_at[:replicates]
         return History(self.steps, self.steps_per_epoch, values, losses, stopped, self.state)
 
-    def frame(self, **columns) -> pd.DataFrame:
+    def frame(self, **columns: Any) -> pd.DataFrame:
         """Return the scalar probes as a tidy frame (replicate, step, epoch, one column each) plus `columns` [R]."""
         replicates, probes = len(self.batch_loss), len(self.steps)
         index = pd.DataFrame(

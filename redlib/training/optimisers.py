@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from redlib.errors import BadInput
+from redlib.nets import RaggedMLP, StackedMLP
 
 Rate = float | tuple[float, ...]
 
@@ -43,7 +44,9 @@ class Adam:
             raise BadInput.of("betas", self.betas, "two numbers in [0, 1)", "The defaults are (0.9, 0.999).")
 
 
-def AdamW(lr: Rate = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.01) -> Adam:  # noqa: N802
+def AdamW(  # noqa: N802
+    lr: Rate = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.01
+) -> Adam:
     """Return Adam with decoupled weight decay, torch's default strength."""
     return Adam(lr, betas, eps, weight_decay, decoupled=True)
 
@@ -54,13 +57,13 @@ Rule = SGD | Adam
 def _check_rate(lr: Rate) -> None:
     rates = lr if isinstance(lr, tuple) else (lr,)
     if not rates or not all(rate >= 0 for rate in rates):
-        raise BadInput.of("lr", lr, "a number >= 0, or a tuple with one per replicate", "Lower the rate, never negate it.")
+        raise BadInput.of("lr", lr, "a number >= 0, or a tuple with one per replicate", "Rates are not negative.")
 
 
 class Update:
     """The optimiser state of one stack: tensors shaped like `flat`, and the number of steps taken."""
 
-    def __init__(self, rule: Rule, net) -> None:
+    def __init__(self, rule: Rule, net: StackedMLP | RaggedMLP) -> None:
         self.rule, self.net, self.steps = rule, net, 0
         self.gate = net.gate()
         names = ("velocity", "grad") if isinstance(rule, SGD) else ("grad", "mean", "square", "scratch")
@@ -82,7 +85,7 @@ class Update:
             return self.rule.momentum > 0
         return self.gate is not None or self.rule.nesterov
 
-    def _fused_sgd(self, rule: SGD, x, y, loss, lr) -> Tensor:
+    def _fused_sgd(self, rule: SGD, x: Tensor, y: Tensor, loss: str, lr: float | Tensor) -> Tensor:
         # The matrix products of the backward pass accumulate straight into the velocity or the weights.
         flat, decay = self.net.flat, rule.weight_decay
         if rule.momentum:
@@ -92,14 +95,14 @@ class Update:
                 velocity.add_(flat, alpha=decay)
             self._descend(velocity, lr)
             return losses
-        if isinstance(lr, Tensor) and decay:
+        if not isinstance(lr, Tensor):
+            return self.net.gradient(x, y, loss, out=flat, beta=1.0 - lr * decay, scale=-lr)
+        if decay:
             for block, rate in zip(self.net.blocks, self.net.spread(lr), strict=True):
                 block.mul_(1 - rate * decay)
-            return self.net.gradient(x, y, loss, out=flat, beta=1.0, scale=-lr)
-        beta = 1.0 - lr * decay if decay else 1.0
-        return self.net.gradient(x, y, loss, out=flat, beta=beta, scale=-lr)
+        return self.net.gradient(x, y, loss, out=flat, beta=1.0, scale=-lr)
 
-    def _sgd(self, rule: SGD, x, y, loss, lr) -> Tensor:
+    def _sgd(self, rule: SGD, x: Tensor, y: Tensor, loss: str, lr: float | Tensor) -> Tensor:
         grad = self.tensors["grad"]
         losses = self._gated_gradient(x, y, loss, rule.weight_decay)
         if rule.momentum:
@@ -108,7 +111,7 @@ class Update:
         self._descend(grad, lr)
         return losses
 
-    def _adam(self, rule: Adam, x, y, loss, lr) -> Tensor:
+    def _adam(self, rule: Adam, x: Tensor, y: Tensor, loss: str, lr: float | Tensor) -> Tensor:
         grad, mean, square, scratch = (self.tensors[k] for k in ("grad", "mean", "square", "scratch"))
         losses = self._gated_gradient(x, y, loss, 0.0 if rule.decoupled else rule.weight_decay)
         first, second = rule.betas
@@ -123,7 +126,7 @@ class Update:
         self._descend(scratch, lr)
         return losses
 
-    def _gated_gradient(self, x, y, loss, decay: float) -> Tensor:
+    def _gated_gradient(self, x: Tensor, y: Tensor, loss: str, decay: float) -> Tensor:
         grad = self.tensors["grad"]
         losses = self.net.gradient(x, y, loss, out=grad)
         if decay:

@@ -1,0 +1,249 @@
+"""The pages in a real browser without a network: Debian's chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import report_fixtures as given
+
+from redlib.report.html import index_page, study_card, study_page
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make env")
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM}: apt-get install chromium"),
+]
+COMMITTED = sorted(Path(__file__).parents[1].glob("reports/*/*.html"))
+NAMES = ["index.html", f"{given.STUDY}.html"]
+PAGES = [*NAMES, *COMMITTED]  # a name is a page of the fixture, a path one of the repository
+
+# In the page: addresses that lead nowhere, and elements that stick out to the right.
+BROKEN = """() => [...document.querySelectorAll('a[href]')].map(a => a.getAttribute('href'))
+    .filter(href => href.startsWith('#') && !document.getElementById(href.slice(1)))"""
+OUTSIDE = """() => [...document.querySelectorAll('body *')]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+    .filter(e => !e.closest('.art, .scroll, pre, .formula, .top, .skip, thead'))
+    .map(e => e.tagName + '.' + e.className)"""
+PAINT = """() => [...document.querySelectorAll('.chip, .soft, .question, .answer, .outcome, .star')].map(e => {
+    const paper = element => getComputedStyle(element).backgroundColor;
+    let box = e;
+    while (paper(box) === 'rgba(0, 0, 0, 0)') box = box.parentElement;
+    return [e.className, getComputedStyle(e).color, paper(box)]; })"""
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> Path:
+    """Return a folder with the two fixture pages."""
+    where = tmp_path_factory.mktemp("pages")
+    notebook, claims, records, run = given.notebook(), given.claims(), given.records(), given.run()
+    study = study_page(notebook, records, run, claims, "laptop", study=given.STUDY, siblings=[given.STUDY])
+    cards, runs = [study_card(notebook, given.STUDY)], {"laptop": {given.STUDY: run}}
+    (where / NAMES[0]).write_text(index_page(cards, claims, {"laptop": records}, runs, "laptop"), "utf-8")
+    (where / NAMES[1]).write_text(study, "utf-8")
+    return where
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser, folder) -> Iterator[Any]:
+    """Return a function that opens a page offline; at the end, no error and no request may have been seen."""
+    contexts, troubles = [], []
+
+    def asked(route: Any) -> None:
+        if not route.request.url.startswith("file://"):
+            troubles.append(f"request for {route.request.url}")
+        route.continue_()
+
+    def opened(page: str | Path, width: int = 1400, anchor: str = "", **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        context.set_offline(True)
+        context.route("**/*", asked)
+        tab = context.new_page()
+        tab.on("console", lambda line: line.type in ("error", "warning") and troubles.append(line.text))
+        tab.on("pageerror", lambda error: troubles.append(str(error)))
+        tab.on("requestfailed", lambda request: troubles.append(f"failed: {request.url}"))
+        tab.goto((folder / page).as_uri() + anchor)
+        return tab
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def name(page: str | Path) -> str:
+    return page if isinstance(page, str) else f"{page.parent.name}/{page.name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_page_opens_without_network_errors_or_requests(visit, page):
+    tab = visit(page)
+    assert tab.locator("h1").is_visible() and tab.locator("main").is_visible()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_somewhere(visit, folder, page):
+    tab = visit(page)
+    assert tab.evaluate(BROKEN) == []
+    links = tab.eval_on_selector_all("a[href]", "found => found.map(a => a.getAttribute('href'))")
+    for target, anchor in {tuple(link.partition("#")[::2]) for link in links if not link.startswith("#")}:
+        file = (folder / page).parent / target
+        assert file.exists(), target
+        assert not anchor or f'id="{anchor}"' in file.read_text(encoding="utf-8"), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("width", [400, 1400])
+def test_nothing_overflows_even_with_everything_unfolded(visit, page, width):
+    tab = visit(page, width)
+    tab.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert tab.evaluate("() => document.documentElement.scrollWidth") <= width
+    assert tab.evaluate(OUTSIDE) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_figure_has_a_size_and_a_name(visit, page):
+    figures = visit(page).locator("svg.plot")
+    for figure in figures.all():
+        box = figure.bounding_box()
+        assert box["width"] > 150 and box["height"] > 60
+        assert figure.get_attribute("aria-label") or figure.get_attribute("aria-hidden") == "true"
+
+
+@pytest.mark.parametrize("axis", ["noise", "width", "epoch"])
+def test_each_slider_changes_the_picture_its_label_and_the_numbers(visit, axis):
+    tab = visit(NAMES[1])
+    slider = tab.locator(f'input[data-axis="{axis}"]')
+    seen = [".explorer", f'label:has([data-axis="{axis}"]) output', ".explorer .readout"]
+    before = [tab.locator(selector).inner_html() for selector in seen]
+    slider.focus()
+    slider.press("ArrowLeft")  # as somebody without a mouse would
+    after = [tab.locator(selector).inner_html() for selector in seen]
+    assert all(old != new for old, new in zip(before, after, strict=True))
+    assert slider.get_attribute("aria-valuetext") == tab.locator(seen[1]).inner_text()
+
+
+def test_every_committed_slider_changes_the_picture(visit):
+    studies = [page for page in COMMITTED if page.name != "index.html"]
+    found = 0
+    for tab in map(visit, studies):
+        for explorer in tab.locator(".explorer").all():
+            slider = explorer.locator("input").last
+            before = explorer.locator("svg").inner_html()
+            slider.focus()
+            slider.press("Home")
+            slider.press("ArrowRight")
+            assert explorer.locator("svg").inner_html() != before
+            found += 1
+    if not found:
+        pytest.skip("no committed report has an explorer")
+
+
+def test_the_twin_says_what_it_was_given(visit):
+    tab = visit(NAMES[1])
+    for axis, index in (("noise", 1), ("width", 10), ("epoch", 12)):
+        tab.locator(f'input[data-axis="{axis}"]').fill(str(index))
+    test, train = (curve[1, 10, 12] for curve in given.error_curves())
+    assert tab.locator(".readout").inner_text() == f"Error here: test {test:.1f}%, train {train:.1f}%."
+
+
+def test_a_click_into_a_panel_of_the_twin_moves_its_slider(visit):
+    tab = visit(NAMES[1])
+    panel = tab.locator(".explorer .left rect")
+    panel.scroll_into_view_if_needed()
+    box = panel.bounding_box()
+    tab.mouse.click(box["x"] + 0.97 * box["width"], box["y"] + box["height"] / 2)
+    assert tab.locator('label:has([data-axis="width"]) output').inner_text() == "512"
+
+
+def test_the_twins_panels_stand_below_each_other_on_a_phone(visit):
+    for width, below in ((400, True), (1400, False)):
+        tab = visit(NAMES[1], width)
+        left, right = (tab.locator(f".explorer .{side} > rect").bounding_box() for side in ("left", "right"))
+        assert (right["y"] > left["y"] + 100) is below and (right["x"] > left["x"] + 100) is not below
+
+
+def test_one_button_shows_and_hides_all_code(visit):
+    tab = visit(NAMES[1])
+    unfolded = "() => [...document.querySelectorAll('details.cell')].filter(d => d.open).length"
+    counts = [tab.evaluate(unfolded)]
+    for _ in range(2):
+        tab.locator("#code").click()
+        counts.append(tab.evaluate(unfolded))
+    assert counts[0] == counts[2] == 0 and counts[1] == tab.locator("details.cell").count() > 5
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_the_theme_follows_the_system_and_the_button_and_is_remembered(visit, page):
+    background = "() => getComputedStyle(document.body).backgroundColor"
+    light, dark = (visit(page, color_scheme=scheme).evaluate(background) for scheme in ("light", "dark"))
+    assert light != dark
+    tab = visit(page, color_scheme="light")
+    tab.locator("#theme").click()
+    assert tab.evaluate(background) == dark
+    tab.reload()
+    assert tab.evaluate(background) == dark
+
+
+def test_figures_change_their_ink_with_the_theme(visit):
+    colours = """() => [...document.querySelectorAll('article svg.plot *')].flatMap(
+        e => [getComputedStyle(e).fill, getComputedStyle(e).stroke])"""
+    light, dark = (set(visit(NAMES[1], color_scheme=s).evaluate(colours)) for s in ("light", "dark"))
+    assert {"rgb(27, 31, 36)", "rgb(200, 206, 214)"} <= light - dark  # ink and grid
+    assert {"rgb(228, 231, 235)", "rgb(58, 66, 75)"} <= dark - light
+
+
+def test_print_hides_code_and_buttons_and_is_light(visit):
+    tab = visit(NAMES[1], color_scheme="dark")
+    tab.emulate_media(media="print")
+    assert not tab.locator("nav.top").is_visible() and not tab.locator("details.cell").first.is_visible()
+    assert tab.evaluate("() => getComputedStyle(document.querySelector('h1')).color") == "rgb(27, 31, 36)"
+    assert tab.locator("article svg.plot").first.is_visible()
+
+
+def test_the_index_filters_its_claims_by_verdict_and_by_word(visit):
+    tab = visit(NAMES[0])
+    rows = "() => [...document.querySelectorAll('.ledger tbody tr')].filter(r => !r.closest('[hidden]'))"
+    shown = f"() => ({rows})().map(row => row.dataset.verdict)"
+    tab.locator('.filters button[data-verdict="replicated"]').click()
+    assert tab.evaluate(shown) == ["replicated"] * 3
+    tab.locator("#find").fill("label noise")
+    assert tab.evaluate(shown) == ["replicated"] * 2  # DD-5 and DD-13
+
+
+def test_a_thumbnail_leads_to_its_figure(visit):
+    tab = visit(NAMES[1])
+    tab.locator('a.thumb[href="#fig-dd_model"]').click()
+    assert tab.locator("#fig-dd_model").bounding_box()["y"] < 300
+
+
+def test_text_contrasts_with_its_background(visit):
+    """Every verdict and the soft text reach 4.5:1 (WCAG AA) in both themes."""
+    for scheme in ("light", "dark"):
+        for page in NAMES:
+            for what, ink, paper in visit(page, color_scheme=scheme).evaluate(PAINT):
+                assert contrast(ink, paper) >= 4.5, (scheme, what, ink, paper)
+
+
+def contrast(*colours: str) -> float:
+    """Return the contrast of two CSS colours rgb(r, g, b), by WCAG 2."""
+    light = []
+    for colour in colours:
+        channels = [int(part) / 255 for part in colour[4:-1].split(",")]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        light.append(sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True)))
+    return (max(light) + 0.05) / (min(light) + 0.05)
