@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from redlib.evidence.claims import Claim, Claims, check, not_run, parse_claim
 from redlib.report.plots import STYLE
+from redlib.report.references import Reference
 from redlib.report.twins import curve_explorer
 
 STUDY, SEEDS = "01_double_descent", list(range(10))
@@ -132,7 +133,7 @@ $$\mathbb{E}[R] = \begin{cases} \sigma^2 \dfrac{d}{n-d-1} & n > d+1 \\
 \|\beta\|^2 \left(1 - \dfrac{n}{d}\right) + \sigma^2 \dfrac{n}{d-n-1} & n < d-1 \end{cases}$$
 
 Both explode at the *interpolation threshold* $n = d$ ([Hastie et al. 2022](https://doi.org/10.1214/21-AOS)).
-With label noise of $5 or 10% the peak grows; `x_a * y_b` stays code.
+It has been studied before [@hastie2022]. With label noise of $5 or 10% the peak grows; `x_a * y_b` stays code.
 
 | quantity | below | above |
 |---|---|---|
@@ -160,6 +161,9 @@ study.figure(fig, 'dd_rff')"""
 
 RFF = """Random features: test error peaks exactly where the model can only just fit its 400 training digits,
 then falls below its classical minimum.""".replace("\n", " ")
+
+
+REFERENCES = {"hastie2022": Reference("Hastie et al. 2022", "Hastie (2022). Surprises. doi:10.1/x.")}
 
 
 @lru_cache(maxsize=1)
@@ -282,9 +286,7 @@ def twin() -> str:
     """Return the explorer of the made-up errors."""
     test, train = error_curves()
     axes = {"noise": [0, 0.1, 0.2], "width": WIDTHS, "epoch": EPOCHS}
-    return curve_explorer(
-        axes, {"test": test, "train": train}, low={"test": test - 2}, high={"test": test + 2}
-    )
+    return curve_explorer(axes, {"test": test, "train": train}, low={"test": test - 2}, high={"test": test + 2})
 
 
 def wide_table() -> str:
@@ -300,9 +302,7 @@ def notebook() -> Any:
     markdown = nbformat.v4.new_markdown_cell
     steps = "\n".join(f"step {n}: loss {1 / n:.3f}" for n in range(1, 13))
     progress = printed("  0%|  | 0/120\r100%|##| 120/120\n", "stderr")
-    noise = (
-        "With a fifth of the labels wrong, a net of 64 hidden units is worse than one of 16 and one of 512."
-    )
+    noise = "With a fifth of the labels wrong, a net of 64 hidden units is worse than one of 16 and one of 512."
     time = "Longer training moves the threshold to smaller models, not larger ones."
     others = shown_verdicts("DD-11", "DD-12", "DD-4", "DD-13", "DD-16", "DD-17")
     widget = {"application/vnd.jupyter.widget-view+json": "{}", "text/plain": "interactive(children=(...))"}

@@ -40,7 +40,9 @@ def folder(tmp_path_factory) -> Path:
     """Return a folder with the two fixture pages."""
     where = tmp_path_factory.mktemp("pages")
     notebook, claims, records, run = given.notebook(), given.claims(), given.records(), given.run()
-    study = study_page(notebook, records, run, claims, "laptop", study=given.STUDY, siblings=[given.STUDY])
+    study = study_page(
+        notebook, records, run, claims, "laptop", study=given.STUDY, siblings=[given.STUDY], references=given.REFERENCES
+    )
     cards, runs = [study_card(notebook, given.STUDY)], {"laptop": {given.STUDY: run}}
     (where / NAMES[0]).write_text(index_page(cards, claims, {"laptop": records}, runs, "laptop"), "utf-8")
     (where / NAMES[1]).write_text(study, "utf-8")
@@ -227,7 +229,7 @@ def test_the_index_filters_its_claims_by_verdict_and_by_word(visit):
 
 def test_a_thumbnail_leads_to_its_figure(visit):
     tab = visit(NAMES[1])
-    tab.locator('a.thumb[href="#fig-dd_model"]').click()
+    tab.locator('.finding a[href="#fig-dd_model"]').click()
     assert tab.locator("#fig-dd_model").bounding_box()["y"] < 300
 
 

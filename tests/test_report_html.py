@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from functools import lru_cache
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -20,6 +21,7 @@ from redlib.report import cells, figures, plots, wording
 from redlib.report.catalogue import GLOSSARY, STUDIES
 from redlib.report.html import TEMPLATES, index_page, study_card, study_page
 from redlib.report.prose import Prose, inline, mathml
+from redlib.report.references import Reference, load
 from redlib.report.twins import curve_explorer
 
 MAX_PAGE = 1_500_000
@@ -46,9 +48,7 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def build(
-    notebook: Any = None, profile: str = "laptop", kept_stale: bool = False, records: Any = None
-) -> str:
+def build(notebook: Any = None, profile: str = "laptop", kept_stale: bool = False, records: Any = None) -> str:
     return study_page(
         notebook or given.notebook(),
         given.records(profile) if records is None else records,
@@ -56,6 +56,7 @@ def build(
         given.claims(),
         profile,
         study=given.STUDY,
+        references=given.REFERENCES,
     )
 
 
@@ -127,15 +128,13 @@ def test_the_header_says_question_answer_verdicts_seeds_runtime_store_commit_ver
 
 def test_key_figures_come_before_the_narrative_and_cost_nothing():
     html = study()
-    assert (
-        html.index('href="#art-dd_rff"') < html.index("Classical statistics") < html.index('id="art-dd_rff"')
-    )
+    assert html.index('href="#art-dd_rff"') < html.index("Classical statistics") < html.index('id="art-dd_rff"')
     assert html.count('<use href="#art-dd_') == 4
 
 
 def test_figures_of_primary_claims_come_first_and_the_others_follow():
     first, more = study().split("<h3>More figures</h3>")
-    assert re.findall(r'class="thumb" href="#fig-(\w+)"', first) == ["dd_rff", "dd_model"]
+    assert re.findall(r'class="finding"><a href="#fig-(\w+)"', first) == ["dd_rff", "dd_model"]
     assert re.findall(r'class="thumb" href="#fig-(\w+)"', more) == ["dd_noise", "dd_time"]
 
 
@@ -148,9 +147,7 @@ def test_a_figure_has_caption_alternative_text_and_the_verdicts_it_carries():
 
 def test_the_claims_table_has_a_block_per_claim_and_a_row_per_part():
     table = study().split('<table class="claims">')[1].split("</table>")[0]
-    blocks = {
-        id: body for id, body in re.findall(r'<tbody id="claim-([\w-]+)".*?>(.*?)</tbody>', table, re.DOTALL)
-    }
+    blocks = {id: body for id, body in re.findall(r'<tbody id="claim-([\w-]+)".*?>(.*?)</tbody>', table, re.DOTALL)}
     assert list(blocks) == [id for id, claim in given.claims().items() if claim.study == given.STUDY]
     assert [blocks[id].count("<tr>") for id in ("DD-1", "DD-8", "DD-5", "DD-17")] == [4, 2, 1, 1]
 
@@ -175,13 +172,11 @@ def test_a_row_shows_reported_and_our_value_interval_seeds_range_forecast_verdic
 
 def test_a_claim_that_was_not_run_gives_its_reason_and_the_check_that_waits():
     text = Page(re.search(r'<tbody id="claim-DD-17".*?</tbody>', study(), re.DOTALL)[0]).text
-    assert "Needs one GPU: ResNet18-k on CIFAR." in text and "k peak in [5, 20]" in text and "not run" in text
+    assert "Needs one GPU: ResNet18-k on CIFAR." in text and "k peak 5 to 20" in text and "not run" in text
 
 
 def test_verdict_cards_are_made_from_the_records_and_say_why():
-    card = Page(
-        re.search(r'<div class="verdict v-inconclusive" id="card-DD-8">.*?</div>', study(), re.DOTALL)[0]
-    ).text
+    card = Page(re.search(r'<div class="verdict v-inconclusive" id="card-DD-8">.*?</div>', study(), re.DOTALL)[0]).text
     assert "height" in card and "shift" in card and "overlaps the claimed range" in card
 
 
@@ -216,6 +211,12 @@ def test_widgets_and_logs_are_dropped_and_twins_kept_with_their_script():
     html = study()
     assert "interactive(children" not in html and "120/120" not in html
     assert html.count('class="explorer"') == 1 and 'aria-label="Two panels of error curves"' in html
+
+
+@pytest.mark.parametrize("text", ["<Figure size 980x340 with 2 Axes>", "<matplotlib.legend.Legend at 0x7f50c23a0290>"])
+def test_what_a_drawing_cell_leaves_behind_is_dropped(text):
+    page = with_cell(given.shown({"image/png": "aGk=", "text/plain": text}))
+    assert "aGk=" not in page and "0x7f" not in page
 
 
 def test_long_printed_output_is_folded_and_short_is_not():
@@ -290,9 +291,7 @@ def test_the_index_says_how_many_false_replications_to_expect():
 
 
 def test_the_index_marks_the_primary_claims_that_survive_holm():
-    marked = [
-        id for id, row in re.findall(r'#claim-([\w-]+)"(.*?)</tr>', index(), re.DOTALL) if ">Holm<" in row
-    ]
+    marked = [id for id, row in re.findall(r'#claim-([\w-]+)"(.*?)</tr>', index(), re.DOTALL) if ">Holm<" in row]
     assert marked == ["DD-1", "DD-5"]
 
 
@@ -343,6 +342,51 @@ def test_reading_time_counts_words_and_figures():
 # --- markdown and formulas ----------------------------------------------------------------------------------
 
 
+WORK = Reference("Ng 2004", "Ng (2004). Title.")
+
+
+def test_a_citation_becomes_a_link_to_its_reference_except_in_code():
+    prose = Prose(references={"a": WORK, "b": WORK})
+    assert '(<a href="#ref-b">Ng 2004</a>; <a href="#ref-a">Ng 2004</a>)' in prose.html("See [@b; @a], not `[@c]`.")
+    assert list(prose.cited) == ["b", "a"]
+    with pytest.raises(BadInput, match="@c"):
+        prose.html("See [@c].")
+
+
+def test_the_page_lists_the_works_it_cites():
+    references = study().split('<section id="references">')[1]
+    assert '<li id="ref-hastie2022">Hastie (2022). Surprises. doi:10.1/x.</li>' in references
+
+
+def test_bibtex_entries_become_a_label_and_a_line(tmp_path):
+    path = tmp_path / "r.bib"
+    names = r"Geman, Stuart and Doursat, Ren{\'e}"
+    path.write_text(f"@article{{g,\n title = {{On {{SGD}}}},\n author = {{{names}}},\n year = {{1992}},\n"
+                    " journal = {Neural},\n volume = {4},\n pages = {1--58},\n doi = {10.1/x},\n}\n")  # fmt: skip
+    assert load(path)["g"].label == "Geman & Doursat 1992"
+    assert load(path)["g"].line == "Geman and Doursat (1992). On SGD. Neural 4, 1–58. doi:10.1/x."
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("@misc{a,\n title = {T},\n}\n", "author, year"),
+        ("@misc{a,\n title = {T},\n author = {A},\n year = {1},\n}\n" * 2, "twice"),
+    ],
+)
+def test_bad_bibtex_entries_are_refused(tmp_path, text, message):
+    (tmp_path / "r.bib").write_text(text)
+    with pytest.raises(BadInput, match=message):
+        load(tmp_path / "r.bib")
+
+
+def test_every_work_of_the_project_can_be_read():
+    path = Path(__file__).parents[1] / "references.bib"
+    works = load(path)
+    assert len(works) == path.read_text(encoding="utf-8").count("\n@") > 10
+    assert not re.search(r"[{}\\]", "".join(work.line for work in works.values()))
+
+
 def test_formulas_become_mathml_before_markdown_sees_them():
     html = Prose().html("With $a_i * b_i * c_i$ and\n\n$$\\sum_{i} x_i$$\n\nend")
     assert html.count("<math") == 2 and "<em>" not in html and "xmlns" not in html
@@ -363,12 +407,7 @@ def test_a_formula_that_cannot_be_read_is_refused_with_its_text(latex):
 
 def test_outside_links_become_text_with_their_doi():
     html = inline("[Belkin](https://doi.org/10.1073/pnas.1) and [code](https://github.com/a/b)")
-    assert (
-        "href" not in html
-        and "doi:10.1073/pnas.1" in html
-        and "github.com/a/b" in html
-        and "http" not in html
-    )
+    assert "href" not in html and "doi:10.1073/pnas.1" in html and "github.com/a/b" in html and "http" not in html
 
 
 @pytest.mark.parametrize("siblings, expected", [(["02_x"], '<a href="02_x.html#s">t</a>'), ([], "<p>t</p>")])
@@ -419,8 +458,7 @@ def test_two_figures_share_no_id_and_their_references_still_resolve():
 def test_coordinates_keep_two_decimals_and_move_by_less_than_a_hundredth_of_a_point():
     drawn = given.figure("plain"), figures.inline_svg(given.figure("plain"), "plain")
     before, after = (
-        [float(x) for path in re.findall(r' d="([^"]*)"', svg) for x in re.findall(r"-?[\d.]+", path)]
-        for svg in drawn
+        [float(x) for path in re.findall(r' d="([^"]*)"', svg) for x in re.findall(r"-?[\d.]+", path)] for svg in drawn
     )
     assert len(before) > 100
     assert np.abs(np.subtract(before, after)).max() <= 0.0051
@@ -490,9 +528,35 @@ def test_forecasts_are_compared_with_decided_verdicts_only(prior, verdict, text)
     assert wording.forecast(prior, verdict) == text
 
 
+@pytest.mark.parametrize(
+    "rows, text",
+    [
+        ([{"seeds": [0, 1, 2], "per_seed": {}}, {"seeds": [], "per_seed": {"a": None, "b": [1.0] * 5}}], "3 to 5"),
+        ([{"seeds": [], "per_seed": {"a": None}}, {"verdict": "not_run"}], "–"),
+    ],
+)
+def test_seeds_are_counted_from_the_record_or_its_values(rows, text):
+    assert wording.seeds(rows) == text
+
+
 def test_verdicts_differ_in_icon_and_word_not_in_colour_alone():
     for field in ("word", "icon"):
         assert len({getattr(about, field) for about in wording.VERDICTS.values()}) == len(wording.VERDICTS)
+
+
+@pytest.mark.parametrize(
+    "kind, bounds, unit, text",
+    [
+        ("greater", {"than": 0}, "pp", "> 0 pp"),
+        ("less", {"than": -1e-6}, "none", "< −1e-06"),
+        ("interval", {"low": 1 / 3, "high": 3}, "ratio", "0.333 to 3"),
+        ("two_sided", {"zero": 0}, "slope", ""),
+        ("equivalence", {"delta": 0.3}, "pp", "0 ± 0.3 pp"),
+        ("greater", {"than": np.log2(10)}, "log2", "> 3.32 log₂ (×10)"),
+    ],
+)
+def test_claimed_ranges_are_readable(kind, bounds, unit, text):
+    assert wording.threshold(Leaf("x", kind, "x", unit, bounds)) == text
 
 
 @pytest.mark.parametrize(
@@ -551,9 +615,7 @@ def test_missing_values_stay_missing_in_the_twin():
 def test_a_twin_with_bands_at_2_x_14_x_40_is_below_150_kb():
     rng = np.random.default_rng(0)
     axes = {"noise": [0, 0.2], "width": given.WIDTHS, "epoch": list(range(1, 41))}
-    curves, low, high = (
-        {name: rng.uniform(0, 90, (2, 14, 40)) for name in ("test", "train")} for _ in range(3)
-    )
+    curves, low, high = ({name: rng.uniform(0, 90, (2, 14, 40)) for name in ("test", "train")} for _ in range(3))
     assert len(curve_explorer(axes, curves, low=low, high=high)) < 60_000
 
 

@@ -12,11 +12,15 @@ from typing import Any, Final
 from redlib.errors import BadInput
 from redlib.report.figures import inline_svg
 from redlib.report.prose import Prose, highlight, inline, scrolling_tables
+from redlib.report.wording import minus
 
 WIDGET: Final = "application/vnd.jupyter.widget-view+json"
 FOLDED_LINES: Final = 8  # printed output longer than this is folded
 _QUESTION = re.compile(r"^(?:>\s*)?\**Question\**\s*[.:]?\**\s*(.+?)(?=\n\s*\n|\Z)", re.DOTALL | re.MULTILINE)
 _TITLE = re.compile(r"^#\s+(.+)$", re.MULTILINE)
+# What a cell that draws leaves behind: the figures that count are shown by study.figure, and addresses in
+# memory would make every report differ from the last.
+_REPR = re.compile(r"<Figure size|<[\w.]+[^>]* at 0x[0-9a-f]+>$")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -65,10 +69,7 @@ def figures(notebook: Any) -> list[Figure]:
 def parameters(notebook: Any) -> list[Parameter]:
     """Return the parameters of the run: injected values over the defaults, with the defaults' comments."""
     default, injected = (_assignments(notebook, tag) for tag in ("parameters", "injected-parameters"))
-    return [
-        Parameter(name, injected.get(name, (value, ""))[0], comment)
-        for name, (value, comment) in default.items()
-    ]
+    return [Parameter(name, injected.get(name, (value, ""))[0], comment) for name, (value, comment) in default.items()]
 
 
 def minutes_to_read(notebook: Any) -> int:
@@ -130,15 +131,13 @@ def _cell_outputs(cell: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 def _figure(output: Any, about: dict[str, Any]) -> Figure:
     svg = _text(output.data.get("image/svg+xml", ""))
-    return Figure(
-        about["name"], svg, about.get("caption", ""), about.get("alt", ""), tuple(about.get("claims", ()))
-    )
+    return Figure(about["name"], svg, about.get("caption", ""), about.get("alt", ""), tuple(about.get("claims", ())))
 
 
 def figure_html(figure: Figure, marks: str = "") -> str:
     """Return the <figure> with its caption; `marks` is HTML put after the caption (its verdicts)."""
     art = inline_svg(figure.svg, figure.name, figure.alt or figure.caption)
-    caption = f'<figcaption>{inline(figure.caption)}<span class="marks">{marks}</span></figcaption>'
+    caption = f'<figcaption>{inline(minus(figure.caption))}<span class="marks">{marks}</span></figcaption>'
     return f'<figure id="fig-{figure.name}"><div class="art" tabindex="0">{art}</div>{caption}</figure>'
 
 
@@ -149,9 +148,7 @@ def _code(source: str, tags: Sequence[str]) -> str:
     label = {"parameters": "Parameters (defaults)", "injected-parameters": "Parameters of this run"}
     name = next((label[tag] for tag in tags if tag in label), "Code")
     count = f"{lines} line{'s' if lines > 1 else ''}"
-    return (
-        f'<details class="cell"><summary>{name} <span>{count}</span></summary>{highlight(source)}</details>'
-    )
+    return f'<details class="cell"><summary>{name} <span>{count}</span></summary>{highlight(source)}</details>'
 
 
 def _output(output: Any, prose: Prose) -> str:
@@ -162,7 +159,7 @@ def _output(output: Any, prose: Prose) -> str:
         trace = _ANSI.sub("", "\n".join(output.traceback) or f"{output.ename}: {output.evalue}")
         return f'<pre class="error" role="alert" tabindex="0">{escape(trace)}</pre>'
     data = output.data
-    if WIDGET in data:
+    if WIDGET in data or _REPR.match(_text(data.get("text/plain", ""))):
         return ""
     if "text/html" in data:
         return scrolling_tables(_text(data["text/html"]))
@@ -185,9 +182,7 @@ def _printed(text: str) -> str:
     shown = f'<pre class="printed" tabindex="0">{escape(chr(10).join(lines))}</pre>' if lines else ""
     if len(lines) <= FOLDED_LINES:
         return shown
-    return (
-        f'<details class="cell"><summary>Printed <span>{len(lines)} lines</span></summary>{shown}</details>'
-    )
+    return f'<details class="cell"><summary>Printed <span>{len(lines)} lines</span></summary>{shown}</details>'
 
 
 def _text(value: Any) -> str:

@@ -65,9 +65,7 @@ def _parse(svg: str, name: str) -> ET.Element:
     try:
         root = ET.fromstring(svg)
     except ET.ParseError as error:
-        raise BadInput.of(
-            f"figure {name}", svg[:60], "an SVG document", f"Save it again ({error})."
-        ) from error
+        raise BadInput.of(f"figure {name}", svg[:60], "an SVG document", f"Save it again ({error}).") from error
     for element in root.iter():
         element.tag = str(element.tag).rpartition("}")[2]
         element.attrib = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
@@ -80,9 +78,7 @@ def _size(root: ET.Element, name: str) -> tuple[float, float]:
     """Return (width, height) of the viewBox, in points."""
     box = [float(part) for part in root.get("viewBox", "").replace(",", " ").split()]
     if len(box) != 4 or not all(0 < side < _LARGE_SIDE_PT for side in box[2:]):
-        raise BadInput.of(
-            f"viewBox of figure {name}", root.get("viewBox"), "'0 0 width height'", "Save it again."
-        )
+        raise BadInput.of(f"viewBox of figure {name}", root.get("viewBox"), "'0 0 width height'", "Save it again.")
     return box[2], box[3]
 
 

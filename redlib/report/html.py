@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,11 +15,12 @@ from markupsafe import Markup
 
 from redlib.errors import BadInput
 from redlib.evidence.claims import Claim, expected_false, holm_primary
-from redlib.evidence.paths import EVIDENCE_PROFILES
+from redlib.evidence.paths import EVIDENCE_PROFILES, project_root
 from redlib.report import cells, wording
 from redlib.report.catalogue import GLOSSARY, STUDIES
 from redlib.report.figures import inline_svg, thumbnail
 from redlib.report.prose import Prose, inline
+from redlib.report.references import Reference, load
 from redlib.report.wording import VERDICTS
 
 Row = dict[str, Any]  # one line of claims.jsonl
@@ -43,18 +44,18 @@ class Card:
     minutes: int
 
 
-def study_card(notebook: Any, study: str) -> Card:
-    """Return the card of an executed notebook; title and question fall back on the catalogue's."""
+def study_card(notebook: Any, study: str, claims: Mapping[str, Claim] | None = None) -> Card:
+    """Return the card of an executed notebook; title and question fall back on the catalogue's.
+
+    Its figure is the first one, or, given `claims`, that of the first primary claim which has one.
+    """
     title, question, _ = cells.front(notebook)
     figures = cells.figures(notebook)
+    by_name = {figure.name: figure for figure in figures}
+    first = next(iter([*_primary(figures, claims or {}), *by_name]), None)
     known = STUDIES.get(study, (study, ""))
-    return Card(
-        study,
-        title or known[0],
-        question or known[1],
-        next(iter(figures), None),
-        cells.minutes_to_read(notebook),
-    )
+    figure = by_name[first] if first else None
+    return Card(study, title or known[0], question or known[1], figure, cells.minutes_to_read(notebook))
 
 
 def study_page(
@@ -66,25 +67,22 @@ def study_page(
     *,
     study: str,
     siblings: Collection[str] = (),
+    references: Mapping[str, Reference] | None = None,
 ) -> str:
     """Return the page of one study: header, key figures, the narrative, its claims, how to disagree.
 
     `notebook` is the executed nbformat notebook, `records` the study's lines of claims.jsonl, `run` its entry
-    of runs.json, `siblings` the studies that have a page (links to their notebooks work). Raises BadInput for
-    a verdict output without a record, a formula or figure that cannot be read, or any outside address.
+    of runs.json, `siblings` the studies that have a page (links to their notebooks work), `references` the works
+    it may cite (default: references.bib). Raises BadInput for a verdict output without a record, a formula,
+    figure or citation that cannot be read, and any outside address.
     """
     rows = {row["id"]: row for row in records}
-    prose = Prose(siblings)
-    entries = {
-        id: _entry(claim, rows.get(id), profile) for id, claim in claims.items() if claim.study == study
-    }
+    prose = Prose(siblings, load(project_root() / "references.bib") if references is None else references)
+    entries = {id: _entry(claim, rows.get(id), profile) for id, claim in claims.items() if claim.study == study}
     figures = cells.figures(notebook)
     carded = set(cells.verdicts(notebook))
     for id, entry in entries.items():
-        named = [
-            figure.name for figure in figures if id in figure.claims or figure.name == entry["claim"].figure
-        ]
-        entry |= {"figure": next(iter(named), ""), "carded": id in carded}
+        entry |= {"figure": next(_carrying(figures, entry["claim"]), ""), "carded": id in carded}
     body = list(cells.blocks(notebook, prose, _card(entries), _marks(entries)))
     text = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").lower()
     return _page(
@@ -98,10 +96,11 @@ def study_page(
         stale=_kept_stale(run),
         entries=list(entries.values()),
         counts=_counts(list(entries.values())),
-        figures=_key_figures(figures, claims),
+        figures=_key_figures(figures, entries),
         body=body,
         headings=[heading for heading in prose.headings if heading.level == 2],
         parameters=cells.parameters(notebook),
+        references=prose.cited,
         glossary={term: words for term, words in GLOSSARY.items() if _mentions(text, term)},
     )
 
@@ -134,13 +133,9 @@ def index_page(
         families=families,
         counts=_counts([entry for family in families for entry in family["entries"]]),
         total=len(claims),
-        decided=[
-            row for row in here if row["verdict"] in {"replicated", "contradicted", "null", "inconclusive"}
-        ],
+        decided=[row for row in here if row["verdict"] in {"replicated", "contradicted", "null", "inconclusive"}],
         expected_false=expected_false(here),
-        holm={id for id, p in holm_primary(here, claims).items() if p <= 0.05}
-        if profile != "smoke"
-        else set(),
+        holm={id for id, p in holm_primary(here, claims).items() if p <= 0.05} if profile != "smoke" else set(),
         stale=sum(_kept_stale(run) for run in runs.get(profile, {}).values()),
         glossary=GLOSSARY,
     )
@@ -157,9 +152,7 @@ def _family(
     """Return one study as the index shows it: its card or its catalogue entry, and its claims."""
     own = [claim for claim in claims.values() if claim.study == study]
     entries = [_entry(claim, rows[profile].get(claim.id), profile, card is not None) for claim in own]
-    others = {
-        claim.id: {name: _verdict(claim, rows[name].get(claim.id), name) for name in rows} for claim in own
-    }
+    others = {claim.id: {name: _verdict(claim, rows[name].get(claim.id), name) for name in rows} for claim in own}
     title, question = (card.title, card.question) if card else STUDIES.get(study, (study, ""))
     art = inline_svg(card.figure.svg, f"thumb-{study}") if card and card.figure else ""
     return {
@@ -182,12 +175,13 @@ def _entry(claim: Claim, row: Row | None, profile: str, written: bool = True) ->
     verdict = row["verdict"] if row else "not_yet"
     leaves = {} if claim.untestable else {leaf.name: leaf for leaf in claim.check_for(profile).parts}
     parts = [_part(part, leaves.get(part["name"])) for part in (row or {}).get("parts", ())]
-    waiting = [(wording.plain(leaf.name), wording.minus(leaf.threshold)) for leaf in leaves.values()]
+    waiting = [(wording.plain(leaf.name), wording.threshold(leaf)) for leaf in leaves.values()]
     return {
         "claim": claim,
         "row": row or {},
         "verdict": verdict,
         "reason": wording.sentence((row or {}).get("reason", "") or VERDICTS["not_yet"].meaning),
+        "seeds": wording.seed_count(row or {}) or "–",
         "parts": parts,
         "waiting": waiting,
         "forecast": wording.FORECASTS[claim.prior],
@@ -203,7 +197,7 @@ def _part(part: Row, leaf: Any) -> dict[str, Any]:
         "verdict": part["verdict"],
         "estimate": wording.estimate(part),
         "interval": wording.interval(part),
-        "threshold": wording.minus(part["threshold"]),
+        "threshold": wording.threshold(leaf) if leaf else wording.minus(part["threshold"]),
         "picture": Markup(wording.picture(part, leaf)),
         "marks": ", ".join(marks),
     }
@@ -219,17 +213,31 @@ def _counts(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
 
 
+def _carrying(figures: Sequence[cells.Figure], claim: Claim) -> Iterator[str]:
+    """Yield the names of the figures that are evidence for a claim."""
+    return (figure.name for figure in figures if claim.id in figure.claims or figure.name == claim.figure)
+
+
+def _primary(figures: Sequence[cells.Figure], claims: Mapping[str, Claim]) -> list[str]:
+    """Return the names of the figures of primary claims, in the order of the claims."""
+    primary = (claim for claim in claims.values() if claim.primary)
+    return list(dict.fromkeys(name for claim in primary for name in _carrying(figures, claim)))
+
+
 def _key_figures(
-    figures: Sequence[cells.Figure], claims: Mapping[str, Claim]
+    figures: Sequence[cells.Figure], entries: Mapping[str, dict[str, Any]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the figures shown first, those of primary claims or else the first, and the rest."""
-    primary = [figure for figure in figures if any(claims[id].primary for id in figure.claims)]
-    key = (primary or list(figures))[:KEY_FIGURES]
-    shown = [{"figure": f, "art": Markup(thumbnail(f.svg, f.name))} for f in figures]
-    return {
-        "key": [item for item in shown if item["figure"] in key],
-        "more": [item for item in shown if item["figure"] not in key],
-    }
+    """Return the figures shown first (one for each primary claim, else the first of all) and the rest."""
+    by_name = {figure.name: figure for figure in figures}
+    primary = [entry["figure"] for entry in entries.values() if entry["claim"].primary and entry["figure"]]
+    key = (list(dict.fromkeys(primary)) or list(by_name))[:KEY_FIGURES]
+    names = {"key": key, "more": [name for name in by_name if name not in key]}
+    return {kind: [_shown(by_name[name], entries) for name in found] for kind, found in names.items()}
+
+
+def _shown(figure: cells.Figure, entries: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    carries = [entries[id] for id in figure.claims if id in entries]
+    return {"figure": figure, "art": Markup(thumbnail(figure.svg, figure.name)), "carries": carries}
 
 
 def _facts(run: Run, records: Sequence[Row]) -> dict[str, str]:
@@ -285,9 +293,7 @@ def _card(entries: Mapping[str, dict[str, Any]]) -> Callable[[str], str]:
 
     def card(id: str) -> str:
         if id not in entries or not entries[id]["row"]:
-            raise BadInput.of(
-                "verdict output", id, f"a record of {sorted(entries)}", "Run the notebook to its end."
-            )
+            raise BadInput.of("verdict output", id, f"a record of {sorted(entries)}", "Run the notebook to its end.")
         return str(_macro("card")(entries[id]))
 
     return card
@@ -313,21 +319,18 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["VERDICTS"] = VERDICTS
-    environment.filters["inline"] = lambda text: Markup(inline(text))
+    environment.filters["inline"] = lambda text: Markup(inline(wording.minus(text)))
     return environment
 
 
 def _page(template: str, **values: Any) -> str:
     """Render a template with the style sheet and the script inside; raise BadInput on an outside address."""
     assets = {
-        name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-        for name in ("style.css", "dark.css", "report.js")
+        name: Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("style.css", "dark.css", "report.js")
     }
     html = _environment().get_template(template).render(assets=assets, **values)
     outside = _ADDRESS.search(html)
     if outside:
         around = html[max(0, outside.start() - 20) : outside.end() + 60]
-        raise BadInput.of(
-            "address in the report", around, "addresses inside the file only", "Print it as text."
-        )
+        raise BadInput.of("address in the report", around, "addresses inside the file only", "Print it as text.")
     return html

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -55,6 +55,39 @@ def band(
         if seeds:
             ax.plot(x, values.T, color=tint, alpha=0.22, linewidth=0.6)
     ax.plot(x, mean, color=tint, label=label, **({"marker": "o"} | line))
+
+
+def curves(
+    ax: Axes,
+    x: ArrayLike,
+    named: Mapping[str, tuple[ArrayLike, str]],
+    *,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    log2: Sequence[float] | None = None,
+    marks: Mapping[str, float] | None = None,
+    legend: str = "best",
+    **line: Any,
+) -> None:
+    """Draw several bands over one x axis: named[label] = (values [S, X], colour).
+
+    `log2` gives the ticks of a log axis (None: linear), `marks` names vertical lines, `legend` a place ("" for
+    none; "end" writes the names at the line ends).
+    """
+    for label, (values, colour) in named.items():
+        band(ax, x, values, label, colour, **({"seeds": len(named) < 3} | line))
+    ax.set(ylabel=ylabel, title=title)
+    if log2 is None:
+        ax.set_xlabel(xlabel)
+    else:
+        log2_axis(ax, log2, xlabel)
+    for text, place in (marks or {}).items():
+        mark(ax, place, text)
+    if legend == "end":
+        end_labels(ax)
+    elif legend and len(named) > 1:
+        ax.legend(loc=legend)
 
 
 def log2_axis(ax: Axes, ticks: Sequence[float], label: str, most: int = 9) -> None:

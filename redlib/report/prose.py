@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from html import escape, unescape
 from typing import Any, Final, NamedTuple
 
@@ -15,9 +15,11 @@ from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
 from redlib.errors import BadInput
+from redlib.report.references import Reference
 
-_MATH = re.compile(
+_SPECIAL = re.compile(
     r"(?P<code>```.*?```|~~~.*?~~~|`[^`\n]+`|\\\$)"
+    r"|\[(?P<cited>@[\w:-]+(?:;\s*@[\w:-]+)*)\]"
     r"|\$\$(?P<block>.+?)\$\$"
     r"|\$(?=\S)(?P<inline>[^$\n]*?[^\s$\\])\$(?!\d)",
     re.DOTALL,
@@ -39,28 +41,42 @@ class Prose:
     """Renders the markdown cells of one page, so that anchors stay unique and headings are collected.
 
     `siblings` are the names of the studies that have a page: links to their notebooks lead there, links to
-    other notebooks become text.
+    other notebooks become text. `references` are the works that may be cited as [@key]; those that were are in
+    `cited`, in order.
     """
 
-    def __init__(self, siblings: Collection[str] = ()) -> None:
+    def __init__(self, siblings: Collection[str] = (), references: Mapping[str, Reference] | None = None) -> None:
         self.headings: list[Heading] = []
+        self.cited: dict[str, Reference] = {}
+        self._references = references or {}
         self._markdown = mistune.create_markdown(
             renderer=_Renderer(self.headings, siblings), plugins=["table", "strikethrough", "footnotes"]
         )
 
     def html(self, markdown: str) -> str:
-        """Return the HTML of `markdown`; `$...$` and `$$...$$` become MathML, before markdown sees them."""
-        formulas: list[str] = []
+        """Return the HTML of `markdown`; formulas ($...$, $$...$$) and citations ([@key]) are made first."""
+        made: list[str] = []
 
         def protect(hit: re.Match[str]) -> str:
             if hit["code"]:
                 return hit["code"]
-            latex, display = hit["block"] or hit["inline"], "block" if hit["block"] else "inline"
-            formulas.append(mathml(latex.strip(), display))
-            return _MARK.format(len(formulas) - 1)
+            if hit["cited"]:
+                made.append(self._cite(re.findall(r"@([\w:-]+)", hit["cited"])))
+            else:
+                made.append(mathml((hit["block"] or hit["inline"]).strip(), "block" if hit["block"] else "inline"))
+            return _MARK.format(len(made) - 1)
 
-        body = scrolling_tables(str(self._markdown(_MATH.sub(protect, markdown))))
-        return _MARKED.sub(lambda hit: formulas[int(hit[1] or hit[2])], body)
+        body = scrolling_tables(str(self._markdown(_SPECIAL.sub(protect, markdown))))
+        return _MARKED.sub(lambda hit: made[int(hit[1] or hit[2])], body)
+
+    def _cite(self, keys: Sequence[str]) -> str:
+        for key in keys:
+            if key not in self._references:
+                known = ", ".join(sorted(self._references)) or "nothing"
+                raise BadInput.of("citation", f"@{key}", known, "Add the work to references.bib.")
+            self.cited[key] = self._references[key]
+        links = (f'<a href="#ref-{key}">{escape(self.cited[key].label)}</a>' for key in keys)
+        return f"({'; '.join(links)})"
 
 
 def inline(markdown: str) -> str:
@@ -75,9 +91,7 @@ def mathml(latex: str, display: str = "inline") -> str:
         if unknown := re.search(r">(\\[a-zA-Z]+)<", markup):
             raise ValueError(f"unknown command {unknown[1]}")
     except Exception as error:  # the converter has no base class of its own for what it cannot read
-        raise BadInput.of(
-            "formula", latex, "LaTeX that latex2mathml reads", f"Simplify it ({error!r})."
-        ) from error
+        raise BadInput.of("formula", latex, "LaTeX that latex2mathml reads", f"Simplify it ({error!r}).") from error
     markup = re.sub(r' xmlns="[^"]*"', "", markup).replace("<math ", f'<math alttext="{escape(latex)}" ', 1)
     return f'<div class="formula" tabindex="0">{markup}</div>' if display == "block" else markup
 
@@ -96,9 +110,7 @@ def scrolling_tables(html: str) -> str:
     """Return table HTML (pandas', mistune's) in containers that scroll, without style blocks and borders."""
     html = re.sub(r"<style.*?</style>", "", html, flags=re.DOTALL)
     html = re.sub(r'\s(?:border="\d+"|style="[^"]*")', "", html)
-    return html.replace("<table", '<div class="scroll" tabindex="0"><table').replace(
-        "</table>", "</table></div>"
-    )
+    return html.replace("<table", '<div class="scroll" tabindex="0"><table').replace("</table>", "</table></div>")
 
 
 def slug(text: str) -> str:
@@ -131,17 +143,11 @@ class _Renderer(mistune.HTMLRenderer):
             return f'<a href="{target}">{text}</a>' if notebook[1] in self._siblings else text
         if url.startswith("#"):
             return f'<a href="{escape(url, quote=True)}">{text}</a>'
-        return (
-            f'{text} <span class="address">{escape(_printed(url))}</span>'
-            if _printed(url) not in text
-            else text
-        )
+        return f'{text} <span class="address">{escape(_printed(url))}</span>' if _printed(url) not in text else text
 
     def image(self, text: str, url: str, title: str | None = None) -> str:
         if not url.startswith("data:image/"):
-            raise BadInput.of(
-                "image", url, "data:image/... only", "Draw it in a code cell with study.figure."
-            )
+            raise BadInput.of("image", url, "data:image/... only", "Draw it in a code cell with study.figure.")
         return f'<img src="{escape(url, quote=True)}" alt="{escape(text, quote=True)}">'
 
     def block_code(self, code: str, info: str | None = None) -> str:

@@ -14,7 +14,15 @@ from redlib.errors import BadInput
 _ENTRY = re.compile(r"^@(\w+)\{([^,\s]+),(.*?)^\}", re.DOTALL | re.MULTILINE)
 _FIELD = re.compile(r"^\s*(\w+)\s*=\s*\{(.*?)\}\s*,?\s*$", re.MULTILINE)
 _ACCENT = re.compile(r"\{\\(['`^\"~cv])\{?([A-Za-z])\}?\}")
-_COMBINING: Final = {"'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303", "c": "\u0327", "v": "\u030c"}
+_COMBINING: Final = {
+    "'": "\u0301",
+    "`": "\u0300",
+    "^": "\u0302",
+    '"': "\u0308",
+    "~": "\u0303",
+    "c": "\u0327",
+    "v": "\u030c",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,9 @@ def _reference(fields: Mapping[str, str]) -> Reference:
     people = [_surname(name) for name in fields["author"].split(" and ")]
     short = people[0] if len(people) == 1 else " & ".join(people) if len(people) == 2 else f"{people[0]} et al."
     everybody = people[0] if len(people) == 1 else f"{', '.join(people[:-1])} and {people[-1]}"
-    where = next((fields[name] for name in ("journal", "booktitle", "howpublished", "institution") if name in fields), "")
+    where = next(
+        (fields[name] for name in ("journal", "booktitle", "howpublished", "institution") if name in fields), ""
+    )
     volume = f" {fields['volume']}" if "volume" in fields else ""
     pages = f", {fields['pages']}" if "pages" in fields else ""
     at = f"doi:{fields['doi']}" if "doi" in fields else f"arXiv:{fields['eprint']}" if "eprint" in fields else ""

@@ -107,9 +107,7 @@ def _document(
         f'<g class="{side}">{_panel(what, escape(name), marks, vertical, data)}</g>'
         for side, name, marks in zip(("left", "right"), across, ticks, strict=True)
     )
-    alt = escape(
-        f"{data['what']} against {across[0]} and against {across[1]}, as the sliders say", quote=True
-    )
+    alt = escape(f"{data['what']} against {across[0]} and against {across[1]}, as the sliders say", quote=True)
     sliders = "".join(_slider(name, names[name], data, begin[name]) for name in AXES)
     style, script = ((_TEMPLATES / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     script = script.replace('"ID"', f'"{id}"').replace("DATA);", f"{payload});")
@@ -143,9 +141,7 @@ def _panel(what: str, across: str, ticks: Ticks, vertical: Vertical, data: dict[
     parts += [f'<text x="{x:g}" y="{foot + 17}" text-anchor="middle">{text}</text>' for x, text in ticks]
     parts.append(f'<text class="name" x="{middle:g}" y="{height - 8}" text-anchor="middle">{across}</text>')
     parts.append(f'<text class="name" x="8" y="18">{what}</text>')
-    parts.append(
-        f'<g class="fit"><path d="M0 {TOP}V{foot}"/><text y="{TOP + 9}">training data fitted</text></g>'
-    )
+    parts.append(f'<g class="fit"><path d="M0 {TOP}V{foot}"/><text y="{TOP + 9}">training data fitted</text></g>')
     for place, name in enumerate(data["names"]):
         x = width - RIGHT - 68 * (len(data["names"]) - place)
         parts.append(f'<path class="line key {name}" d="M{x} 14h20"/><text x="{x + 25}" y="18">{name}</text>')
@@ -171,9 +167,7 @@ def _all_arrays(curves: Curves, low: Curves, high: Curves, shape: tuple[int, ...
     """Return kind (mean, low, high) -> curve -> array of this shape."""
     if "test" not in curves or set(low) != set(high) or not {*low, *curves} <= {"test", "train"}:
         given = {"curves": sorted(curves), "low": sorted(low), "high": sorted(high)}
-        raise BadInput.of(
-            "curves", given, "test (and train); low and high for the same of these", "Rename them."
-        )
+        raise BadInput.of("curves", given, "test (and train); low and high for the same of these", "Rename them.")
     return {"mean": _arrays(curves, shape), "low": _arrays(low, shape), "high": _arrays(high, shape)}
 
 
@@ -181,9 +175,7 @@ def _arrays(curves: Curves, shape: tuple[int, ...]) -> Arrays:
     arrays = {name: np.asarray(curves[name], dtype=float) for name in ("test", "train") if name in curves}
     for name, array in arrays.items():
         if array.shape != shape or not np.isfinite(array).any():
-            raise BadInput.of(
-                f"shape of {name}", array.shape, f"{shape}, not all NaN", f"Order the axes as {AXES}."
-            )
+            raise BadInput.of(f"shape of {name}", array.shape, f"{shape}, not all NaN", f"Order the axes as {AXES}.")
     return arrays
 
 
@@ -197,20 +189,14 @@ def _begin(values: Mapping[str, Sequence[float]], start: Mapping[str, float]) ->
     chosen = {name: len(values[name]) - 1 for name in AXES} | {"width": len(values["width"]) // 2}
     for name, value in start.items():
         if value not in values.get(name, ()):
-            raise BadInput.of(
-                f"start[{name!r}]", value, str(values.get(name, AXES)), "Start at a value of the axis."
-            )
+            raise BadInput.of(f"start[{name!r}]", value, str(values.get(name, AXES)), "Start at a value of the axis.")
         chosen[name] = list(values[name]).index(value)
     return chosen
 
 
 def _label(name: str, value: float) -> str:
     return (
-        f"{100 * value:g}%"
-        if name == "noise"
-        else f"{value:,.0f}".replace(",", " ")
-        if value >= 1e4
-        else f"{value:g}"
+        f"{100 * value:g}%" if name == "noise" else f"{value:,.0f}".replace(",", " ") if value >= 1e4 else f"{value:g}"
     )
 
 

@@ -39,8 +39,7 @@ VERDICTS: Final = {
     "inconclusive": Verdict(
         "inconclusive",
         "M5.2 5.7a2.8 2.8 0 1 1 4.5 2.2C8.6 8.7 8 9.2 8 10.3M8 12.9v.3",
-        "The interval overlaps the claimed range without lying in it, or the setting failed its own adequacy "
-        "check.",
+        "The interval overlaps the claimed range without lying in it, or the setting failed its own adequacy check.",
     ),
     "descriptive": Verdict(
         "descriptive",
@@ -116,6 +115,21 @@ def sentence(text: str) -> str:
     return minus(text[:1].upper() + text[1:]).rstrip(".") + "." if text else ""
 
 
+def threshold(leaf: Leaf) -> str:
+    """Return the claimed range in words: '> 0 pp', '0.8 to 1.25', '0 ± 0.3 pp'; '' where nothing is claimed."""
+    if leaf.region is None:
+        return ""
+    suffix = _SUFFIX.get(leaf.unit, "")
+    if leaf.kind == "equivalence":
+        return minus(f"{leaf.bounds.get('centre', 0.0):.3g} ± {leaf.bounds['delta']:.3g}{suffix}")
+    low, high = leaf.region
+    if isfinite(low) and isfinite(high):
+        return minus(f"{low:.3g} to {high:.3g}{suffix}")
+    sign, edge = (">", low) if isfinite(low) else ("<", high)
+    factor = f" (×{2.0**edge:.3g})" if leaf.unit == "log2" and edge else ""
+    return minus(f"{sign} {edge:.3g}{suffix}{factor}")
+
+
 def plain(name: str) -> str:
     """Return an identifier as words."""
     return name.replace("_", " ")
@@ -135,14 +149,18 @@ def duration(seconds: float | None) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    return (
-        f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
-    )
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def seed_count(row: dict[str, Any]) -> int:
+    """Return how many seeds a record rests on, 0 where its unit is no seed."""
+    per_seed = row.get("per_seed") or {}
+    return len(row.get("seeds") or max((values or [] for values in per_seed.values()), key=len, default=[]))
 
 
 def seeds(rows: Sequence[dict[str, Any]]) -> str:
     """Return the number of seeds behind the records, '10' or '5 to 10' ('–' without any)."""
-    counts = sorted({len(row["seeds"]) for row in rows if row.get("seeds")})
+    counts = sorted({seed_count(row) for row in rows} - {0})
     return "–" if not counts else str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
@@ -165,9 +183,8 @@ def picture(part: dict[str, Any], leaf: Leaf | None) -> str:
         left, right = x(region[0]), x(region[1])
         shade = f'<rect class="claimed" x="{left:g}" y="1" width="{right - left:g}" height="18" rx="2"/>'
         edges = "".join(f'<path class="edge" d="M{x(e):g} 1v18"/>' for e in region if isfinite(e))
-    label = escape(
-        f"{estimate(part)} {interval(part)}, claimed: {minus(part['threshold']) or 'nothing'}", quote=True
-    )
+    claimed = (threshold(leaf) if leaf else "") or "nothing"
+    label = escape(f"{estimate(part)} {interval(part)}, claimed: {claimed}", quote=True)
     line = f'<path class="ci" d="M{x(ends[0]):g} 10H{x(ends[1]):g}"/>'
     dot = f'<circle class="dot" cx="{x(part["estimate"]):g}" cy="10" r="3.6"/>'
     art = shade + edges + line + dot

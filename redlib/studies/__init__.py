@@ -13,7 +13,7 @@ Config = TypeVar("Config")
 
 
 def configure(kind: type[Config], *settings: Mapping[str, Any], **more: Any) -> Config:
-    """Return kind(**settings), later ones winning, lists as tuples; BadInput names an unknown field's neighbours."""
+    """Return kind(**settings), later ones winning, lists and ranges as tuples; BadInput names an unknown field's neighbours."""
     merged: dict[str, Any] = {}
     for part in (*settings, more):
         merged |= part
@@ -23,4 +23,4 @@ def configure(kind: type[Config], *settings: Mapping[str, Any], **more: Any) -> 
             near = get_close_matches(name, known, 1)
             remedy = f"Did you mean {near[0]!r}?" if near else "Correct the profile."
             raise BadInput.of(f"setting of {kind.__name__}", name, f"one of {known}", remedy)
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in merged.items()})
+    return kind(**{name: tuple(v) if isinstance(v, list | range) else v for name, v in merged.items()})

@@ -34,6 +34,40 @@ def peak(results: Arrays, widths: Sequence[int], name: str = "test_error") -> Pe
     return crossfit_peak(last(results, name), widths)
 
 
+def adequate(results: Arrays, *peaks: Peak) -> dict[str, bool]:
+    """Return the gate of a sweep: its widest net fits the data in every seed, and the halves agree on the peaks."""
+    fitted = bool((results["train_error"][:, -1, -1] <= EPS).all())
+    return {"widest_net_interpolates": fitted, "halves_agree": all(p.agree for p in peaks)}
+
+
+def heights(found: Peak) -> dict[str, Floats]:
+    """Return height_left and height_right of a peak, for `check`."""
+    return {"height_left": found.height_left, "height_right": found.height_right}
+
+
+def one_per_width(runs: Sequence[Arrays]) -> Arrays:
+    """Return runs of one width each as one result [S, M, T]."""
+    names = [name for name in runs[0] if name != "epochs"]
+    return {"epochs": runs[0]["epochs"]} | {name: np.concatenate([run[name] for run in runs], 1) for name in names}
+
+
+def first(results: Arrays, seeds: int, widths: int) -> Arrays:
+    """Return a sweep's first seeds and widths."""
+    return {name: values if name == "epochs" else values[:seeds, :widths] for name, values in results.items()}
+
+
+def tracks(results: Arrays, widths: Sequence[int]) -> tuple[Floats, Floats]:
+    """Return (epochs [T'], log2 of the threshold width [S, T']) at the epochs where every seed has a threshold."""
+    table = np.stack([threshold(results, widths, at=t) for t in range(len(results["epochs"]))], 1)
+    usable = np.isfinite(table).all(0) & (results["epochs"] > 0)
+    return results["epochs"][usable], np.log2(table[:, usable])
+
+
+def trend(success: Floats, multiples: Sequence[int]) -> Floats:
+    """Return DD-19: the slope of the share of successes [S, M] on log2 of the student's width."""
+    return slope_per_seed(np.log2(multiples), success)
+
+
 def steps_from_threshold(found: Peak, thresholds: Floats) -> Floats:
     """Return how many grid steps the peak (chosen by the other half) lies above each seed's threshold [S]."""
     grid = list(found.grid)
@@ -62,15 +96,14 @@ def slope_over_samples(by_n: Mapping[int, Arrays], widths: Sequence[int]) -> Flo
 
 
 def slope_over_epochs(results: Arrays, widths: Sequence[int]) -> Floats:
-    """Return the slope of log(threshold width) on log(epochs) [S], over the epochs at which every seed has one.
+    """Return the slope of log(threshold width) on log(epochs) [S] (see `tracks`).
 
     NaN (censored) where there are not two such epochs.
     """
-    table = np.stack([threshold(results, widths, at=t) for t in range(len(results["epochs"]))], 1)
-    usable = np.isfinite(table).all(0) & (results["epochs"] > 0)
-    if usable.sum() < 2:
-        return np.full(len(table), np.nan)
-    return slope_per_seed(np.log(results["epochs"][usable]), np.log(table[:, usable]))
+    epochs, found = tracks(results, widths)
+    if len(epochs) < 2:
+        return np.full(len(found), np.nan)
+    return slope_per_seed(np.log2(epochs), found)
 
 
 def log_ratio(later: Floats, earlier: Floats) -> Floats:
@@ -94,11 +127,12 @@ def complexity(by_n: Mapping[int, Arrays], grids: Mapping[int, Sequence[int]], w
     sizes = sorted(by_n)
     found = np.full(len(wanted), np.nan)
     for s, width in enumerate(wanted):
-        errors = [by_n[n]["train_error"][s, list(grids[n]).index(int(width)), -1] for n in sizes]
+        known = [n for n in sizes if width in grids[n]]
+        errors = [by_n[n]["train_error"][s, list(grids[n]).index(int(width)), -1] for n in known]
         above = next((i for i, error in enumerate(errors) if error > eps), 0)
         if above:
             share = (eps - errors[above - 1]) / (errors[above] - errors[above - 1])
-            found[s] = np.exp(np.log(sizes[above - 1]) + share * np.log(sizes[above] / sizes[above - 1]))
+            found[s] = np.exp(np.log(known[above - 1]) + share * np.log(known[above] / known[above - 1]))
     return found
 
 
