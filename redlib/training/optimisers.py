@@ -117,13 +117,14 @@ class Update:
         first, second = rule.betas
         mean.lerp_(grad, 1 - first)
         square.mul_(second).addcmul_(grad, grad, value=1 - second)
-        # Bias corrections in Python's float64: a running float32 product would drift and break resuming.
-        torch.sqrt(square, out=scratch).mul_((1 - second**self.steps) ** -0.5).add_(rule.eps)
-        torch.div(mean, scratch, out=scratch).mul_(1 / (1 - first**self.steps))
         if rule.decoupled and rule.weight_decay:
-            decay = self.net.flat if self.gate is None else self.net.flat * self.gate
-            scratch.add_(decay, alpha=rule.weight_decay)
-        self._descend(scratch, lr)
+            torch.mul(self.net.flat, rule.weight_decay, out=grad)  # the gradient has been used
+            self._descend(grad if self.gate is None else grad.mul_(self.gate), lr)
+        # Bias corrections in Python's float64: a running float32 product would drift and break resuming. They
+        # are numbers, folded into eps and the rate, so that they cost no pass over the parameters.
+        root = (1 - second**self.steps) ** 0.5
+        torch.sqrt(square, out=scratch).add_(rule.eps * root)
+        self._descend(mean, lr, root / (1 - first**self.steps), scratch)
         return losses
 
     def _gated_gradient(self, x: Tensor, y: Tensor, loss: str, decay: float) -> Tensor:
@@ -135,9 +136,18 @@ class Update:
             grad.mul_(self.gate)
         return losses
 
-    def _descend(self, direction: Tensor, lr: float | Tensor) -> None:
+    def _descend(
+        self, direction: Tensor, lr: float | Tensor, factor: float = 1.0, divisor: Tensor | None = None
+    ) -> None:
+        """Subtract lr * factor * direction / divisor from the parameters; `divisor` is overwritten."""
         if not isinstance(lr, Tensor):
-            self.net.flat.add_(direction, alpha=-lr)
+            if divisor is None:
+                self.net.flat.add_(direction, alpha=-lr * factor)
+            else:
+                self.net.flat.addcdiv_(direction, divisor, value=-lr * factor)
             return
-        for block, part, rate in zip(self.net.blocks, self.net.views(direction), self.net.spread(-lr), strict=True):
+        if divisor is not None:
+            direction = torch.div(direction, divisor, out=divisor)
+        rates = self.net.spread(-lr * factor)
+        for block, part, rate in zip(self.net.blocks, self.net.views(direction), rates, strict=True):
             block.addcmul_(part, rate)
