@@ -97,11 +97,11 @@ dd1 = study.check("DD-1", per_seed=found, adequacy={"halves_agree": peak.agree})
 
 # %%
 fig, (left, right) = plots.panels(2)
-ticks = dict(xlabel="random features N", log2=n * 2.0 ** np.arange(-4, 5), marks={"N = n": n}, marker="")
+ticks = dict(xlabel="random features N", log2=[n // 16, n // 4, n, 4 * n, 16 * n], marks={"N = n": n}, marker="")
 both = {"test": (error, "blue"), "train": (100 * rff["train_zero_one"][:, 0], "orange")}
 plots.curves(left, counts, both, ylabel="error (%)", title="The second descent", legend="center right", **ticks)
-plots.curves(right, counts, {"": (norm, "green")}, ylabel="‖coefficients‖", title="Beyond N = n the fit gets simpler", **ticks)
 right.set_yscale("log")
+plots.curves(right, counts, {"": (norm, "green")}, ylabel="‖coefficients‖", title="Beyond N = n the fit gets simpler", **ticks)
 study.figure(fig, "dd_rff", claims=["DD-1"], alt="Test error against the number of random features: a U, a sharp peak at N = n, and a lower second descent.", caption=
     f"With {n} examples the test error peaks at N = {peak.n_peak[0]:.0f} features, {peak.height_left.mean():.0f} points "
     f"above the best small model. With {counts[-1]} features it is {error[:, -1].mean():.1f}%; the best model below the "
@@ -123,7 +123,6 @@ dd18 = study.check("DD-18", per_seed=spread)
 # %%
 fig, (left, right) = plots.panels(2)
 both = {"bias²": (polynomial["bias2"], "blue"), "variance": (polynomial["variance"], "orange"), "total": (polynomial["total"], "grey")}
-left.set_yscale("log")
 plots.curves(left, plans["polynomial"].degrees, both, xlabel="polynomial degree", ylabel="squared error", title="Classical: a U")
 counts, at = np.array(plans["parts"].counts), plans["parts"].n
 right.set_yscale("log")
@@ -150,7 +149,7 @@ at, far = np.array(plan.samples), np.abs(np.array(plan.samples) - plan.dim) >= 1
 fig, (left, right) = plots.panels(2)
 axis = np.arange(at[0], at[-1] + 1)
 left.plot(axis, lstat.isotropic_risk(axis, plan.dim, plan.noise, plan.norm), color=plots.INK, label="formula (mean)")
-left.set(yscale="log", ylim=(0.02, 40))
+left.set(yscale="log", ylim=(0.02, 200))
 plots.curves(left, at[far], {"mean of runs": (isotropic["mean"][:, far], "orange")}, seeds=False, linestyle="")
 plots.curves(left, at, {"median of runs": (isotropic["median"], "sky")}, seeds=False, marks={"n = d": plan.dim},
              xlabel="training examples n", ylabel="excess error", title="No penalty")
@@ -292,11 +291,12 @@ dd11 = study.check("DD-11", per_seed=slope, adequacy=nstat.adequate(noisy))
 # %%
 fig, (left, right) = plots.panels(2)
 epochs, (times, track) = noisy["epochs"], nstat.tracks(noisy, widths)
-named = {kind: (100 * noisy[f"{kind}_error"][:, -1, 1:], colour) for kind, colour in (("test", "blue"), ("train", "orange"))}
-plots.curves(left, epochs[1:], named, marker="", xlabel="epochs", ylabel="error (%)", title=f"Width {widths[-1]} through training")
-if len(times):
-    plots.curves(right, times, {"": (track, "purple")}, xlabel="epochs", ylabel="log2 of the threshold width", title="Which width fits the data")
-left.set_xscale("log"), right.set_xscale("log")
+fit_at = np.median(wide.peak_per_seed / late)
+plots.curves(left, epochs[1:], {"": (100 * noisy["test_error"][:, -1, 1:], "blue")}, marker="", xlabel="epochs",
+             ylabel="test error (%)", title=f"Width {widths[-1]} through training", marks={"training set fitted": fit_at})
+plots.curves(right, times, {"": (2**track, "purple")}, xlabel="epochs", ylabel="smallest width that fits", title="The threshold through training")
+right.set_yscale("log", base=2)
+plots.log_axis(left, [1, 3, 10, 30, 100, 300, 1000]), plots.log_axis(right, [10, 30, 100, 300, 1000])
 study.figure(fig, "dd_epoch", claims=["DD-6", "DD-11"], alt="Left: errors of the widest net over epochs. Right: the interpolation threshold against the epochs.", caption=
     f"The wide net's test error falls, rises by {wide.height_left.mean():.1f} points and falls by {wide.height_right.mean():.1f}, but its "
     f"worst moment comes {late.mean():.0f} times later than the fit of the training set. The threshold moves with training time "
@@ -383,15 +383,16 @@ plots.curves(left, narrow, named, seeds=False, log2=narrow, xlabel="width", ylab
 team = runs["ensemble"]
 named = {"one net": (100 * done["ensemble"]["member_error"], "grey")}
 named |= {f"mean of {team.members}": (100 * done["ensemble"]["ensemble_error"], "purple")}
-plots.curves(right, team.widths, named, log2=team.widths, xlabel="width", title="Ensembles", legend="lower left")
+plots.curves(right, team.widths, named, log2=team.widths, xlabel="width", title="Ensembles", legend="upper left", seeds=False)
 study.figure(fig, "dd_ens", claims=["DD-16", "DD-17"], alt="Left: test error with and without tuned weight decay. Right: single nets against ensembles at three widths.", caption=
     f"Averaging helps {dd16.parts[0]['estimate']:.1f} points more at the peak than far beyond it, and leaves "
-    f"{100 * dd16.parts[1]['estimate']:.0f}% of its height; decay chosen by validation leaves a rise of {flat.height_left.mean():.1f} points.")  # fmt: skip
+    f"{100 * dd16.parts[1]['estimate']:.0f}% of its height (95% CI {100 * dd16.parts[1]['ci95'][0]:.0f} to {100 * dd16.parts[1]['ci95'][1]:.0f}%); decay chosen by validation leaves a rise of {flat.height_left.mean():.1f} points.")  # fmt: skip
 
 # %%
 fig, (left, right) = plots.panels(2)
-named = {"test": (nstat.last(clean), "blue"), "train": (nstat.last(clean, "train_error"), "orange")}
-plots.curves(left, widths, named, log2=widths, xlabel="width", ylabel="error (%)", title="Clean labels, all widths", legend="lower left")
+perfect = np.nanmedian(nstat.threshold(clean, widths, 0.0))
+plots.curves(left, widths, {"": (nstat.last(clean), "blue")}, log2=widths, xlabel="width", ylabel="test error (%)",
+             title="Clean labels", marks={"no training error": perfect})
 shares = {"": (100 * success, "green")}
 plots.curves(right, multiples, shares, log2=multiples, xlabel="student width / teacher width", ylabel="perfect fits (%)", title="Wider students fit more often")
 study.figure(fig, "dd_h", claims=["DD-15", "DD-19"], alt="Left: test and training error against width without label noise. Right: success of students by width.", caption=
@@ -442,5 +443,5 @@ study.conclude(
     answer=f"Random features peak exactly where they first fit the data ({peak.peak_per_seed.mean() / n:.2f} features an example; DD-1 "
     f"{dd1.verdict}) and least squares follows its formula (DD-14 {dd14.verdict}). Small networks rise and fall again too, with the peak of "
     f"the test loss at {position.mean():.1f} parameters per number to fit (DD-2 {dd2.verdict}, DD-5 {dd5.verdict}). The peak is variance (DD-18 "
-    f"{dd18.verdict}): averaging ten nets leaves {dd16.parts[1]['estimate']:.0%} of its height."
+    f"{dd18.verdict}), and averaging ten nets helps {dd16.parts[0]['estimate']:.1f} points more there than far beyond it."
 )

@@ -45,13 +45,19 @@ def panels(
 def band(
     ax: Axes, x: ArrayLike, per_seed: ArrayLike, label: str = "", colour: str = "blue", seeds: bool = True, **line: Any
 ) -> None:
-    """Draw the mean of per_seed [S, X] with its 95% paired-t band, and the seeds as thin lines."""
+    """Draw the mean of per_seed [S, X] with its 95% paired-t band, and the seeds as thin lines.
+
+    On a log axis (set it first) both are taken of the logarithm: a geometric mean and its band.
+    """
+    log = ax.get_yscale() == "log"
     values = np.asarray(per_seed, dtype=float)
+    scaled = np.log(values) if log else values
+    back = np.exp if log else np.asarray
     tint = COLOURS.get(colour, colour)
-    mean = values.mean(0)
+    mean = back(scaled.mean(0))
     if len(values) > 1:
-        half = stats.t.ppf(0.975, len(values) - 1) * values.std(0, ddof=1) / np.sqrt(len(values))
-        ax.fill_between(x, mean - half, mean + half, color=tint, alpha=0.2, linewidth=0)
+        half = stats.t.ppf(0.975, len(values) - 1) * scaled.std(0, ddof=1) / np.sqrt(len(values))
+        ax.fill_between(x, back(scaled.mean(0) - half), back(scaled.mean(0) + half), color=tint, alpha=0.2, linewidth=0)
         if seeds:
             ax.plot(x, values.T, color=tint, alpha=0.22, linewidth=0.6)
     ax.plot(x, mean, color=tint, label=label, **({"marker": "o"} | line))
@@ -97,6 +103,13 @@ def log2_axis(ax: Axes, ticks: Sequence[float], label: str, most: int = 9) -> No
     ax.set_xticks(shown, [f"{tick:g}" for tick in shown])
     ax.set_xticks([], minor=True)
     ax.set_xlabel(label)
+
+
+def log_axis(ax: Axes, ticks: Sequence[float]) -> None:
+    """Give the x axis a log scale with plain numbers at `ticks`."""
+    ax.set_xscale("log")
+    ax.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
+    ax.set_xticks([], minor=True)
 
 
 def mark(ax: Axes, x: float, text: str, colour: str = "grey", y: float = 0.97) -> None:
