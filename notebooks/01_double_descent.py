@@ -184,8 +184,7 @@ for ax, c, title in zip(axes, (0, -1), ("Too few features: SGD stalls", "Enough:
     both |= {"GD, equal steps": (sgd["gd_excess_steps"][:, c], "green")}
     both = {label: (np.maximum(values, 1e-16), colour) for label, (values, colour) in both.items()}
     ax.set_yscale("log")
-    plots.curves(ax, np.arange(excess.shape[1]), both, seeds=False, marker="", xlabel="epochs", title=title)
-axes[0].set_ylabel("training loss above the least")
+    plots.curves(ax, np.arange(excess.shape[1]), both, seeds=False, marker="", xlabel="epochs", title=title, ylabel="loss above the least")
 study.figure(fig, "dd_sgd", claims=["DD-4"], alt="Training loss on a log axis for SGD and gradient descent with few and with many random features.", caption=
     f"With a quarter as many features as examples, SGD stays 2^{found['classical_excess_ratio'].mean():.0f} times above gradient "
     f"descent; with more features than examples its loss falls on a straight line to {found['modern_train_loss'].mean():.0e}.")  # fmt: skip
