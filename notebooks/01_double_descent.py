@@ -192,9 +192,9 @@ study.figure(fig, "dd_sgd", claims=["DD-4"], alt="Training loss on a log axis fo
 # %% [markdown]
 # ## 2. Networks
 #
-# MNIST-1D [@greydanus2020scaling] is a small, hard cousin of MNIST: ten classes, forty numbers each. A network
-# with one hidden layer of $H$ units learns a few hundred examples, a fifth of them mislabelled, with squared loss.
-# Its test labels stay clean. All widths and seeds train at once. The same runs serve many claims: their errors are
+# At laptop scale the data are MNIST-1D [@greydanus2020scaling], a small, hard cousin of MNIST: ten classes, forty
+# numbers each; the profile `mnist` takes MNIST itself, averaged to 14×14 pixels. A network with one hidden layer of
+# $H$ units learns a few hundred examples, a fifth of them mislabelled, with squared loss. Its test labels stay clean. All widths and seeds train at once. The same runs serve many claims: their errors are
 # probed through training, with and without label noise, for several training-set sizes, with shifted copies
 # as augmentation, with weight decay, with weights reused from the next smaller net, and as ensembles.
 
@@ -427,7 +427,7 @@ study.twin(curve_explorer(axes, shown), caption=caption, alt="An explorer with t
 # "Height" is the rise above the valley to the left; with another definition DD-8 can change its sign. Width grids are
 # coarse: thresholds and peaks are known to one grid step. For squared loss the linear half of DD-3 is an identity of
 # algebra. DD-12 depends on the tolerance, which its paper calls heuristic. Augmentation is a cyclic shift by one
-# sample. The paper's own nets (ResNet18 and a 5-layer CNN on CIFAR, 4,000 epochs) are configured in
+# sample or pixel. The settings of the profile `mnist` were looked at once, at 300 epochs. The paper's own nets (ResNet18 and a 5-layer CNN on CIFAR, 4,000 epochs) are configured in
 # `redlib.studies.double_descent_nets.PaperWidth` and need a GPU.
 #
 # ## Exercises
