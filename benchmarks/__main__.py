@@ -97,10 +97,17 @@ def timers() -> dict[str, tuple[str, Timer, str, Timer]]:
             "32 nets in one stack", stacked(SMALL, small, 32, 300, batch, 0.9), "32 resident loops, one after another",
             per_step(lambda b=batch: resident_loop(SMALL, small.x, small.y, 1000, b, 0.9), 1000))  # fmt: skip
     rows["13 widths 2-512, 5 seeds, Adam, squared loss, batch 100"] = (
-        "one ragged stack", ragged(few, 5, 200), "one stack of seeds per width", one_width_after_another(few, 5, 200))
+        "one ragged stack",
+        ragged(few, 5, 200),
+        "one stack of seeds per width",
+        one_width_after_another(few, 5, 200),
+    )
     rows["the same 13 widths, against plain loops"] = (
-        "one ragged stack", ragged(few, 5, 200), "resident tensors + autograd + Adam, one net after another",
-        per_step(lambda: [plain_width(few, width, 100) for width in WIDTHS], 100 * len(WIDTHS)))
+        "one ragged stack",
+        ragged(few, 5, 200),
+        "resident tensors + autograd + Adam, one net after another",
+        per_step(lambda: [plain_width(few, width, 100) for width in WIDTHS], 100 * len(WIDTHS)),
+    )
     return rows
 
 

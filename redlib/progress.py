@@ -39,9 +39,7 @@ def mode() -> str:
     return asked or ("bar" if interactive() else "log")
 
 
-def progress(
-    iterable: Iterable[T], label: str, total: int | None = None, every_s: float = 10.0
-) -> Iterable[T]:
+def progress(iterable: Iterable[T], label: str, total: int | None = None, every_s: float = 10.0) -> Iterable[T]:
     """Return an iterable over the same items that shows how far it is.
 
     A tqdm bar in mode `bar`; in mode `log` at most one line on stderr every `every_s` seconds, so that what

@@ -82,9 +82,7 @@ def test_a_damaged_cache_is_noticed_and_decoded_anew(images, tmp_path, change):
     at = content.find(first_image_bytes(images))
     assert at > 0
     content[at + 40] ^= 1
-    cache.write_bytes(
-        {"one bit": content, "cut": content[:-300], "garbage": b"garbage", "empty": b""}[change]
-    )
+    cache.write_bytes({"one bit": content, "cut": content[:-300], "garbage": b"garbage", "empty": b""}[change])
     with pytest.warns(RuntimeWarning, match="damaged"):
         assert load("image_folder", root=images).digest == first.digest
     with warnings.catch_warnings():

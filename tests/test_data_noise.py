@@ -48,9 +48,7 @@ def test_wrong_labels_are_uniform_over_the_other_classes():
 
 def test_the_seed_alone_decides():
     assert torch.equal(corrupt_labels(LABELS, 0.3, CLASSES, 1)[0], corrupt_labels(LABELS, 0.3, CLASSES, 1)[0])
-    assert not torch.equal(
-        corrupt_labels(LABELS, 0.3, CLASSES, 1)[1], corrupt_labels(LABELS, 0.3, CLASSES, 2)[1]
-    )
+    assert not torch.equal(corrupt_labels(LABELS, 0.3, CLASSES, 1)[1], corrupt_labels(LABELS, 0.3, CLASSES, 2)[1])
 
 
 def test_arrays_are_taken_and_left_as_they_are():

@@ -83,9 +83,7 @@ def test_mnist1d_is_what_the_package_generates():
     x = torch.from_numpy(np.concatenate([made["x"], made["x_test"]])).float()
     y = torch.from_numpy(np.concatenate([made["y"], made["y_test"]]))
     data = load("mnist1d", n_train=50, n_validation=20, n_test=30)
-    assert data.train.x.shape == (50, 40) and pairs(data.train, data.validation, data.test) == pairs(
-        Split(x, y)
-    )
+    assert data.train.x.shape == (50, 40) and pairs(data.train, data.validation, data.test) == pairs(Split(x, y))
     assert data.train.y.bincount().tolist() == [5] * 10 and data.test.y.bincount().tolist() == [3] * 10
 
 
@@ -291,9 +289,7 @@ def write_idx(raw: Path, n: int = 20) -> tuple[np.ndarray, np.ndarray]:
 
 
 def same(split: Split, x: np.ndarray, y: np.ndarray) -> bool:
-    return pairs(split) == pairs(
-        Split(torch.from_numpy(x.reshape(len(x), -1) / 255).float(), torch.from_numpy(y))
-    )
+    return pairs(split) == pairs(Split(torch.from_numpy(x.reshape(len(x), -1) / 255).float(), torch.from_numpy(y)))
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist"])
@@ -325,9 +321,7 @@ def write_cifar(root: Path, kind: type, label: bytes, monkeypatch) -> dict[str, 
     return made
 
 
-@pytest.mark.parametrize(
-    "name, label, classes", [("cifar10", b"labels", 10), ("cifar100", b"fine_labels", 100)]
-)
+@pytest.mark.parametrize("name, label, classes", [("cifar10", b"labels", 10), ("cifar100", b"fine_labels", 100)])
 def test_cifar_batches_are_read_offline_with_channels_first(name, label, classes, tmp_path, monkeypatch):
     kind = getattr(ensure_torchvision().datasets, TORCHVISION_SETS[name].attribute)
     made = write_cifar(tmp_path, kind, label, monkeypatch)

@@ -81,11 +81,11 @@ def test_the_papers_own_runs_are_runnable_configurations(net, optimizer, monkeyp
     from redlib.data import load
 
     monkeypatch.setattr(nets, "load", lambda name, **options: load("digits", **options))
-    config = nets.PaperWidth(
-        net=net, width=1, n_train=48, n_test=20, optimizer=optimizer, epochs=2, batch=16, probes=2, seeds=(1000,)
+    config = nets.PaperSweep(
+        net=net, widths=(1, 2), pool=48, tests=20, optimizer=optimizer, epochs=2, batch=16, probes=2, seeds=(1000,)
     )
     found = nets.run(config)
-    assert found["test_error"].shape == (1, 3) and np.isfinite(found["train_error"]).all()
+    assert found["test_error"].shape == (1, 2, 3) and np.isfinite(found["train_error"]).all()
 
 
 def test_unknown_settings_name_their_neighbour():

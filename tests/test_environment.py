@@ -25,9 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 def requirements(*extras):
     """Return {name: specifier} of the dependencies and the extras named."""
-    lines = PROJECT["dependencies"] + [
-        line for extra in extras for line in PROJECT["optional-dependencies"][extra]
-    ]
+    lines = PROJECT["dependencies"] + [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
     return {canonicalize_name(Requirement(line).name): Requirement(line).specifier for line in lines}
 
 
@@ -43,9 +41,7 @@ def conda():
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     lines = [line for entry in entries for line in (entry["pip"] if isinstance(entry, dict) else [entry])]
     found = {Requirement(line).name: Requirement(line).specifier for line in lines}
-    return {
-        canonicalize_name(CONDA_NAMES.get(k, k)): v for k, v in found.items() if k not in ("python", "pip")
-    }
+    return {canonicalize_name(CONDA_NAMES.get(k, k)): v for k, v in found.items() if k not in ("python", "pip")}
 
 
 def test_conda_mirror_names_the_same_packages_in_the_same_ranges():
@@ -79,14 +75,10 @@ def test_torch_and_torchvision_are_the_pair_that_fits():
     assert (pinned["torch"], pinned["torchvision"]) == ("2.13.0", "0.28.0")
 
 
-@pytest.mark.skipif(
-    not (Path(sys.prefix) / ".installed").exists(), reason="not the .venv that make env installs"
-)
+@pytest.mark.skipif(not (Path(sys.prefix) / ".installed").exists(), reason="not the .venv that make env installs")
 def test_installed_packages_are_the_pinned_ones():
     pinned = dict(pins())
-    installed = {
-        canonicalize_name(d.name): Version(d.version).public for d in importlib.metadata.distributions()
-    }
+    installed = {canonicalize_name(d.name): Version(d.version).public for d in importlib.metadata.distributions()}
     ours = {name: version for name, version in installed.items() if name not in ("redlib", "pip")}
     assert ours == {name: pinned.get(name) for name in ours}
 

@@ -34,8 +34,7 @@ def syntax(study):
 def test_ipynb_agrees_with_its_source_and_has_no_outputs(study):
     paired = nbformat.read(ROOT / "notebooks" / f"{study}.ipynb", as_version=4)
     shown = [
-        [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in nb.cells]
-        for nb in (paired, read_source(study))
+        [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in nb.cells] for nb in (paired, read_source(study))
     ]
     assert shown[0] == shown[1], "regenerate it: python -m redlib.report pair"
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in paired.cells)

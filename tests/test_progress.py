@@ -63,9 +63,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_a_log(monkeypatch):
 def test_only_a_kernel_whose_front_end_takes_input_is_interactive(monkeypatch):
     for takes_input in (True, False):
         shell = types.SimpleNamespace(kernel=types.SimpleNamespace(_allow_stdin=takes_input))
-        monkeypatch.setitem(
-            sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda shell=shell: shell)
-        )
+        monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda shell=shell: shell))
         assert module.interactive() is takes_input
 
 

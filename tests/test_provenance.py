@@ -19,9 +19,7 @@ def git(folder, *arguments):
         "GIT_COMMITTER_EMAIL": "a@b",
     }
     environment = os.environ | identity
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 

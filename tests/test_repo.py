@@ -72,9 +72,7 @@ def test_imports_go_one_way(source):
     assert (used & set(LAYERS)) - LAYERS[package] - more <= {package}
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "redlib" / "report" / "templates").glob("*")), ids=lambda p: p.name
-)
+@pytest.mark.parametrize("path", sorted((ROOT / "redlib" / "report" / "templates").glob("*")), ids=lambda p: p.name)
 def test_templates_name_no_outside_address(path):
     text = path.read_text()
     assert re.findall(r"""(?:src|href|url\(|@import)\s*[=("'\s]*(?:https?:)?//[^\s"')]+""", text) == []
@@ -109,9 +107,7 @@ def test_every_reference_has_what_its_kind_needs():
 
 
 def test_project_files_name_no_machine_of_ours():
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
-    )
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a git checkout")
     host_path = re.compile(r"(?<![\w.])/(?:work|root|home)/\w+")

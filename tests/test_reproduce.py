@@ -127,16 +127,12 @@ def test_failed_notebook_is_kept_as_failed_and_leaves_no_output(ran):
 
 def test_summary_names_verdicts_store_counts_report_and_the_error(ran):
     root, code, out, err = ran
-    assert re.search(
-        r"^notebook +verdicts +wall +loaded +computed +stale +corrupt +report$", out, re.MULTILINE
-    )
+    assert re.search(r"^notebook +verdicts +wall +loaded +computed +stale +corrupt +report$", out, re.MULTILINE)
     # The other notebook runs the same configurations at the same time: which of the two stores one is a race.
     good = r"^01_good +1 replicated +\d:\d\d +(\d) +(\d) +0 +0 +reports/laptop/01_good.html \(\d+ KB\)$"
     loaded, computed = map(int, re.search(good, out, re.MULTILINE).groups())
     assert loaded + computed == 5
-    assert re.search(
-        r"^02_bad +FAILED +\d:\d\d +build/executed/laptop/02_bad.failed.ipynb", out, re.MULTILINE
-    )
+    assert re.search(r"^02_bad +FAILED +\d:\d\d +build/executed/laptop/02_bad.failed.ipynb", out, re.MULTILINE)
     assert "02_bad failed: In [5]: ZeroDivisionError" in out
     assert "02_bad | about to check" in err
 
@@ -146,9 +142,7 @@ def test_success_leaves_page_index_and_readme(ran):
     assert "Does the toy rise?" in (root / "reports/laptop/01_good.html").read_text()
     assert "01_good.html" in (root / "reports/laptop/index.html").read_text()
     assert "| 01_good | 1 replicated | – | – |" in (root / "README.md").read_text()
-    assert nbformat.read(root / "notebooks/01_good.ipynb", as_version=4).cells[1].metadata.tags == [
-        "parameters"
-    ]
+    assert nbformat.read(root / "notebooks/01_good.ipynb", as_version=4).cells[1].metadata.tags == ["parameters"]
 
 
 def test_status_of_what_has_just_run_is_up_to_date_and_of_the_failed_never_run(ran, monkeypatch):
@@ -213,9 +207,7 @@ def test_jobs_share_the_cores(home, monkeypatch):
     monkeypatch.setenv("REDLIB_WORKERS", "6")
     monkeypatch.setenv("MPLBACKEND", "Agg")
     seen = []
-    monkeypatch.setattr(
-        reproduce, "execute", lambda profile, name, environment, echo: seen.append(environment)
-    )
+    monkeypatch.setattr(reproduce, "execute", lambda profile, name, environment, echo: seen.append(environment))
     chosen = {"01_good": {"profile": "laptop"}, "02_bad": {"profile": "laptop"}}
     reproduce.run_all("laptop", chosen, jobs=3, keep_stale=True)
     assert [e["REDLIB_WORKERS"] for e in seen] == [e["OMP_NUM_THREADS"] for e in seen] == ["3", "3"]
@@ -244,9 +236,7 @@ def test_status_names_what_changed(home):
     then = status.inputs("01_good", {"rise": 1.0})
     assert status.reasons(then, status.inputs("01_good", {"rise": 1.0})) == []
     assert status.reasons(then, status.inputs("01_good", {"rise": 2.0})) == ["parameter rise"]
-    assert "redlib.evidence.stats" in then["code"] and not any(
-        name.startswith("toy") for name in then["code"]
-    )
+    assert "redlib.evidence.stats" in then["code"] and not any(name.startswith("toy") for name in then["code"])
     older = {**then, "code": {**then["code"], "redlib.evidence.stats": "0"}}
     assert status.reasons(older, then) == ["code of redlib.evidence.stats"]
     (home / "claims.yaml").write_text(CLAIMS.replace("than: 0", "than: 1"))

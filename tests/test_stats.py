@@ -87,10 +87,7 @@ def test_the_t_test_of_one_value_or_of_equal_values_is_decided_without_warnings(
 @pytest.mark.parametrize("alternative", ["greater", "less", "two-sided"])
 def test_sign_flips_are_enumerated_exactly(alternative):
     values = np.array([0.7, -0.2, 1.1, 0.2, -0.9, 0.4])
-    sums = [
-        sum(s * v for s, v in zip(signs, values, strict=True))
-        for signs in itertools.product([1, -1], repeat=6)
-    ]
+    sums = [sum(s * v for s, v in zip(signs, values, strict=True)) for signs in itertools.product([1, -1], repeat=6)]
     extreme = {"greater": lambda t: t, "less": lambda t: -t, "two-sided": abs}[alternative]
     expected = np.mean([extreme(t) >= extreme(values.sum()) - 1e-9 for t in sums])
     assert sign_flip_p(values, alternative) == expected

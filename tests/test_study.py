@@ -204,9 +204,7 @@ def test_concluding_with_a_forgotten_claim_fails_and_writes_nothing(home):
 
 def test_smoke_checks_the_plumbing_and_writes_under_build_only(home):
     checked(profile="smoke").conclude("Nothing.")
-    written = [
-        json.loads(line) for line in (home / "build/smoke/results/claims.jsonl").read_text().splitlines()
-    ]
+    written = [json.loads(line) for line in (home / "build/smoke/results/claims.jsonl").read_text().splitlines()]
     assert [line["verdict"] for line in written] == ["plumbing_ok", "plumbing_ok", "not_run"]
     assert files(home) == {"build/smoke/results/claims.jsonl", "build/smoke/results/runs.json"}
     with pytest.raises(BadInput):

@@ -35,10 +35,7 @@ def no_worker_is_left():
 
 
 def bits(results):
-    return [
-        {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in one.items()}
-        for one in results
-    ]
+    return [{name: (array.dtype.str, array.shape, array.tobytes()) for name, array in one.items()} for one in results]
 
 
 def counts(done):
@@ -91,15 +88,9 @@ def test_bits_depend_neither_on_workers_nor_on_the_executor(tmp_path, run):
     with ThreadPoolExecutor(3) as executor:
         threaded = sweep(run, configs, store=tmp_path / "4", executor=executor)
     assert bits(alone.results) == bits(single) == bits(pooled.results) == bits(threaded.results)
-    assert (
-        torch.get_num_threads() == threads
-        and threadpool_info() == pools
-        and "OMP_NUM_THREADS" not in os.environ
-    )
+    assert torch.get_num_threads() == threads and threadpool_info() == pools and "OMP_NUM_THREADS" not in os.environ
     if run is toy_torch:
-        assert [int(result["threads"]) for result in alone.results + pooled.results + threaded.results] == [
-            1
-        ] * 12
+        assert [int(result["threads"]) for result in alone.results + pooled.results + threaded.results] == [1] * 12
 
 
 def test_two_workers_share_the_work(tmp_path):
@@ -172,9 +163,9 @@ def test_each_entry_says_how_it_came_about(tmp_path):
     assert (meta["run"], meta["data"], meta["schema"]) == ("toy_runs.toy", "d1", store.SCHEMA)
     assert meta["versions"]["numpy"] == np.__version__ and "torch" in meta["versions"]
     assert meta["wall_s"] >= 0 and meta["created"].endswith("+00:00")
-    assert meta["code"] == store.code_digest("toy_runs") and {"toy_runs", "redlib.errors"} == {
-        *meta["modules"]
-    } - {"redlib"}
+    assert meta["code"] == store.code_digest("toy_runs") and {"toy_runs", "redlib.errors"} == {*meta["modules"]} - {
+        "redlib"
+    }
 
 
 def test_code_edited_in_a_session_runs_in_fresh_processes_or_not_at_all(tmp_path, monkeypatch):
@@ -234,9 +225,7 @@ def start_slow_sweep(root: Path, done: int) -> subprocess.Popen:
     """Start the script in a process group of its own; return once `done` of its 8 runs are stored."""
     here = Path(__file__).parent
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(root)], env=environment, start_new_session=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(root)], env=environment, start_new_session=True)
     deadline = time.monotonic() + 60
     while len(list(root.glob("??/*.run"))) < done:
         assert process.poll() is None and time.monotonic() < deadline

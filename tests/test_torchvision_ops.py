@@ -10,9 +10,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 def run(code: str, *arguments: str) -> str:
     """A process of its own: torchvision is imported once per process, and must be fresh or faked there."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=PROJECT
-    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=PROJECT)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -27,9 +27,7 @@ from redlib.evidence.verdicts import DECIDED, Check, Decision, Evidence, Leaf, b
 Row = Mapping[str, Any]  # one line of claims.jsonl, parsed
 
 SCALES = {"smoke": "smoke", "laptop": "laptop", "mnist": "default", "paper": "paper"}  # names in the ledger
-LOADER = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)  # the C one is ten times faster, and not in every build
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, and not in every build
 PRIORS = ("R", "P", "D", "X", "E")
 UNITS = (
     "pp",
@@ -169,9 +167,7 @@ def check(
         _record(claim, profile, decision.verdict, decision.reason),
         seeds=[int(seed) for seed in seeds],
         statistic=part.statistic,
-        per_seed={
-            name: None if isinstance(v, stats.Interval) else v.tolist() for name, v in evidence.items()
-        },
+        per_seed={name: None if isinstance(v, stats.Interval) else v.tolist() for name, v in evidence.items()},
         estimate=part.estimate,
         ci95=part.ci95,
         p=decision.p,
@@ -214,9 +210,7 @@ def expected_false(rows: Iterable[Row]) -> float:
 
     An upper bound: .025 per claim (.05 for equivalence), for a conjunction the smallest chance of its parts.
     """
-    return sum(
-        min(FALSE_CHANCE.get(part["kind"], 0.025) for part in _counting(row)) for row in rows if _tested(row)
-    )
+    return sum(min(FALSE_CHANCE.get(part["kind"], 0.025) for part in _counting(row)) for row in rows if _tested(row))
 
 
 def parse_claim(raw: object, what: str = "claim") -> Claim:

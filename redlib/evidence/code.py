@@ -20,9 +20,7 @@ def code_digest(module: str) -> str:
     a module whose name is computed at run time is not seen. Digests of two minor versions of Python differ.
     """
     digests = module_digests(module)
-    return hashlib.sha256(
-        "".join(f"{name} {digest}\n" for name, digest in digests.items()).encode()
-    ).hexdigest()
+    return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in digests.items()).encode()).hexdigest()
 
 
 def module_digests(module: str) -> dict[str, str]:
@@ -41,9 +39,7 @@ def module_digests(module: str) -> dict[str, str]:
         found[name], imports = _parsed(name, path, stat.st_mtime_ns, stat.st_size)
         waiting += imports
     if module not in found:
-        raise BadInput.of(
-            "module", module, "a module with a source file", "put the run function into a .py file"
-        )
+        raise BadInput.of("module", module, "a module with a source file", "put the run function into a .py file")
     return dict(sorted(found.items()))
 
 
@@ -74,9 +70,7 @@ def _file(name: str) -> Path | None:
     if spec.submodule_search_locations is None:
         return Path(spec.origin) if not rest and spec.origin and spec.origin.endswith(".py") else None
     bases = [Path(folder, *rest) for folder in spec.submodule_search_locations]
-    candidates = [
-        path for base in bases for path in (base / "__init__.py", base.with_name(base.name + ".py"))
-    ]
+    candidates = [path for base in bases for path in (base / "__init__.py", base.with_name(base.name + ".py"))]
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -86,9 +80,7 @@ def _parsed(name: str, path: Path, mtime_ns: int, size: int) -> tuple[str, tuple
     tree = ast.parse(path.read_bytes(), filename=str(path))
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     imports = {parent for full in _imports(tree, package) for parent in _with_parents(full)}
-    return hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()[:16], tuple(
-        sorted(imports)
-    )
+    return hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()[:16], tuple(sorted(imports))
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

@@ -50,13 +50,9 @@ def crossfit_peak(err: ArrayLike, grid: ArrayLike, right: Right = "end", agree_w
     """
     curves, sizes = _curves(err, grid, least=3)
     if right not in ("end", "minimum"):
-        raise BadInput.of(
-            "right", right, "'end' or 'minimum'", "say what the fall after the peak is measured to"
-        )
+        raise BadInput.of("right", right, "'end' or 'minimum'", "say what the fall after the peak is measured to")
     if len(curves) < 2:
-        raise BadInput.of(
-            "number of seeds", len(curves), "at least 2", "one half chooses, the other measures"
-        )
+        raise BadInput.of("number of seeds", len(curves), "at least 2", "one half chooses, the other measures")
     judges = [np.arange(len(curves)) % 2 == 1, np.arange(len(curves)) % 2 == 0]  # judges[h] are not in half h
     chosen = [_places(curves[~judge].mean(axis=0), right) for judge in judges]
     left, fall, place = (np.empty(len(curves)) for _ in range(3))
@@ -83,9 +79,7 @@ def _curves(err: ArrayLike, grid: ArrayLike, least: int) -> tuple[Floats, Floats
     if len(sizes) < least or np.any(np.diff(sizes) <= 0):
         raise BadInput.of("grid", sizes.tolist(), f"at least {least} increasing values", "sort the grid")
     if curves.shape[1] != len(sizes):
-        raise BadInput.of(
-            "shape of error", curves.shape, f"[S, {len(sizes)}] as the grid", "seeds come first"
-        )
+        raise BadInput.of("shape of error", curves.shape, f"[S, {len(sizes)}] as the grid", "seeds come first")
     return curves, sizes
 
 

@@ -191,9 +191,7 @@ def slope_per_seed(x: ArrayLike, y: ArrayLike, allow_censored: bool = False) -> 
     """
     grid, curves = finite(x, "x"), finite(y, "y", ndim=2, allow_nan=allow_censored)
     if curves.shape[1] != len(grid):
-        raise BadInput.of(
-            "shape of y", curves.shape, f"[S, {len(grid)}] as x has", "put seeds on the first axis"
-        )
+        raise BadInput.of("shape of y", curves.shape, f"[S, {len(grid)}] as x has", "put seeds on the first axis")
     if np.ptp(grid) == 0:
         raise BadInput.of("x", grid.tolist(), "at least two different values", "a slope needs a range")
     centred = grid - grid.mean()

@@ -57,9 +57,7 @@ def describe(config: object, data: str = "", run: Callable[..., object] | None =
     enums, paths, NaN).
     """
     if isinstance(config, type) or not dataclasses.is_dataclass(config):
-        raise BadInput.of(
-            "config", config, "an instance of a frozen dataclass", "describe the run by a dataclass"
-        )
+        raise BadInput.of("config", config, "an instance of a frozen dataclass", "describe the run by a dataclass")
     where = f"{run.__module__}.{run.__qualname__}" if run else ""
     return {
         "schema": SCHEMA,
@@ -85,14 +83,10 @@ def _plain(value: Any, name: str) -> Any:
         return {k: _plain(item, f"{name}[{k!r}]") for k, item in value.items()}
     frozen = getattr(getattr(type(value), "__dataclass_params__", None), "frozen", False)
     if frozen:
-        fields = {
-            f.name: _plain(getattr(value, f.name), f"{name}.{f.name}") for f in dataclasses.fields(value)
-        }
+        fields = {f.name: _plain(getattr(value, f.name), f"{name}.{f.name}") for f in dataclasses.fields(value)}
         return {"type": f"{type(value).__module__}.{type(value).__qualname__}", "fields": fields}
     allowed = "None, bool, int, finite float, str, list, tuple, dict with str keys, frozen dataclass"
-    raise BadInput.of(
-        name, value, allowed, "convert it first: int(x), float(x), str(path), enum.value, x.tolist()"
-    )
+    raise BadInput.of(name, value, allowed, "convert it first: int(x), float(x), str(path), enum.value, x.tolist()")
 
 
 def _path(root: Path, name: str) -> Path:
@@ -106,9 +100,7 @@ def write(root: Path, name: str, arrays: Mapping[str, Any], meta: Mapping[str, A
     Raises BadInput for arrays of objects (they would need pickle), OSError when there is no room.
     """
     if not isinstance(arrays, Mapping) or not all(type(label) is str for label in arrays):
-        raise BadInput.of(
-            "result of a run", type(arrays).__name__, "{name: array}", "return a dict with str keys"
-        )
+        raise BadInput.of("result of a run", type(arrays).__name__, "{name: array}", "return a dict with str keys")
     packed = {f"array/{label}": np.asarray(array) for label, array in arrays.items()}
     for label, array in packed.items():
         if array.dtype.hasobject:
@@ -134,9 +126,7 @@ def read(root: Path, name: str) -> Entry | None:
         aside = path.with_suffix(".corrupt")
         with contextlib.suppress(FileNotFoundError):  # another reader was faster
             os.replace(path, aside)
-        raise CorruptEntry(
-            f"the stored run {path} is damaged (checksum differs); moved to {aside.name}"
-        ) from None
+        raise CorruptEntry(f"the stored run {path} is damaged (checksum differs); moved to {aside.name}") from None
 
 
 def _unpack(data: bytes) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -26,9 +27,7 @@ if TYPE_CHECKING:  # a notebook has them anyway; a script that only checks a cla
     from redlib.data.sources import Dataset
 
 COUNTS = ("label", "loaded", "computed", "stale", "corrupt", "kept_stale", "run_s")
-NO_SVG_METADATA = dict.fromkeys(
-    ("Date", "Creator", "Format", "Type")
-)  # versions, dates and outside addresses
+NO_SVG_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # versions, dates and outside addresses
 
 
 class Study:
@@ -89,13 +88,16 @@ class Study:
     def check(self, id: str, **evidence: Any) -> ledger.Record:
         """Return the record of claim `id` on its evidence (per_seed=, adequacy=, ... as in `claims.check`).
 
-        The verdict is shown as a card and kept. BadInput for a claim of another study, and for a second
-        verdict on a claim in a headless run.
+        The verdict is shown as a card and kept; where claims.yaml lists the claim as not run at this profile the
+        numbers are kept without a verdict. BadInput for a claim of another study, and for a second verdict on a
+        claim in a headless run.
         """
-        evidence.setdefault(
-            "data_source", ", ".join(sorted({about["name"] for about in self._data.values()}))
-        )
-        return self._keep(ledger.check(self._own(id), self.profile, **evidence))
+        evidence.setdefault("data_source", ", ".join(sorted({about["name"] for about in self._data.values()})))
+        claim = self._own(id)
+        record = ledger.check(claim, self.profile, **evidence)
+        if reason := claim.not_run.get(self.profile):
+            record = dataclasses.replace(record, verdict="not_run", reason=reason)
+        return self._keep(record)
 
     def not_run(self, id: str, reason: str) -> ledger.Record:
         """Return and keep the record of a claim that this profile does not run, with the reason."""
@@ -161,11 +163,7 @@ class Study:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = {json.loads(line)["id"]: line for line in lines}
         own = {id: record.as_json() for id, record in self._records.items()}
-        others = {
-            id: line
-            for id, line in kept.items()
-            if id in self._claims and self._claims[id].study != self.name
-        }
+        others = {id: line for id, line in kept.items() if id in self._claims and self._claims[id].study != self.name}
         return "".join(f"{(own | others)[id]}\n" for id in self._claims if id in own or id in others).encode()
 
     def _run(self, answer: str) -> dict[str, Any]:
@@ -219,9 +217,7 @@ def _card(record: ledger.Record) -> dict[str, str]:
         value = f"{record.statistic} = {record.estimate:.3g}{interval}"
     claimed = f"claimed {record.threshold}" if record.threshold else ""
     power = "underpowered" if record.underpowered else ""
-    facts = "; ".join(
-        fact for fact in (value, claimed, power, f"forecast {record.prior}", record.reason) if fact
-    )
+    facts = "; ".join(fact for fact in (value, claimed, power, f"forecast {record.prior}", record.reason) if fact)
     html = f'<div class="verdict" data-verdict="{record.verdict}"><strong>{record.id}</strong> '
     html += f"<em>{record.verdict.replace('_', ' ')}</em> <span>{escape(facts)}</span></div>"
     return {"text/html": html, "text/plain": f"{record.id} {record.verdict}: {facts}"}

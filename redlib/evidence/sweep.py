@@ -118,9 +118,7 @@ def _jobs(run: Run, configs: list[Any], data: str, root: Path) -> list[_Job]:
         where = f"{getattr(thing, '__module__', '?')}.{getattr(thing, '__qualname__', repr(thing))}"
         if where.startswith(("__main__.", "?.")) or "<" in where:
             allowed = "top-level functions and classes of an importable module"
-            raise BadInput.of(
-                "run or configuration", where, allowed, "move it from the notebook into a .py file"
-            )
+            raise BadInput.of("run or configuration", where, allowed, "move it from the notebook into a .py file")
     remove_leftovers(root)
     code = code_digest(run.__module__)
     return [_Job(run, config, key(config, data, run), root, code, data) for config in configs]

@@ -169,18 +169,14 @@ def _one_evidence(evidence: Evidence, name: str) -> Floats | Interval:
     if not isinstance(evidence, Interval):
         return stats.finite(evidence, name, allow_nan=True)
     if evidence.level != 0.95 or not evidence.low <= evidence.estimate <= evidence.high:
-        raise BadInput.of(
-            name, evidence, "a 95% interval around its estimate", "recompute it with level=0.95"
-        )
+        raise BadInput.of(name, evidence, "a 95% interval around its estimate", "recompute it with level=0.95")
     return evidence
 
 
 def _failed(adequacy: Mapping[str, bool]) -> list[str]:
     for name, passed in adequacy.items():
         if not isinstance(passed, bool | np.bool_):
-            raise BadInput.of(
-                f"adequacy[{name!r}]", passed, "True or False", "compare with the threshold first"
-            )
+            raise BadInput.of(f"adequacy[{name!r}]", passed, "True or False", "compare with the threshold first")
     return [name for name, passed in adequacy.items() if not passed]
 
 

@@ -23,7 +23,8 @@ class RaggedMLP:
     """S seeds x M widths of ReLU nets d-H-K; replicate s * M + m is seed s at width m.
 
     The first block is [S, d + 1, U] with U the sum of the padded widths, block 1 + m is the second layer of
-    width m, [S, H + 1, K]: inputs first, which makes the gradient of the first layer a fifth faster. Data come per seed: x [S, B, d], y [S, B].
+    width m, [S, H + 1, K]: inputs first, which makes the gradient of the first layer a fifth faster. Data come
+    per seed: x [S, B, d], y [S, B].
     """
 
     def __init__(self, inputs: int, widths: Sequence[int], outputs: int, seeds: Sequence[int], flat: Tensor):

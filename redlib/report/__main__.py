@@ -43,9 +43,7 @@ def run(options: argparse.Namespace) -> int:
         case "reproduce" | "smoke" | "study":
             return reproduce.reproduce(options.profile, options.study, options.jobs, options.keep_stale)
         case "report":
-            pages = reproduce.republish(
-                options.profile, list(load_profile(options.profile).chosen(options.study))
-            )
+            pages = reproduce.republish(options.profile, list(load_profile(options.profile).chosen(options.study)))
             print("\n".join(str(page) for page in pages.values()))
         case "status":
             for row in status.rows(options.study):
@@ -57,9 +55,7 @@ def run(options: argparse.Namespace) -> int:
         case "pair":
             return 1 if reproduce.pair_all(studies()) else 0
         case "clean":
-            print(
-                "\n".join(f"removed {path}" for path in reproduce.clean(options.all)) or "nothing to remove"
-            )
+            print("\n".join(f"removed {path}" for path in reproduce.clean(options.all)) or "nothing to remove")
     return 0
 
 
@@ -75,12 +71,8 @@ def parser() -> argparse.ArgumentParser:
         made[name].add_argument("--study", help="e.g. 01_double_descent (default: all)")
     made["study"].add_argument("--study", required=True, help="e.g. 01_double_descent")
     for name in ("reproduce", "smoke", "study"):
-        made[name].add_argument(
-            "--jobs", type=int, default=1, help="notebooks at a time; they share the cores"
-        )
-        made[name].add_argument(
-            "--keep-stale", action="store_true", help="use results of older code, with a badge"
-        )
+        made[name].add_argument("--jobs", type=int, default=1, help="notebooks at a time; they share the cores")
+        made[name].add_argument("--keep-stale", action="store_true", help="use results of older code, with a badge")
     made["clean"].add_argument("--all", action="store_true", help="the run store, too")
     return top
 

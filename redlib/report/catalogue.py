@@ -7,8 +7,7 @@ from typing import Final
 STUDIES: Final = {  # study: (title, question)
     "01_double_descent": (
         "Double descent",
-        "Why can test error fall again when a model grows past the point where it fits its training "
-        "data perfectly?",
+        "Why can test error fall again when a model grows past the point where it fits its training data perfectly?",
     ),
     "02_lottery_tickets": (
         "Lottery tickets",
@@ -78,9 +77,7 @@ GLOSSARY: Final = {
         "Two one-sided tests that an effect is smaller than a margin ±δ fixed beforehand. The way to show "
         "that there is no effect that matters; a large p-value is not."
     ),
-    "forecast": (
-        "What we expected before the run. It is shown beside each verdict, so that our misses stay visible."
-    ),
+    "forecast": ("What we expected before the run. It is shown beside each verdict, so that our misses stay visible."),
     "Holm correction": (
         "With many claims tested some succeed by luck. A claim marked Holm would still succeed if all "
         "primary claims of its profile were tested together at 5%."
@@ -113,14 +110,7 @@ GLOSSARY: Final = {
         "raised through the interpolation threshold."
     ),
     "replicate": "One of several networks trained at once that differ in their seed, width or mask.",
-    "rewinding": (
-        "Giving the weights that survive pruning the values they had at the start, or early in training."
-    ),
-    "seed": (
-        "One independent repetition: initial weights, order of the data, subsample and noise are all "
-        "drawn anew."
-    ),
-    "underpowered": (
-        "Too few seeds to show equivalence with 80% probability even if there were no effect at all."
-    ),
+    "rewinding": ("Giving the weights that survive pruning the values they had at the start, or early in training."),
+    "seed": ("One independent repetition: initial weights, order of the data, subsample and noise are all drawn anew."),
+    "underpowered": ("Too few seeds to show equivalence with 80% probability even if there were no effect at all."),
 }

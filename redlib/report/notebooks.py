@@ -94,9 +94,7 @@ def prepare(profile: str, study: str, parameters: Parameters) -> Path:
     return path
 
 
-def execute(
-    profile: str, study: str, environment: dict[str, str], echo: Callable[[str], None] = print
-) -> Execution:
+def execute(profile: str, study: str, environment: dict[str, str], echo: Callable[[str], None] = print) -> Execution:
     """Run the prepared notebook of `study` and return how it ended.
 
     The output appears at `executed_path` only when every cell succeeded; a failed one is kept beside it as

@@ -71,9 +71,7 @@ def _executed(profile: str, study: str, runs: dict[str, Any]) -> Any:
         raise BadInput.of("study", study, allowed, "without it nothing is recorded")
     if not path.exists():
         remedy = f"make study STUDY={study} PROFILE={profile}"
-        raise BadInput.of(
-            "study", study, f"a study that has been run here at profile {profile}", f"Run: {remedy}"
-        )
+        raise BadInput.of("study", study, f"a study that has been run here at profile {profile}", f"Run: {remedy}")
     return nbformat.read(path, as_version=4)
 
 

@@ -93,7 +93,7 @@ def curves(
     if legend == "end":
         end_labels(ax)
     elif legend and len(named) > 1:
-        ax.legend(loc=legend)
+        ax.legend(loc=legend)  # type: ignore[call-overload]
 
 
 def log2_axis(ax: Axes, ticks: Sequence[float], label: str, most: int = 9) -> None:

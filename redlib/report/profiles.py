@@ -58,9 +58,7 @@ def load_profile(name: str) -> Profile:
         if field not in _FIELDS:
             refuse_name(f"field of {path.name}", field, _FIELDS, "correct its spelling")
     if raw.get("profile") != name:
-        raise BadInput.of(
-            f"profile in {path.name}", raw.get("profile"), repr(name), "it is the name of the file"
-        )
+        raise BadInput.of(f"profile in {path.name}", raw.get("profile"), repr(name), "it is the name of the file")
     sections = _mapping(raw.get("notebooks") or {}, f"notebooks of {path.name}")
     known = studies()
     for study in sections:

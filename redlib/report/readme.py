@@ -37,9 +37,7 @@ def replaced(text: str, name: str, body: str) -> str:
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if not pattern.search(text):
-        raise BadInput.of(
-            "README.md", f"no {begin} … {end}", "a README with these two markers", "put them back"
-        )
+        raise BadInput.of("README.md", f"no {begin} … {end}", "a README with these two markers", "put them back")
     return pattern.sub(lambda _: f"{begin}\n{body.strip()}\n{end}", text, count=1)
 
 
@@ -92,9 +90,7 @@ def _cell(row: Row | None) -> str:
 
 def _conditions(row: Mapping[str, Any]) -> str:
     versions = row["versions"]
-    named = (
-        ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else str(versions)
-    )
+    named = ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else str(versions)
     return f"Medians of {row['runs']} runs on {row['hardware']}; {named}; commit {str(row['commit'])[:10]}."
 
 

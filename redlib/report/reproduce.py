@@ -29,9 +29,7 @@ def reproduce(profile: str, study: str | None = None, jobs: int = 1, keep_stale:
     """
     chosen = load_profile(profile).chosen(study)
     if not chosen:
-        raise BadInput.of(
-            "profile", profile, "a profile with notebooks", f"name them in profiles/{profile}.yaml"
-        )
+        raise BadInput.of("profile", profile, "a profile with notebooks", f"name them in profiles/{profile}.yaml")
     made_from = {name: status.inputs(name, parameters) for name, parameters in chosen.items()}
     if profile in EVIDENCE_PROFILES:
         pair_all(list(chosen))
@@ -59,9 +57,7 @@ def run_all(profile: str, chosen: dict[str, Parameters], jobs: int, keep_stale: 
 def check_jobs(jobs: int) -> int:
     """Return `jobs`; BadInput unless at least 1 and at most the number of cores."""
     if not 1 <= jobs <= cores():
-        raise BadInput.of(
-            "jobs", jobs, f"1 to {cores()}, the cores here", "leave it out to run one after another"
-        )
+        raise BadInput.of("jobs", jobs, f"1 to {cores()}, the cores here", "leave it out to run one after another")
     return jobs
 
 
@@ -137,6 +133,4 @@ def _clock(seconds: float) -> str:
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
     """Return rows of text as columns, two spaces apart."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -77,9 +77,7 @@ def rows(study: str | None = None) -> list[tuple[str, str, str]]:
             if study in (None, each):
                 found.append((each, name, _state(name, each, parameters)))
     if not found:
-        raise BadInput.of(
-            "study", study, ", ".join(studies()) or "nothing yet", "see notebooks/ and profiles/"
-        )
+        raise BadInput.of("study", study, ", ".join(studies()) or "nothing yet", "see notebooks/ and profiles/")
     return sorted(found, key=lambda row: (row[0], PROFILES.index(row[1])))
 
 
@@ -91,11 +89,7 @@ def _state(profile: str, study: str, parameters: Parameters) -> str:
     why = reasons(then, inputs(study, parameters))
     if why:
         return f"stale: {'; '.join(why)} changed"
-    return (
-        "up to date"
-        if (where.reports / f"{study}.html").exists()
-        else "up to date, but its report is missing"
-    )
+    return "up to date" if (where.reports / f"{study}.html").exists() else "up to date, but its report is missing"
 
 
 def _imported(source: str) -> Iterator[str]:
@@ -105,11 +99,7 @@ def _imported(source: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "redlib")
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "redlib":
             for alias in node.names:
-                yield (
-                    f"{node.module}.{alias.name}"
-                    if _is_module(f"{node.module}.{alias.name}")
-                    else str(node.module)
-                )
+                yield (f"{node.module}.{alias.name}" if _is_module(f"{node.module}.{alias.name}") else str(node.module))
 
 
 def _is_module(name: str) -> bool:

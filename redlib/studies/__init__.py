@@ -13,7 +13,10 @@ Config = TypeVar("Config")
 
 
 def configure(kind: type[Config], *settings: Mapping[str, Any], **more: Any) -> Config:
-    """Return kind(**settings), later ones winning, lists and ranges as tuples; BadInput names an unknown field's neighbours."""
+    """Return kind(**settings), later ones winning, lists and ranges as tuples.
+
+    BadInput for an unknown field names its nearest neighbour.
+    """
     merged: dict[str, Any] = {}
     for part in (*settings, more):
         merged |= part

@@ -136,6 +136,12 @@ class Solvability:
     seeds: tuple[int, ...] = SEEDS
 
 
+EXPERIMENTS: dict[str, type] = {
+    "rff": RffSweep, "samples": RffSweep, "threshold": RffThreshold, "sgd": RffSgd, "polynomial": PolynomialBias,
+    "parts": RffBiasVariance, "isotropic": IsotropicLeastSquares, "ridge": RidgeSweep, "systems": Solvability,
+}  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False)
 class Flat:
     """Images x [n, pixels], one-hot labels y [n, classes], root-mean-square distance of two images."""

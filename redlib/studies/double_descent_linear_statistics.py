@@ -120,9 +120,7 @@ def best_multiples(config: RidgeSweep, results: Arrays) -> Floats:
     return np.log2(config.multiples)[results["ridge"].mean(axis=-1).argmin(axis=-1)]
 
 
-def bias_variance_statistics(
-    config: RffBiasVariance, results: Arrays, away: float = 0.1
-) -> dict[str, Floats]:
+def bias_variance_statistics(config: RffBiasVariance, results: Arrays, away: float = 0.1) -> dict[str, Floats]:
     """Return DD-18: variance_ratio, bias_fall, bias_upward_step_z.
 
     variance_ratio: log2 of the variance at n features / at the last count. bias_fall: bias² at the first

@@ -80,22 +80,29 @@ class Students:
 
 
 @dataclass(frozen=True)
-class PaperWidth:
-    """One width of the paper's own nets: ResNet18-k or the 5-layer CNN on CIFAR (Nakkiran et al. 2019, app. B)."""
+class PaperSweep:
+    """The paper's own nets over width: ResNet18-k or the 5-layer CNN on CIFAR (Nakkiran et al. 2019, app. B)."""
 
     net: str = "resnet18k"
-    width: int = 64
     dataset: str = "cifar10"
-    n_train: int | None = None
-    n_test: int | None = None
+    pool: int | None = None  # training images; None: all
+    validation: int = 0
+    tests: int | None = None
+    shrink: int = 1
     noise: float = 0.2
-    optimizer: str = "adam"  # Adam 1e-4 for 4,000 epochs; "sgd": 0.1 / sqrt(1 + t/512) for 500,000 steps
+    widths: tuple[int, ...] = (64,)
+    optimizer: str = "adam"  # Adam 1e-4 for 4,000 epochs; "sgd": 0.1 / sqrt(1 + t/512), 500,000 steps in the paper
     epochs: int = 4000
     batch: int = 128
     augment: bool = True
     probes: int = 60
     precision: str = "bf16"
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] = SEEDS[:5]
+
+    @property
+    def cost(self) -> float:
+        """Relative time of the run, to start long ones first."""
+        return self.epochs * len(self.seeds) * sum(width**2 for width in self.widths)
 
 
 @singledispatch
@@ -148,34 +155,43 @@ def run_students(config: Students) -> Arrays:
 
 
 @run.register
-def run_paper(config: PaperWidth) -> Arrays:
-    """Return epochs [T] and train_error, test_error [S, T] of one width, seeds one after another on one device."""
-    data = load(config.dataset, n_train=config.n_train, n_test=config.n_test, flatten=False)
-    channels, image = data.train.x.shape[1], data.train.x.shape[-1]
-    found = []
-    for seed in config.seeds:
-        rows = torch.arange(len(data.train))[None]
-        labels = corrupt_rows(data.train.y, rows, config.noise, data.classes, [seed])
-        train, test = Examples(data.train.x, labels, rows), Examples(data.test.x, data.test.y)
-        net = paper_net(config, seed, data.classes, channels, image)
-        epochs = probe_epochs(config.epochs, config.probes)
-        sgd = config.optimizer == "sgd"
-        found.append(fit(
-            net, train, optimizer=SGD(0.1) if sgd else Adam(1e-4), schedule=inverse_sqrt(512) if sgd else None,
-            epochs=config.epochs, batch_size=config.batch, precision=config.precision, seeds=[seed],
-            evaluate={"train": train, "test": test}, probe_epochs=epochs,
-        ))  # fmt: skip
-    return {"epochs": np.asarray(epochs)} | {
-        name: np.concatenate([history[name] for history in found]) for name in ("train_error", "test_error")
+def run_paper(config: PaperSweep) -> Arrays:
+    """Return epochs [T] and error and loss on train and test, e.g. test_error [S, M, T]; nets one after another."""
+    data = dataset(config)
+    rows = torch.arange(len(data.train))[None]
+    test = Examples(data.test.x, data.test.y)
+    histories = []
+    for width in config.widths:
+        for seed in config.seeds:
+            labels = corrupt_rows(data.train.y, rows, config.noise, data.classes, [seed])
+            train = Examples(data.train.x, labels, rows)
+            histories.append(_paper_history(config, width, seed, train, test, data))
+    shape = len(config.widths), len(config.seeds), -1
+    return {"epochs": np.asarray(probe_epochs(config.epochs, config.probes))} | {
+        name: np.concatenate([history[name] for history in histories]).reshape(shape).swapaxes(0, 1)
+        for name in histories[0].values
     }
 
 
-def paper_net(config: PaperWidth, seed: int, classes: int, channels: int, image: int) -> torch.nn.Module:
+def _paper_history(
+    config: PaperSweep, width: int, seed: int, train: Examples, test: Examples, data: Dataset
+) -> History:
+    net = paper_net(config, width, seed, data.classes, *data.train.x.shape[1:3])
+    sgd = config.optimizer == "sgd"
+    return fit(
+        net, train, optimizer=SGD(0.1) if sgd else Adam(1e-4), schedule=inverse_sqrt(512) if sgd else None,
+        epochs=config.epochs, batch_size=config.batch, precision=config.precision, seeds=[seed],
+        evaluate={"train": train, "test": test}, probe_epochs=probe_epochs(config.epochs, config.probes),
+        label=f"{config.net} width {width} seed {seed}",
+    )  # fmt: skip
+
+
+def paper_net(config: PaperSweep, width: int, seed: int, classes: int, channels: int, image: int) -> torch.nn.Module:
     """Return the net of `config` for one seed; with augmentation its first layer shifts and flips while training."""
     if config.net == "resnet18k":
-        net = seeded(resnet18k, seed, config.width, classes, channels)
+        net = seeded(resnet18k, seed, width, classes, channels)
     elif config.net == "cnn5":
-        net = seeded(cnn5, seed, config.width, classes, channels, image)
+        net = seeded(cnn5, seed, width, classes, channels, image)
     else:
         raise BadInput.of("net", config.net, "resnet18k or cnn5", "These are the nets of the paper.")
     return torch.nn.Sequential(RandomShiftFlip(seed), net) if config.augment else net
@@ -196,11 +212,11 @@ def probe_epochs(epochs: int, count: int) -> list[int]:
     return [0, *np.unique(spaced).tolist()]
 
 
-def dataset(config: WidthSweep) -> Dataset:
-    """Return the data set of a sweep."""
+def dataset(config: WidthSweep | PaperSweep) -> Dataset:
+    """Return the data set of a sweep; images keep their shape where a net or a shrinking needs it."""
     return load(
         config.dataset, n_train=config.pool, n_validation=config.validation, n_test=config.tests,
-        flatten=config.shrink == 1,
+        flatten=isinstance(config, WidthSweep) and config.shrink == 1,
     )  # fmt: skip
 
 

@@ -45,6 +45,13 @@ def heights(found: Peak) -> dict[str, Floats]:
     return {"height_left": found.height_left, "height_right": found.height_right}
 
 
+def at_paper_scale(results: Arrays, found: Peak) -> dict[str, Floats]:
+    """Return the parts that DD-5 adds at paper scale: modern_below_classical (points) and peak_width."""
+    error = last(results)
+    before = [error[s, found.grid < place].min() for s, place in enumerate(found.peak_per_seed)]
+    return {"modern_below_classical": np.array(before) - error[:, -1], "peak_width": found.peak_per_seed}
+
+
 def one_per_width(runs: Sequence[Arrays]) -> Arrays:
     """Return runs of one width each as one result [S, M, T]."""
     names = [name for name in runs[0] if name != "epochs"]

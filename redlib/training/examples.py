@@ -124,8 +124,6 @@ def gather_rows(x: Tensor, rows: Tensor) -> Tensor:
     return x.index_select(0, rows.reshape(-1)).view(groups, padded, *x.shape[1:])[:, :batch]
 
 
-def _draw(
-    seeds: Sequence[int], stream: str, epoch: int, draw: Callable[[np.random.Generator], np.ndarray]
-) -> Tensor:
+def _draw(seeds: Sequence[int], stream: str, epoch: int, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
     unique = {seed: draw(rng(seed, stream, epoch)) for seed in dict.fromkeys(seeds)}
     return torch.from_numpy(np.stack([unique[seed] for seed in seeds]).astype(np.int64))
