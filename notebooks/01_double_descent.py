@@ -34,15 +34,7 @@ noise = 0.2  # share of wrong training labels in the nets' runs
 linear = {}  # settings of the linear runs by name, e.g. {"rff": {"samples": [100]}}
 net = {"epochs": 800}  # settings of WidthSweep: data, size, optimiser
 deep_net = "WidthSweep"  # or "PaperSweep": ResNet18-k or the 5-layer CNN
-deep = {
-    "depth": 2,
-    "loss": "cross_entropy",
-    "optimizer": "momentum",
-    "lr": 0.05,
-    "n": 4000,
-    "noise": 0.15,
-    "epochs": 150,
-}
+deep = {"depth": 2, "loss": "cross_entropy", "optimizer": "momentum", "lr": 0.05, "n": 4000, "noise": 0.15, "epochs": 150}
 deep_widths = [4, 8, 16, 24, 32, 48, 64, 96, 128, 192]
 sizes = [100, 200, 800]  # training-set sizes beside the main one
 beyond = [1600, 2400]  # larger ones, for the widths near the peak only
@@ -105,9 +97,7 @@ ticks = dict(xlabel="random features N", log2=[n // 16, n // 4, n, 4 * n, 16 * n
 both = {"test": (error, "blue"), "train": (100 * rff["train_zero_one"][:, 0], "orange")}
 plots.curves(left, counts, both, ylabel="error (%)", title="The second descent", legend="center right", **ticks)
 right.set_yscale("log")
-plots.curves(
-    right, counts, {"": (norm, "green")}, ylabel="‖coefficients‖", title="Beyond N = n the fit gets simpler", **ticks
-)
+plots.curves(right, counts, {"": (norm, "green")}, ylabel="‖coefficients‖", title="Beyond N = n the fit gets simpler", **ticks)
 study.figure(fig, "dd_rff", claims=["DD-1"], alt="Test error against the number of random features: a U, a sharp peak at N = n, and a lower second descent.", caption=
     f"With {n} examples the test error peaks at N = {peak.n_peak[0]:.0f} features, {peak.height_left.mean():.0f} points "
     f"above the best small model. With {counts[-1]} features it is {error[:, -1].mean():.1f}%; the best model below the "
@@ -128,26 +118,13 @@ dd18 = study.check("DD-18", per_seed=spread)
 
 # %%
 fig, (left, right) = plots.panels(2)
-both = {
-    "bias²": (polynomial["bias2"], "blue"),
-    "variance": (polynomial["variance"], "orange"),
-    "total": (polynomial["total"], "grey"),
-}
-plots.curves(
-    left, plans["polynomial"].degrees, both, xlabel="polynomial degree", ylabel="squared error", title="Classical: a U"
-)
+both = {"bias²": (polynomial["bias2"], "blue"), "variance": (polynomial["variance"], "orange"), "total": (polynomial["total"], "grey")}
+plots.curves(left, plans["polynomial"].degrees, both, xlabel="polynomial degree", ylabel="squared error", title="Classical: a U")
 counts, at = np.array(plans["parts"].counts), plans["parts"].n
 right.set_yscale("log")
 plots.curves(right, counts[counts != at], {"bias²": (parts["bias2"][:, counts != at], "blue")})
-plots.curves(
-    right,
-    counts,
-    {"variance": (parts["variance"], "orange")},
-    log2=counts,
-    xlabel="random features",
-    title="Random features: a peak of variance",
-    marks={"features = examples": at},
-)
+plots.curves(right, counts, {"variance": (parts["variance"], "orange")}, log2=counts, xlabel="random features",
+             title="Random features: a peak of variance", marks={"features = examples": at})
 right.legend()
 study.figure(fig, "biasvar", claims=["DD-0", "DD-18"], alt="Two log plots: polynomial bias, variance and total error; random-feature bias and variance with a peak.", caption=
     f"Left: bias falls and variance grows with the degree; their sum is a U. Right: at the threshold the variance is "
@@ -170,32 +147,16 @@ axis = np.arange(at[0], at[-1] + 1)
 left.plot(axis, lstat.isotropic_risk(axis, plan.dim, plan.noise, plan.norm), color=plots.INK, label="formula (mean)")
 left.set(yscale="log", ylim=(0.02, 200))
 plots.curves(left, at[far], {"mean of runs": (isotropic["mean"][:, far], "orange")}, seeds=False, linestyle="")
-plots.curves(
-    left,
-    at,
-    {"median of runs": (isotropic["median"], "sky")},
-    seeds=False,
-    marks={"n = d": plan.dim},
-    xlabel="training examples n",
-    ylabel="excess error",
-    title="No penalty",
-)
+plots.curves(left, at, {"median of runs": (isotropic["median"], "sky")}, seeds=False, marks={"n = d": plan.dim},
+             xlabel="training examples n", ylabel="excess error", title="No penalty")
 left.legend()
 
 # %%
 best, middle = tuned.multiples.index(1.0), {name: np.median(values, -1) for name, values in ridge.items()}
 both = {"no penalty": (middle["ridgeless"], "grey"), "best penalty": (middle["ridge"][:, :, best], "green")}
 right.set_yscale("log")
-plots.curves(
-    right,
-    tuned.samples,
-    both,
-    seeds=False,
-    xlabel="training examples n",
-    ylabel="median excess error",
-    title="A penalty removes the peak",
-    marks={"n = d": tuned.dim},
-)
+plots.curves(right, tuned.samples, both, seeds=False, xlabel="training examples n", ylabel="median excess error",
+             title="A penalty removes the peak", marks={"n = d": tuned.dim})
 worst = np.divide(*(values[:, tuned.samples.index(tuned.dim)].mean() for values, _ in both.values()))
 study.figure(fig, "dd_ls", claims=["DD-14", "DD-17"], alt="Excess error against sample size: a peak at n = d without penalty, a monotone fall with it.", caption=
     f"The exact formula (black) runs through the measurements: the largest deviation is {dd14.estimate:.1f} standard errors. "
@@ -219,16 +180,7 @@ for ax, c, title in zip(axes, (0, -1), ("Too few features: SGD stalls", "Enough:
     both |= {"GD, equal steps": (sgd["gd_excess_steps"][:, c], "green")}
     both = {label: (np.maximum(values, 1e-16), colour) for label, (values, colour) in both.items()}
     ax.set_yscale("log")
-    plots.curves(
-        ax,
-        np.arange(excess.shape[1]),
-        both,
-        seeds=False,
-        marker="",
-        xlabel="epochs",
-        title=title,
-        ylabel="loss above the least",
-    )
+    plots.curves(ax, np.arange(excess.shape[1]), both, seeds=False, marker="", xlabel="epochs", title=title, ylabel="loss above the least")
 study.figure(fig, "dd_sgd", claims=["DD-4"], alt="Training loss on a log axis for SGD and gradient descent with few and with many random features.", caption=
     f"With a quarter as many features as examples, SGD stays 2^{found['classical_excess_ratio'].mean():.0f} times above gradient "
     f"descent; with more features than examples its loss falls on a straight line to {found['modern_train_loss'].mean():.0e}.")  # fmt: skip
@@ -248,10 +200,7 @@ narrow = main.widths[:-1]
 base, side = dict(net, noise=noise, seeds=range(few)), dict(net, noise=noise, seeds=range(few), widths=narrow)
 runs = {"noisy": main, "clean": configure(nets.WidthSweep, net, noise=0.0, seeds=range(seeds))}
 runs |= {"reuse": configure(nets.WidthSweep, base, reuse=True), "shifted": configure(nets.WidthSweep, base, shift=1)}
-runs |= {
-    "ensemble": configure(nets.WidthSweep, side, ensemble),
-    "students": configure(nets.Students, students, seeds=range(seeds)),
-}
+runs |= {"ensemble": configure(nets.WidthSweep, side, ensemble), "students": configure(nets.Students, students, seeds=range(seeds))}
 runs |= {size: configure(nets.WidthSweep, side, n=size) for size in sizes}
 runs |= {size: configure(nets.WidthSweep, side, n=size, widths=beyond_widths) for size in beyond}
 runs |= {f"decay {decay}": configure(nets.WidthSweep, side, weight_decay=decay) for decay in decays}
@@ -277,9 +226,7 @@ dd2 = study.check("DD-2", per_seed=found, adequacy=nstat.adequate(noisy, loss, r
 fig, axes = plots.panels(2)
 share = [nets.parameters(inputs, w, data.classes) / (data.classes * main.n) for w in widths]
 ticks = dict(xlabel="parameters / (classes × examples)", log2=[0.03, 0.1, 0.3, 1, 3, 10], marks={"P = K·n": 1})
-for ax, curve, name in zip(
-    axes, ("test_loss", "train_error"), ("test loss (squared)", "training error (%)"), strict=True
-):
+for ax, curve, name in zip(axes, ("test_loss", "train_error"), ("test loss (squared)", "training error (%)"), strict=True):
     pair = zip(both.items(), ("blue", "orange"), strict=True)
     named = {f"{kind} weights": (nstat.last(results, curve), colour) for (kind, results), colour in pair}
     plots.curves(ax, share, named, seeds=False, ylabel=name, **ticks)
@@ -305,25 +252,14 @@ dd5 = study.check("DD-5", per_seed=found, adequacy=nstat.adequate(stack, bump))
 top, plain = nstat.peak(noisy, widths), nstat.peak(clean, widths)
 gain = top.height_left - plain.height_left
 move = nstat.log_ratio(nstat.threshold(noisy, widths), nstat.threshold(clean, widths))
-dd8 = study.check(
-    "DD-8", per_seed={"height_gain": gain, "threshold_shift": move}, adequacy=nstat.adequate(noisy, top, plain)
-)
+dd8 = study.check("DD-8", per_seed={"height_gain": gain, "threshold_shift": move}, adequacy=nstat.adequate(noisy, top, plain))
 dd13 = study.check("DD-13", per_seed=plain.height_left, adequacy=nstat.adequate(clean, plain))
 
 # %%
 fig, (ax,) = plots.panels(1, width=6.4)
 named = {"test": (nstat.last(stack), "blue"), "train": (nstat.last(stack, "train_error"), "orange")}
 marks = {"training set fitted": np.median(fitted), "peak": bump.n_peak[0]}
-plots.curves(
-    ax,
-    deep_widths,
-    named,
-    xlabel="width of both hidden layers",
-    ylabel="error (%)",
-    log2=deep_widths,
-    marks=marks,
-    legend="lower left",
-)
+plots.curves(ax, deep_widths, named, xlabel="width of both hidden layers", ylabel="error (%)", log2=deep_widths, marks=marks, legend="lower left")
 study.figure(fig, "dd_model", claims=["DD-5"], alt="Test and training error of two-layer nets against width; the test error has a peak.", caption=
     f"Two hidden layers: the test error falls, rises by {bump.height_left.mean():.1f} points to a peak at width {bump.n_peak[0]:.0f}, "
     f"and falls by {bump.height_right.mean():.1f}. The width that fits the data is {np.median(fitted):.0f} (DD-5: {dd5.verdict}).")  # fmt: skip
@@ -354,24 +290,9 @@ dd11 = study.check("DD-11", per_seed=slope, adequacy=nstat.adequate(noisy))
 fig, (left, right) = plots.panels(2)
 epochs, (times, track) = noisy["epochs"], nstat.tracks(noisy, widths)
 fit_at = np.median(wide.peak_per_seed / late)
-plots.curves(
-    left,
-    epochs[1:],
-    {"": (100 * noisy["test_error"][:, -1, 1:], "blue")},
-    marker="",
-    xlabel="epochs",
-    ylabel="test error (%)",
-    title=f"Width {widths[-1]} through training",
-    marks={"training set fitted": fit_at},
-)
-plots.curves(
-    right,
-    times,
-    {"": (2**track, "purple")},
-    xlabel="epochs",
-    ylabel="smallest width that fits",
-    title="The threshold through training",
-)
+plots.curves(left, epochs[1:], {"": (100 * noisy["test_error"][:, -1, 1:], "blue")}, marker="", xlabel="epochs",
+             ylabel="test error (%)", title=f"Width {widths[-1]} through training", marks={"training set fitted": fit_at})
+plots.curves(right, times, {"": (2**track, "purple")}, xlabel="epochs", ylabel="smallest width that fits", title="The threshold through training")
 right.set_yscale("log", base=2)
 plots.log_axis(left, [1, 3, 10, 30, 100, 300, 1000]), plots.log_axis(right, [10, 30, 100, 300, 1000])
 study.figure(fig, "dd_epoch", claims=["DD-6", "DD-11"], alt="Left: errors of the widest net over epochs. Right: the interpolation threshold against the epochs.", caption=
@@ -395,9 +316,7 @@ rff_slope = lstat.rff_slope(threshold["threshold_squared"], plans["threshold"].s
 dd3 = study.check("DD-3", per_seed={"rff_slope": rff_slope, "net_slope": net_slope})
 shift = nstat.log_ratio(doubled.peak_per_seed, at.peak_per_seed)
 dd10 = study.check("DD-10", per_seed=shift, adequacy=nstat.adequate(done[2 * main.n], at, doubled))
-harm = nstat.at_width(by_n[main.n], narrow, at.peak_per_seed) - nstat.at_width(
-    by_n[main.n // 2], narrow, at.peak_per_seed
-)
+harm = nstat.at_width(by_n[main.n], narrow, at.peak_per_seed) - nstat.at_width(by_n[main.n // 2], narrow, at.peak_per_seed)
 few_rows, linear_error = plans["samples"], 100 * samples["test_zero_one"][:, :, 0]
 rff_harm = lstat.rff_harm(linear_error, few_rows.samples, few_rows.counts[0])
 dd7 = study.check("DD-7", per_seed={"rff_harm": rff_harm, "net_harm": harm}, adequacy=nstat.adequate(noisy, at))
@@ -415,19 +334,8 @@ dd12 = study.check("DD-12", per_seed=capacity[0.1], adequacy=nstat.adequate(nois
 # %%
 fig, (left, right) = plots.panels(2)
 colours = ("sky", "green", "blue", "purple", "orange")
-named = {
-    f"n = {size}": (nstat.last(results), colour) for (size, results), colour in zip(by_n.items(), colours, strict=False)
-}
-plots.curves(
-    left,
-    narrow,
-    named,
-    log2=narrow,
-    xlabel="width",
-    ylabel="test error (%)",
-    title="More data move the peak right",
-    legend="end",
-)
+named = {f"n = {size}": (nstat.last(results), colour) for (size, results), colour in zip(by_n.items(), colours, strict=False)}
+plots.curves(left, narrow, named, log2=narrow, xlabel="width", ylabel="test error (%)", title="More data move the peak right", legend="end")
 named = {"plain": (nstat.last(noisy), "blue"), "shifted copies": (nstat.last(done["shifted"]), "green")}
 plots.curves(right, widths, named, seeds=False, log2=widths, xlabel="width", title=f"Augmentation (n = {main.n})")
 study.figure(fig, "dd_n", claims=["DD-3", "DD-9", "DD-10"], alt="Test error against width for several training-set sizes, and with augmentation.", caption=
@@ -437,15 +345,8 @@ study.figure(fig, "dd_n", claims=["DD-3", "DD-9", "DD-10"], alt="Test error agai
 
 # %%
 fig, (left, right) = plots.panels(2)
-plots.curves(
-    left,
-    few_rows.samples,
-    {"": (linear_error, "blue")},
-    xlabel="training examples n",
-    ylabel="test error (%)",
-    title=f"{few_rows.counts[0]} random features",
-    marks={"n = N": few_rows.counts[0]},
-)
+plots.curves(left, few_rows.samples, {"": (linear_error, "blue")}, xlabel="training examples n", ylabel="test error (%)",
+             title=f"{few_rows.counts[0]} random features", marks={"n = N": few_rows.counts[0]})
 picked = dict(zip((narrow[len(narrow) // 3], int(at.n_peak[0]), narrow[-1]), ("sky", "orange", "purple"), strict=True))
 errors = {w: np.stack([nstat.last(results)[:, narrow.index(w)] for results in by_n.values()], 1) for w in picked}
 named = {f"width {w}": (errors[w], colour) for w, colour in picked.items()}
@@ -472,30 +373,16 @@ found |= {"best_penalty_over_125": 2 ** lstat.best_multiples(tuned, ridge).mean(
 dd17 = study.check("DD-17", per_seed=found)
 success, multiples = done["students"]["success"], runs["students"].multiples
 failures = lstat.solvability_statistics(systems)["rank_identity_failures"]
-dd19 = study.check(
-    "DD-19", per_seed={"rank_identity_failures": failures, "success_trend": nstat.trend(success, multiples)}
-)
+dd19 = study.check("DD-19", per_seed={"rank_identity_failures": failures, "success_trend": nstat.trend(success, multiples)})
 
 # %%
 fig, (left, right) = plots.panels(2)
 named = {"no decay": (nstat.last(by_n[main.n]), "grey"), "decay by validation": (decayed, "green")}
-plots.curves(
-    left,
-    narrow,
-    named,
-    seeds=False,
-    log2=narrow,
-    xlabel="width",
-    ylabel="test error (%)",
-    title="Weight decay",
-    legend="lower left",
-)
+plots.curves(left, narrow, named, seeds=False, log2=narrow, xlabel="width", ylabel="test error (%)", title="Weight decay", legend="lower left")
 team = runs["ensemble"]
 named = {"one net": (100 * done["ensemble"]["member_error"], "grey")}
 named |= {f"mean of {team.members}": (100 * done["ensemble"]["ensemble_error"], "purple")}
-plots.curves(
-    right, team.widths, named, log2=team.widths, xlabel="width", title="Ensembles", legend="upper left", seeds=False
-)
+plots.curves(right, team.widths, named, log2=team.widths, xlabel="width", title="Ensembles", legend="upper left", seeds=False)
 study.figure(fig, "dd_ens", claims=["DD-16", "DD-17"], alt="Left: test error with and without tuned weight decay. Right: single nets against ensembles at three widths.", caption=
     f"Averaging helps {dd16.parts[0]['estimate']:.1f} points more at the peak than far beyond it, and leaves "
     f"{100 * dd16.parts[1]['estimate']:.0f}% of its height (95% CI {100 * dd16.parts[1]['ci95'][0]:.0f} to {100 * dd16.parts[1]['ci95'][1]:.0f}%); decay chosen by validation leaves a rise of {flat.height_left.mean():.1f} points.")  # fmt: skip
@@ -503,26 +390,10 @@ study.figure(fig, "dd_ens", claims=["DD-16", "DD-17"], alt="Left: test error wit
 # %%
 fig, (left, right) = plots.panels(2)
 perfect = np.nanmedian(nstat.threshold(clean, widths, 0.0))
-plots.curves(
-    left,
-    widths,
-    {"": (nstat.last(clean), "blue")},
-    log2=widths,
-    xlabel="width",
-    ylabel="test error (%)",
-    title="Clean labels",
-    marks={"no training error": perfect},
-)
+plots.curves(left, widths, {"": (nstat.last(clean), "blue")}, log2=widths, xlabel="width", ylabel="test error (%)",
+             title="Clean labels", marks={"no training error": perfect})
 shares = {"": (100 * success, "green")}
-plots.curves(
-    right,
-    multiples,
-    shares,
-    log2=multiples,
-    xlabel="student width / teacher width",
-    ylabel="perfect fits (%)",
-    title="Wider students fit more often",
-)
+plots.curves(right, multiples, shares, log2=multiples, xlabel="student width / teacher width", ylabel="perfect fits (%)", title="Wider students fit more often")
 study.figure(fig, "dd_h", claims=["DD-15", "DD-19"], alt="Left: test and training error against width without label noise. Right: success of students by width.", caption=
     f"From the first perfect fit to the widest net the error changes by {dd15.parts[0]['estimate']:+.1f} points, but in between it is "
     f"up to {dd15.parts[1]['estimate']:.1f} points worse. Students as wide as the teacher succeed in {success[:, 0].mean():.0%} of tries, "
@@ -541,9 +412,7 @@ widgets.curve_explorer(axes, shown)
 
 # %% tags=["twin"]
 caption = "Test and training error over width (left) and over training (right), for both noise levels."
-study.twin(
-    curve_explorer(axes, shown), caption=caption, alt="An explorer with three sliders: label noise, width and epoch."
-)
+study.twin(curve_explorer(axes, shown), caption=caption, alt="An explorer with three sliders: label noise, width and epoch.")
 
 # %% [markdown]
 # ## Limits
