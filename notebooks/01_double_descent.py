@@ -412,7 +412,7 @@ widgets.curve_explorer(axes, shown)
 
 # %% tags=["twin"]
 caption = "Test and training error over width (left) and over training (right), for both noise levels."
-study.twin(curve_explorer(axes, shown), caption=caption, alt="An explorer with three sliders: label noise, width and epoch.")
+study.twin(curve_explorer(axes, shown, focus="test"), caption=caption, alt="An explorer with three sliders: label noise, width and epoch.")
 
 # %% [markdown]
 # ## Limits

@@ -38,6 +38,7 @@ def curve_explorer(
     labels: Mapping[str, str] | None = None,
     fit_below: float | None = 2.0,
     decimals: int = 1,
+    focus: str = "",
 ) -> str:
     """Return the HTML of an explorer: error against width and against epoch, sliders for noise, width, epoch.
 
@@ -45,13 +46,17 @@ def curve_explorer(
     test and, if wanted, train to arrays [noise, width, epoch] in `unit` (NaN: no value); `low` and `high` are
     the ends of 95% bands of the same shape; `start` are the values shown first (default: largest noise,
     middle width, last epoch). Noise is a fraction, shown in per cent. A dotted line marks where train first
-    falls to `fit_below`. Numbers are kept to `decimals`. The fragment has ids of its own, follows the page's
+    falls to `fit_below`. The vertical range is that of the curve `focus` (default: all), the others are cut off
+    where they leave it. Numbers are kept to `decimals`. The fragment has ids of its own, follows the page's
     theme and names no outside address. BadInput for missing axes, other shapes, values that do not rise, and
     more than 150 kB.
     """
     values = _axes(axes)
     arrays = _all_arrays(curves, low or {}, high or {}, tuple(len(values[name]) for name in AXES))
-    known = np.concatenate([array[np.isfinite(array)] for kind in arrays.values() for array in kind.values()])
+    if focus and focus not in arrays["mean"]:
+        raise BadInput.of("focus", focus, f"one of {list(arrays['mean'])}, or ''", "Name the curve to zoom on.")
+    seen = [found for kind in arrays.values() for name, found in kind.items() if focus in ("", name)]
+    known = np.concatenate([found[np.isfinite(found)] for found in seen])
     vertical = _round_range(float(known.min()), float(known.max()))
     scale = 10**decimals
     data = _drawing(values, vertical, scale) | {
@@ -145,9 +150,11 @@ def _panel(what: str, across: str, ticks: Ticks, vertical: Vertical, data: dict[
     for place, name in enumerate(data["names"]):
         x = width - RIGHT - 68 * (len(data["names"]) - place)
         parts.append(f'<path class="line key {name}" d="M{x} 14h20"/><text x="{x + 25}" y="18">{name}</text>')
-        parts.append(f'<path class="band {name}"/><path class="curve line {name}"/>')
     parts.append(f'<line class="cursor" y1="{TOP}" y2="{foot}"/>')
-    parts += [f'<circle class="dot {name}" r="4.5"/>' for name in data["names"]]
+    # A nested svg cuts off what leaves the vertical range.
+    parts.append(f'<svg y="{TOP}" width="{width}" height="{foot - TOP}" viewBox="0 {TOP} {width} {foot - TOP}">')
+    parts += [f'<path class="band {name}"/><path class="curve line {name}"/>' for name in data["names"]]
+    parts += [f'<circle class="dot {name}" r="4.5"/>' for name in data["names"]] + ["</svg>"]
     return "".join(parts)
 
 
@@ -237,7 +244,8 @@ def _time_ticks(values: Sequence[float]) -> Ticks:
     if scale is float:
         bottom, top, step = _round_range(values[0], values[-1])
         return _ticks(np.arange(bottom, top + step / 2, step).tolist(), values, scale)
-    tens = [10.0**power for power in range(-3, 8)]
+    first = min(epoch for epoch in values if epoch > 0)
+    tens = [10.0**power for power in range(-3, 8) if 10.0**power >= first]
     return _ticks(tens, values, scale)
 
 
