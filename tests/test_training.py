@@ -333,3 +333,20 @@ def test_labels_that_do_not_fit_the_inputs_are_refused():
         Examples(torch.zeros(5, 2), torch.zeros(4, dtype=torch.int64))
     with pytest.raises(BadInput, match="mask"):
         StackedMLP.create((3, 2), seeds=(0, 1)).apply_masks([torch.ones(2, 3, dtype=torch.bool)])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("kind", ["stacked", "ragged", "modules"])
+def test_training_on_cuda_agrees_with_the_cpu(kind):
+    def trained(device):
+        data = problem(replicates=3)
+        if kind == "ragged":
+            net = RaggedMLP.create(7, (3, 8), 4, (0, 1, 2))
+        else:
+            net = StackedMLP.create(SIZES, seeds=(0, 1, 2))
+            net = as_modules(net) if kind == "modules" else net
+        options = {"optimizer": Adam(1e-3), "steps": 30, "batch_size": 16, "evaluate": {"train": data}}
+        return fit(net, data, device=device, seeds=(0, 1, 2), **options)
+
+    cpu, cuda = trained("cpu"), trained("cuda")
+    np.testing.assert_allclose(cpu["train_loss"], cuda["train_loss"], atol=1e-4)

@@ -194,7 +194,8 @@ def _rendered(fig: Figure) -> tuple[bytes, bytes]:
     svg, png = io.BytesIO(), io.BytesIO()
     with plt.rc_context({"svg.hashsalt": "redlib", "svg.fonttype": "none"}):
         fig.savefig(svg, format="svg", metadata=NO_SVG_METADATA)
-        fig.savefig(png, format="png", dpi=150, metadata={"Software": None})
+        # White paper: a PNG is shown where no theme can change its ink (a README in a dark browser).
+        fig.savefig(png, format="png", dpi=150, facecolor="white", metadata={"Software": None})
     plt.close(fig)
     return svg.getvalue(), png.getvalue()
 
