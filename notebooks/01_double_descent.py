@@ -204,8 +204,11 @@ runs |= {"ensemble": configure(nets.WidthSweep, side, ensemble), "students": con
 runs |= {size: configure(nets.WidthSweep, side, n=size) for size in sizes}
 runs |= {size: configure(nets.WidthSweep, side, n=size, widths=beyond_widths) for size in beyond}
 runs |= {f"decay {decay}": configure(nets.WidthSweep, side, weight_decay=decay) for decay in decays}
-data = study.data(nets.dataset(main))
-done = dict(zip(runs, study.sweep(nets.run, runs.values(), data=data.digest, label="nets").results, strict=True))
+deep = (net if deep_net == "WidthSweep" else {}) | deep | {"seeds": range(seeds)}
+runs |= {f"deep {w}": configure(getattr(nets, deep_net), deep, widths=[w]) for w in deep_widths}
+data, deep_data = (study.data(nets.dataset(runs[name])) for name in ("noisy", f"deep {deep_widths[0]}"))
+digests = "".join(dict.fromkeys((data.digest, deep_data.digest)))
+done = dict(zip(runs, study.sweep(nets.run, runs.values(), data=digests, label="nets").results, strict=True))
 
 # %% [markdown]
 # ### Where is the peak?
@@ -241,10 +244,7 @@ study.figure(fig, "dd_mlp", claims=["DD-2"], alt="Test loss and training error a
 # label noise does to the one-layer nets: the paper reports a plateau without noise and a peak with it.
 
 # %%
-deep = (net if deep_net == "WidthSweep" else {}) | deep | {"seeds": range(seeds)}
-deep_runs = [configure(getattr(nets, deep_net), deep, widths=[w]) for w in deep_widths]
-deep_data = study.data(nets.dataset(deep_runs[0]))
-stack = nstat.one_per_width(study.sweep(nets.run, deep_runs, data=deep_data.digest, label="deep").results)
+stack = nstat.one_per_width([done[f"deep {w}"] for w in deep_widths])
 bump, fitted = nstat.peak(stack, deep_widths), nstat.threshold(stack, deep_widths)
 found = nstat.heights(bump) | {"at_threshold": nstat.steps_from_threshold(bump, fitted)}
 found |= nstat.at_paper_scale(stack, bump) if profile == "paper" else {}
