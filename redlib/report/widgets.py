@@ -19,7 +19,8 @@ def curve_explorer(
 ) -> ipywidgets.Widget:
     """Return sliders for noise, width and epoch over curves[name] [noise, width, epoch], with two panels.
 
-    Left: every curve against width at the chosen epoch; right: against epoch at the chosen width. `axes` maps
+    Left: every curve against width at the chosen epoch; right: against epoch at the chosen width. The first
+    curve sets the vertical range. `axes` maps
     noise, width and epoch to their values. Raises BadInput where shapes and axes differ.
     """
     shape = tuple(len(axes[name]) for name in AXES)
@@ -40,9 +41,10 @@ def curve_explorer(
             right.plot(axes["epoch"], values[noise, width], marker="o", color=colour, label=name)
         log2_axis(left, axes["width"], "width")
         mark(left, axes["width"][width], f"width {axes['width'][width]:g}")
-        right.set(xscale="symlog", xlabel="epoch")
+        right.set(xscale="symlog", xlabel="epoch", xlim=(0, axes["epoch"][-1] * 1.1))
         mark(right, axes["epoch"][epoch], f"epoch {axes['epoch'][epoch]:g}")
-        left.set(ylabel=what)
+        focus = np.asarray(next(iter(curves.values())))  # the first curve sets the range, as in the twin
+        left.set(ylabel=what, ylim=(focus.min() - 2, focus.max() + 2))
         left.legend()
         plt.show()
 
