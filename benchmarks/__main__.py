@@ -85,10 +85,10 @@ def timers() -> dict[str, tuple[str, Timer, str, Timer]]:
     mnist, small, few = pool(784, 60_000), pool(40, 4000), pool(40, 400)
     lenet = stacked(LENET, mnist, 8, 400, 128)
     rows = {
-        "LeNet-300-100, 60,000 images, batch 128, against a DataLoader loop": (
+        "LeNet-300-100, 60,000 random inputs of MNIST's size, batch 128, against a DataLoader loop": (
             "8 nets in one stack", lenet, "DataLoader + nn.Sequential + SGD",
             per_step(lambda: data_loader_loop(LENET, mnist.x, mnist.y, 300, 128), 300)),
-        "LeNet-300-100, 60,000 images, batch 128, against resident tensors": (
+        "LeNet-300-100, 60,000 random inputs of MNIST's size, batch 128, against resident tensors": (
             "8 nets in one stack", lenet, "resident tensors + autograd + SGD",
             per_step(lambda: resident_loop(LENET, mnist.x, mnist.y, 300, 128), 300)),
     }  # fmt: skip
