@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.baselines import data_loader_loop, resident_loop
+from benchmarks.baselines import data_loader_loop, plain_width, resident_loop
 from redlib.evidence.files import write_atomic
 from redlib.evidence.provenance import environment
 from redlib.nets import RaggedMLP, StackedMLP
@@ -96,33 +96,20 @@ def timers() -> dict[str, tuple[str, Timer, str, Timer]]:
         rows[f"MNIST-1D MLP 40-100-100-10, momentum, batch {batch}"] = (
             "32 nets in one stack", stacked(SMALL, small, 32, 300, batch, 0.9), "32 resident loops, one after another",
             per_step(lambda b=batch: resident_loop(SMALL, small.x, small.y, 1000, b, 0.9), 1000))  # fmt: skip
+    sweep = ragged(few, 5, 200)
     rows["13 widths 2-512, 5 seeds, Adam, squared loss, batch 100"] = (
         "one ragged stack",
-        ragged(few, 5, 200),
+        sweep,
         "one stack of seeds per width",
         one_width_after_another(few, 5, 200),
     )
     rows["the same 13 widths, against plain loops"] = (
         "one ragged stack",
-        ragged(few, 5, 200),
+        sweep,
         "resident tensors + autograd + Adam, one net after another",
-        per_step(lambda: [plain_width(few, width, 100) for width in WIDTHS], 100 * len(WIDTHS)),
+        per_step(lambda: [plain_width(few.x, few.y, width, 100) for width in WIDTHS], 100 * len(WIDTHS)),
     )
     return rows
-
-
-def plain_width(data: Examples, width: int, steps: int) -> None:
-    """Train one width by autograd with resident tensors, as a careful user would."""
-    from benchmarks.baselines import mlp
-
-    net = mlp((40, width, 10))
-    optimiser = torch.optim.Adam(net.parameters(), lr=2e-3)
-    target = torch.nn.functional.one_hot(data.y, 10).float()
-    for _ in range(steps):
-        rows = torch.randperm(len(data.x))[:100]
-        optimiser.zero_grad()
-        torch.nn.functional.mse_loss(net(data.x[rows]), target[rows]).backward()
-        optimiser.step()
 
 
 def main() -> None:

@@ -44,3 +44,15 @@ def resident_loop(sizes, x: Tensor, y: Tensor, steps: int, batch: int, momentum:
         optimiser.zero_grad()
         functional.cross_entropy(net(x[rows]), y[rows]).backward()
         optimiser.step()
+
+
+def plain_width(x: Tensor, y: Tensor, width: int, steps: int) -> None:
+    """Train one width by autograd with resident tensors, as a careful user would."""
+    net = mlp((40, width, 10))
+    optimiser = torch.optim.Adam(net.parameters(), lr=2e-3)
+    target = functional.one_hot(y, 10).float()
+    for _ in range(steps):
+        rows = torch.randperm(len(x))[:100]
+        optimiser.zero_grad()
+        functional.mse_loss(net(x[rows]), target[rows]).backward()
+        optimiser.step()

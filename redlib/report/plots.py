@@ -54,13 +54,13 @@ def band(
     scaled = np.log(values) if log else values
     back = np.exp if log else np.asarray
     tint = COLOURS.get(colour, colour)
-    mean = back(scaled.mean(0))
+    mean = scaled.mean(0)
     if len(values) > 1:
         half = stats.t.ppf(0.975, len(values) - 1) * scaled.std(0, ddof=1) / np.sqrt(len(values))
-        ax.fill_between(x, back(scaled.mean(0) - half), back(scaled.mean(0) + half), color=tint, alpha=0.2, linewidth=0)
+        ax.fill_between(x, back(mean - half), back(mean + half), color=tint, alpha=0.2, linewidth=0)
         if seeds:
             ax.plot(x, values.T, color=tint, alpha=0.22, linewidth=0.6)
-    ax.plot(x, mean, color=tint, label=label, **({"marker": "o"} | line))
+    ax.plot(x, back(mean), color=tint, label=label, **({"marker": "o"} | line))
 
 
 def curves(

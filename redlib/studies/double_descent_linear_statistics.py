@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from redlib.errors import BadInput
+from redlib.evidence.stats import slope_per_seed
 from redlib.measures.leastsquares import Floats, isotropic_risk
 from redlib.studies.double_descent_linear import (
     Arrays,
@@ -35,8 +36,8 @@ def polynomial_statistics(config: PolynomialBias, results: Arrays) -> dict[str, 
     best = total[seeds, (total.sum(axis=0) - total).argmin(axis=1)]
     return {
         "identity_gap": gap,
-        "bias_slope": _slope(config.degrees, bias2),
-        "variance_slope": _slope(config.degrees, variance),
+        "bias_slope": slope_per_seed(config.degrees, bias2),
+        "variance_slope": slope_per_seed(config.degrees, variance),
         "interior_left": total[:, 0] - best,
         "interior_right": total[:, -1] - best,
     }
@@ -65,7 +66,7 @@ def norm_statistics(norm: Floats, counts: ArrayLike, n: int) -> dict[str, Floats
 
 def rff_slope(threshold: Floats, samples: ArrayLike) -> Floats:
     """Return DD-3: the slope of log threshold [S, samples] on log sample size; 1 claimed."""
-    return _slope(np.log(samples), np.log(threshold))
+    return slope_per_seed(np.log(samples), np.log(threshold))
 
 
 def sgd_statistics(results: Arrays) -> dict[str, Floats]:
@@ -155,13 +156,6 @@ def solvability_statistics(results: Arrays) -> dict[str, Floats]:
         "rank_identity_failures": failures.sum(axis=1).astype(np.float64),
         "seed_condition_failures": unsolved.sum(axis=1).astype(np.float64),
     }
-
-
-def _slope(x: ArrayLike, y: Floats) -> Floats:
-    """Return the least-squares slope of y [S, X] on x [X]: [S]."""
-    grid = np.asarray(x, dtype=np.float64)
-    centred = grid - grid.mean()
-    return y @ centred / (centred @ centred)
 
 
 def _linear_r2(loss: Floats) -> float:

@@ -150,8 +150,8 @@ def after_fit(results: Arrays) -> dict[str, Floats]:
     """
     error, fitted = last(results), results["train_error"][:, :, -1] == 0
     gains, worst = [], []
-    for s, first in enumerate(np.where(fitted.any(1), fitted.argmax(1), -1)):
-        wider = error[s, first + 1 :] - error[s, first] if 0 <= first < error.shape[1] - 1 else np.array([np.nan])
+    for s, fit in enumerate(np.where(fitted.any(1), fitted.argmax(1), -1)):
+        wider = error[s, fit + 1 :] - error[s, fit] if 0 <= fit < error.shape[1] - 1 else np.array([np.nan])
         gains.append(wider[-1])
         worst.append(wider.max())
     return {"gain": np.array(gains), "worst_regression": np.array(worst)}

@@ -49,8 +49,9 @@ def fit(
     """Train every replicate of `net` in place; return the probed values [R, T, ...] and a state to resume from.
 
     `net` is a stacked or ragged MLP (the fast step), an `nn.Module`, or a list of modules (one per
-    replicate). Length: `epochs` or `steps` in all, counted from the start even when resuming. `evaluate`
-    names example sets whose `<name>_loss` and `<name>_error` are probed; `probes` names functions of the net.
+    replicate, drawing from `seeds`; a stack has its own). Length: `epochs` or `steps` in all, counted from the
+    start even when resuming. `evaluate` names example sets whose `<name>_loss` and `<name>_error` are probed;
+    `probes` names functions of the net.
     Probes run at `probe_steps` or `probe_epochs` (default: the end). `stop` maps the probed values to a bool
     per replicate; where it is true the replicate keeps its weights from then on, and `stopped_at` says when.
     Replicates run in chunks that fit the cache (`chunk` = data groups at once). Each depends only on its own
