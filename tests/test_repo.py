@@ -17,8 +17,9 @@ LAYERS = {
     "data": set(),
     "nets": {"data"},
     "training": {"nets", "data"},
+    "pruning": {"training", "nets", "data"},
     "measures": {"nets", "data"},
-    "studies": {"data", "nets", "training", "measures"},
+    "studies": {"data", "nets", "training", "pruning", "measures"},
     "evidence": {"data"},
     "report": {"evidence"},
 }

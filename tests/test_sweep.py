@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
-from toy_runs import Toy, executions, failing, suicidal, toy, toy_torch
+from toy_runs import Link, Toy, executions, failing, linked, suicidal, toy, toy_torch
 
 from redlib.errors import BadInput
 from redlib.evidence import files, store
@@ -282,3 +282,23 @@ def test_a_dask_cluster_gives_the_same_bits(tmp_path):
             sweep(failing, toys([2, 1]), store=tmp_path / "dask", executor=client.get_executor())
     assert counts(done) == (0, 4, 0, 0)
     assert bits(done.results) == bits(sweep(toy, toys(range(4)), store=tmp_path / "here", workers=1).results)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_chain_runs_link_by_link_and_branches_share_its_links(tmp_path, workers):
+    log = str(tmp_path / "log")
+    ends = [Link(3, log, "a"), Link(3, log, "b"), Link(1, log)]
+    done = sweep(linked, ends, store=tmp_path / "s", workers=workers)
+    assert [int(result["sum"]) for result in done.results] == [6, 6, 1]
+    # Links 0, 1 and 2 once each, though both branches need them.
+    assert sorted(executions(tmp_path / "log")) == [0, 1, 2, 3, 3]
+    assert counts(done) == (0, 5, 0, 0)
+
+
+def test_a_chain_goes_on_from_the_last_link_stored(tmp_path):
+    log = tmp_path / "log"
+    sweep(linked, [Link(2, str(log))], store=tmp_path / "s", workers=1)
+    done = sweep(linked, [Link(4, str(log))], store=tmp_path / "s", workers=1)
+    assert executions(log) == [0, 1, 2, 3, 4]
+    assert int(done.results[0]["sum"]) == 10
+    assert counts(sweep(linked, [Link(4, str(log))], store=tmp_path / "s"))[:2] == (1, 0)

@@ -61,3 +61,23 @@ def suicidal(config: Toy) -> dict[str, np.ndarray]:
 def executions(log: Path) -> list[int]:
     """Return the seeds of the runs that were executed, in order."""
     return [int(line.split()[0]) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link of a chain: level 0 starts, every other goes on from the one below."""
+
+    level: int
+    log: str = ""
+    branch: str = ""
+
+    @property
+    def previous(self) -> "Link | None":
+        return Link(self.level - 1, self.log) if self.level else None
+
+
+def linked(config: Link, before: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
+    """The sum of all levels up to this one, from what the level below left."""
+    with open(config.log, "a") as log:
+        log.write(f"{config.level} {os.getpid()}\n")
+    return {"sum": np.asarray((0 if before is None else before["sum"]) + config.level)}

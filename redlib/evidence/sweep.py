@@ -1,4 +1,9 @@
-"""Run a function over configurations: load what is stored, compute the rest in parallel and store it."""
+"""Run a function over configurations: load what is stored, compute the rest in parallel and store it.
+
+A configuration with an attribute `previous` goes on from another one's result: its run is called as
+run(config, before) with the arrays of `previous` (None where that is None). Each link of such a chain is stored by
+itself, computed before what needs it, and an interruption loses the links in flight at most.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +17,9 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -29,7 +34,7 @@ from redlib.evidence.paths import store_root
 from redlib.evidence.store import CorruptEntry, Entry, describe, key, read, write
 from redlib.progress import progress
 
-Run = Callable[[Any], dict[str, np.ndarray]]
+Run = Callable[..., dict[str, np.ndarray]]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _STARTED = time.time()
 
@@ -68,6 +73,12 @@ class _Job:
     code: str
     data: str
 
+    @property
+    def previous(self) -> _Job | None:
+        """The run that this one goes on from."""
+        config = getattr(self.config, "previous", None)
+        return None if config is None else replace(self, config=config, name=key(config, self.data, self.run))
+
 
 def sweep(
     run: Run,
@@ -99,6 +110,8 @@ def sweep(
     keep = os.environ.get("REDLIB_KEEP_STALE") == "1" if keep_stale is None else keep_stale
     found, stale, corrupt = _load(distinct, keep)
     missing = [job for name, job in distinct.items() if name not in found]
+    missing = _with_links(missing, {*found}, keep)
+    distinct |= {job.name: job for job in missing}
     _compute(missing, workers, executor, label or run.__qualname__)
     found |= {job.name: _stored(job) for job in missing}
     return Sweep(
@@ -122,6 +135,21 @@ def _jobs(run: Run, configs: list[Any], data: str, root: Path) -> list[_Job]:
     remove_leftovers(root)
     code = code_digest(run.__module__)
     return [_Job(run, config, key(config, data, run), root, code, data) for config in configs]
+
+
+def _with_links(jobs: list[_Job], known: set[str], keep: bool) -> list[_Job]:
+    """Return the jobs and the links of their chains that are not stored either."""
+    needed: dict[str, _Job] = {}
+    for job in jobs:
+        needed[job.name] = job
+        link = job.previous
+        while link is not None and link.name not in needed and link.name not in known:
+            if _load({link.name: link}, keep)[0]:
+                known.add(link.name)
+            else:
+                needed[link.name] = link
+            link = None if link.name in known else link.previous
+    return list(needed.values())
 
 
 def _load(jobs: dict[str, _Job], keep: bool) -> tuple[dict[str, Entry], int, int]:
@@ -164,7 +192,7 @@ def cores() -> int:
 
 
 def _compute(jobs: list[_Job], workers: int | None, executor: Executor | None, label: str) -> None:
-    """Execute and store all jobs, the costly ones first."""
+    """Execute and store all jobs, the costly ones first, each after the one it goes on from."""
     if workers is not None and workers < 1:
         raise BadInput.of("workers", workers, ">= 1", "leave it out to use all cores")
     if not jobs:
@@ -175,19 +203,29 @@ def _compute(jobs: list[_Job], workers: int | None, executor: Executor | None, l
     edited = edited_since(jobs[0].run.__module__, _STARTED)
     with _one_thread():
         if executor is None and not edited and min(workers, len(jobs)) == 1:
-            for job in progress(jobs, label):
-                _execute(job)
+            for _ in progress(_here(jobs), label, total=len(jobs)):
+                pass
         else:
             _compute_in(executor or _pool(workers, fresh=edited), jobs, label)
 
 
+def _here(jobs: list[_Job]) -> Iterator[None]:
+    """Execute the jobs in this process, one for each step of the iterator."""
+    waiting = _Waiting(jobs)
+    ready = waiting.ready()
+    while ready:
+        job = ready.pop(0)
+        _execute(job)
+        ready = waiting.released(job) + ready
+        yield
+
+
 def _compute_in(executor: Executor, jobs: list[_Job], label: str) -> None:
     """Let `executor` execute the jobs; on an error what has not begun is cancelled, the rest finishes."""
-    futures: list[Future[None]] = []
+    futures: dict[Future[None], _Job] = {}
     try:
-        futures += [executor.submit(_execute, job) for job in jobs]
-        for future in progress(as_completed(futures), label, total=len(jobs)):
-            future.result()
+        for _ in progress(_elsewhere(executor, jobs, futures), label, total=len(jobs)):
+            pass
     except BrokenProcessPool as error:
         close_workers(wait=False)
         raise BrokenProcessPool(
@@ -200,6 +238,40 @@ def _compute_in(executor: Executor, jobs: list[_Job], label: str) -> None:
     finally:
         for future in futures:
             future.cancel()
+
+
+def _elsewhere(executor: Executor, jobs: list[_Job], running: dict[Future[None], _Job]) -> Iterator[None]:
+    """Execute the jobs in `executor`; `running` holds what is submitted and not done, each step is one job done."""
+    waiting = _Waiting(jobs)
+    running |= {executor.submit(_execute, job): job for job in waiting.ready()}
+    while running:
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            job = running.pop(future)
+            future.result()
+            running |= {executor.submit(_execute, after): after for after in waiting.released(job)}
+            yield
+
+
+class _Waiting:
+    """The jobs that may not start yet, by the name of the job each goes on from."""
+
+    def __init__(self, jobs: list[_Job]) -> None:
+        self.jobs, self.after = jobs, dict[str, list[_Job]]()
+        names = {job.name for job in jobs}
+        self.links = {job.name: job.previous for job in jobs}
+        for job in jobs:
+            link = self.links[job.name]
+            if link is not None and link.name in names:
+                self.after.setdefault(link.name, []).append(job)
+
+    def ready(self) -> list[_Job]:
+        """Return the jobs that wait for nothing."""
+        held = {job.name for jobs in self.after.values() for job in jobs}
+        return [job for job in self.jobs if job.name not in held]
+
+    def released(self, done: _Job) -> list[_Job]:
+        """Return the jobs that waited for this one alone."""
+        return self.after.pop(done.name, [])
 
 
 def _execute(job: _Job) -> None:
@@ -216,10 +288,17 @@ def _execute(job: _Job) -> None:
     _limit_threads()
     start = time.perf_counter()
     try:
-        arrays = job.run(job.config)
+        arrays = job.run(job.config, *_before(job))
     except Exception as error:
         raise RunFailed(f"{job.config!r} failed: {type(error).__name__}: {error}") from error
     write(job.root, job.name, arrays, _meta(job, time.perf_counter() - start))
+
+
+def _before(job: _Job) -> tuple[()] | tuple[dict[str, np.ndarray] | None]:
+    """Return what a link of a chain is given besides its configuration: (arrays of the link before it,)."""
+    if not hasattr(job.config, "previous"):
+        return ()
+    return (None if job.previous is None else dict(_stored(job.previous).arrays),)
 
 
 def _meta(job: _Job, wall_s: float) -> dict[str, Any]:

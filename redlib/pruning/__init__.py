@@ -1,0 +1,1 @@
+"""Pruning: masks, what to cut and how many, tickets with their control arms, supermasks, compaction."""

@@ -1,0 +1,150 @@
+"""How many weights each layer keeps, and which: exact counts, one tie rule, nested masks, no silently emptied layer.
+
+Scores are {name: [R, *shape]} and the larger is kept; of equal scores the one with the lower flat index is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+import torch
+from torch import Tensor
+
+from redlib.data.streams import rng
+from redlib.errors import BadInput
+from redlib.pruning.masks import Tensors, empty_layers
+
+Shapes = Mapping[str, Sequence[int]]
+
+
+class EmptyLayer(BadInput):
+    """Pruning would leave a layer without a single weight: no signal could pass."""
+
+
+def shapes_of(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each layer without the replicate axis."""
+    return {name: tuple(values.shape[1:]) for name, values in weights.items()}
+
+
+def layer_counts(shapes: Shapes, density: float) -> dict[str, int]:
+    """Return the weights each layer keeps when all keep the same fraction: round(density * n), half to even."""
+    check_density(density)
+    return {name: round(density * prod(shape)) for name, shape in shapes.items()}
+
+
+def round_counts(shapes: Shapes, rounds: int, rate: float = 0.2, last: float = 0.1) -> dict[str, int]:
+    """Return the weights each layer keeps after `rounds` rounds: round(n (1 - rate)^rounds), the last layer at `last`.
+
+    LeNet's protocol cuts 20% a round, and 10% of the output layer (Frankle & Carbin 2019, fig. 2).
+    """
+    if rounds < 0 or not 0 <= rate < 1 or not 0 <= last < 1:
+        raise BadInput.of(
+            "rounds, rates", (rounds, rate, last), ">= 0 and in [0, 1)", "A rate is the fraction CUT a round."
+        )
+    rates = dict.fromkeys(shapes, rate) | {list(shapes)[-1]: last}
+    return {name: round(prod(shape) * (1 - rates[name]) ** rounds) for name, shape in shapes.items()}
+
+
+def erk_counts(shapes: Shapes, density: float) -> dict[str, int]:
+    """Return counts whose layer densities follow the Erdős–Rényi kernel: proportional to sum(shape) / prod(shape).
+
+    A layer that would keep more than all its weights keeps all, and the rest share what is left (Mocanu et al.
+    2018; Evci et al. 2020, section 3).
+    """
+    check_density(density)
+    sizes = {name: prod(shape) for name, shape in shapes.items()}
+    full: set[str] = set()
+    while True:
+        left = density * sum(sizes.values()) - sum(sizes[name] for name in full)
+        scale = left / sum(sum(shapes[name]) for name in shapes if name not in full) if len(full) < len(sizes) else 0.0
+        over = {name for name in shapes if name not in full and scale * sum(shapes[name]) > sizes[name]}
+        if not over:
+            return {name: sizes[name] if name in full else round(scale * sum(shapes[name])) for name in shapes}
+        full |= over
+
+
+def keep(
+    scores: Mapping[str, Tensor], counts: Mapping[str, int], within: Mapping[str, Tensor] | None = None
+) -> Tensors:
+    """Return masks that keep exactly counts[name] weights of each layer and replicate, the best by score.
+
+    `within` are earlier masks: what they cut stays cut. BadInput for more weights than there are, EmptyLayer for none.
+    """
+    if set(scores) != set(counts):
+        raise BadInput.of("layers of counts", sorted(counts), str(sorted(scores)), "One count per layer.")
+    masks = {}
+    for name, values in scores.items():
+        flat, available = _ranked(values, None if within is None else within[name])
+        if counts[name] < 1:
+            raise EmptyLayer.of(f"weights kept in {name}", counts[name], ">= 1", "Keep more, or prune this layer less.")
+        if counts[name] > available:
+            raise BadInput.of(f"weights kept in {name}", counts[name], f"<= {available} left", "Masks are nested.")
+        masks[name] = _best(flat, counts[name]).view(values.shape)
+    return masks
+
+
+def keep_global(
+    scores: Mapping[str, Tensor], total: int, within: Mapping[str, Tensor] | None = None, allow_empty: bool = False
+) -> Tensors:
+    """Return masks that keep the `total` best weights of each replicate in one ranking over all layers.
+
+    Raises EmptyLayer where a layer loses its last weight, unless `allow_empty` (to measure layer collapse).
+    """
+    ranked = [_ranked(values, None if within is None else within[name]) for name, values in scores.items()]
+    available = sum(left for _, left in ranked)
+    if not 1 <= total <= available:
+        raise BadInput.of("weights kept", total, f"1 <= total <= {available}", "Masks are nested; keep at least one.")
+    best = _best(torch.cat([flat for flat, _ in ranked], 1), total)
+    parts = best.split([flat.shape[1] for flat, _ in ranked], 1)
+    masks = {name: part.reshape(scores[name].shape) for name, part in zip(scores, parts, strict=True)}
+    if not allow_empty and bool(empty_layers(masks).any()):
+        lost = [name for name, mask in masks.items() if not bool(mask.flatten(1).any(1).all())]
+        remedy = "Keep more, prune layer by layer, or pass allow_empty=True to measure the collapse."
+        raise EmptyLayer.of("emptied layers", lost, "none", remedy)
+    return masks
+
+
+def shuffled(masks: Mapping[str, Tensor], seeds: Sequence[int], key: int = 0) -> Tensors:
+    """Return each layer's mask permuted at random within the layer: same counts, the positions forgotten."""
+    found = {}
+    for layer, (name, mask) in enumerate(masks.items()):
+        flat = mask.flatten(1)
+        orders = {
+            seed: torch.from_numpy(rng(seed, "mask", key, layer).permutation(flat.shape[1])) for seed in set(seeds)
+        }
+        found[name] = torch.stack(
+            [row[orders[seed].to(row.device)] for row, seed in zip(flat, seeds, strict=True)]
+        ).view(mask.shape)
+    return found
+
+
+def random_masks(shapes: Shapes, counts: Mapping[str, int], seeds: Sequence[int], key: int = 0) -> Tensors:
+    """Return masks that keep counts[name] weights of each layer, drawn uniformly, one per seed."""
+    first = {name: torch.arange(prod(shape)).view(1, *shape) < counts[name] for name, shape in shapes.items()}
+    if empty := [name for name in shapes if counts[name] < 1]:
+        raise EmptyLayer.of("emptied layers", empty, "none", "Keep at least one weight in each layer.")
+    return shuffled({name: mask.expand(len(seeds), *mask.shape[1:]) for name, mask in first.items()}, seeds, key)
+
+
+def check_density(density: float) -> None:
+    """Raise BadInput where `density`, the fraction of weights kept, is not in (0, 1]."""
+    if not 0 < density <= 1:
+        raise BadInput.of("density", density, "0 < density <= 1", "Pass the fraction of weights KEPT.")
+
+
+def _ranked(values: Tensor, within: Tensor | None) -> tuple[Tensor, int]:
+    """Return (scores [R, n] with -inf for what is cut already, how many the poorest replicate has left)."""
+    flat = values.flatten(1).clone()
+    if bool(torch.isnan(flat).any()):
+        raise BadInput.of("scores", "NaN", "numbers", "A criterion divided by zero, or training diverged.")
+    if within is None:
+        return flat, flat.shape[1]
+    cut = ~within.flatten(1)
+    return flat.masked_fill_(cut, -torch.inf), int((~cut).sum(1).min())
+
+
+def _best(flat: Tensor, count: int) -> Tensor:
+    # A stable sort keeps the lower index first among equals: the tie rule.
+    order = flat.argsort(dim=1, descending=True, stable=True)[:, :count]
+    return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, order, True)
