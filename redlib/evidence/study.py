@@ -88,14 +88,22 @@ class Study:
     def check(self, id: str, **evidence: Any) -> ledger.Record:
         """Return the record of claim `id` on its evidence (per_seed=, adequacy=, ... as in `claims.check`).
 
-        The verdict is shown as a card and kept; where claims.yaml lists the claim as not run at this profile the
-        numbers are kept without a verdict. BadInput for a claim of another study, and for a second verdict on a
-        claim in a headless run.
+        A statistic that only another profile's check asks for is left out. The verdict is shown as a card and kept;
+        where claims.yaml lists the claim as not run at this profile the numbers are kept without a verdict, or, if
+        one is missing, the claim is recorded as not run. BadInput for a claim of another study, and for a second
+        verdict on a claim in a headless run.
         """
         evidence.setdefault("data_source", ", ".join(sorted({about["name"] for about in self._data.values()})))
         claim = self._own(id)
+        reason = claim.not_run.get(self.profile)
+        if isinstance(evidence.get("per_seed"), Mapping):
+            evidence["per_seed"], missing = _asked_for(claim, self.profile, evidence["per_seed"])
+            if reason and missing:
+                return self._keep(
+                    ledger.not_run(claim, self.profile, f"{reason}; this run has no {', '.join(missing)}")
+                )
         record = ledger.check(claim, self.profile, **evidence)
-        if reason := claim.not_run.get(self.profile):
+        if reason:
             record = dataclasses.replace(record, verdict="not_run", reason=reason)
         return self._keep(record)
 
@@ -179,6 +187,21 @@ class Study:
             "sweeps": [{name: getattr(done, name) for name in COUNTS} for done in self._sweeps],
             "kept_stale": any(done.kept_stale for done in self._sweeps),
         }
+
+
+def _asked_for(claim: ledger.Claim, profile: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return (the evidence by the parts of this profile's check, names of parts without any).
+
+    A part finds its evidence under its own name or its statistic's; a name that no profile's check knows stays, to
+    be refused.
+    """
+    parts = claim.check_for(profile).parts
+    every = [leaf for check in (claim.check, *claim.profiles.values()) if check for leaf in check.parts]
+    known = {name for leaf in every for name in (leaf.name, leaf.statistic)}
+    found = {leaf.name: given.get(leaf.name, given.get(leaf.statistic)) for leaf in parts}
+    missing = [name for name, values in found.items() if values is None]
+    unknown = {name: values for name, values in given.items() if name not in known}
+    return {name: values for name, values in found.items() if values is not None} | unknown, missing
 
 
 def _identifier(what: str, name: str) -> str:

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,16 @@ class _Job:
     def previous(self) -> _Job | None:
         """The run that this one goes on from."""
         config = getattr(self.config, "previous", None)
-        return None if config is None else replace(self, config=config, name=key(config, self.data, self.run))
+        return None if config is None else _job(self.run, config, self.root, self.data)
+
+    @property
+    def module(self) -> str:
+        """The module whose code, with all it imports, decides the result.
+
+        It is the run's, or the configuration's where that is another that imports it: a run may be a dispatcher
+        with which other modules register their own configurations.
+        """
+        return module_of(self.run, self.config)
 
 
 def sweep(
@@ -133,8 +142,17 @@ def _jobs(run: Run, configs: list[Any], data: str, root: Path) -> list[_Job]:
             allowed = "top-level functions and classes of an importable module"
             raise BadInput.of("run or configuration", where, allowed, "move it from the notebook into a .py file")
     remove_leftovers(root)
-    code = code_digest(run.__module__)
-    return [_Job(run, config, key(config, data, run), root, code, data) for config in configs]
+    return [_job(run, config, root, data) for config in configs]
+
+
+def _job(run: Run, config: Any, root: Path, data: str) -> _Job:
+    return _Job(run, config, key(config, data, run), root, code_digest(module_of(run, config)), data)
+
+
+def module_of(run: Run, config: Any) -> str:
+    """Return the module that covers run(config): the configuration's if it imports the run's, else the run's."""
+    own = type(config).__module__
+    return own if own != run.__module__ and run.__module__ in module_digests(own) else run.__module__
 
 
 def _with_links(jobs: list[_Job], known: set[str], keep: bool) -> list[_Job]:
@@ -200,7 +218,7 @@ def _compute(jobs: list[_Job], workers: int | None, executor: Executor | None, l
     jobs = sorted(jobs, key=lambda job: -getattr(job.config, "cost", 0))
     workers = workers or cores()
     # Edited since this process started: it may have loaded the old code; fresh workers have not.
-    edited = edited_since(jobs[0].run.__module__, _STARTED)
+    edited = any(edited_since(module, _STARTED) for module in {job.module for job in jobs})
     with _one_thread():
         if executor is None and not edited and min(workers, len(jobs)) == 1:
             for _ in progress(_here(jobs), label, total=len(jobs)):
@@ -276,9 +294,9 @@ class _Waiting:
 
 def _execute(job: _Job) -> None:
     """Compute one job and store it, unless another sweep did so meanwhile; runs in a worker."""
-    if edited_since(job.run.__module__, _STARTED) or code_digest(job.run.__module__) != job.code:
+    if edited_since(job.module, _STARTED) or code_digest(job.module) != job.code:
         raise RuntimeError(
-            f"{job.run.__module__}, or what it imports, was edited after this process started, so that "
+            f"{job.module}, or what it imports, was edited after this process started, so that "
             "it may still execute the old code: start the executor's processes anew"
         )
     with contextlib.suppress(CorruptEntry):
@@ -304,7 +322,7 @@ def _before(job: _Job) -> tuple[()] | tuple[dict[str, np.ndarray] | None]:
 def _meta(job: _Job, wall_s: float) -> dict[str, Any]:
     return describe(job.config, job.data, job.run) | {
         "code": job.code,
-        "modules": module_digests(job.run.__module__),
+        "modules": module_digests(job.module),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "numpy")},
         "wall_s": round(wall_s, 4),

@@ -92,7 +92,7 @@ def keep_global(
     Raises EmptyLayer where a layer loses its last weight, unless `allow_empty` (to measure layer collapse).
     """
     ranked = [_ranked(values, None if within is None else within[name]) for name, values in scores.items()]
-    available = sum(left for _, left in ranked)
+    available = int((torch.cat([flat for flat, _ in ranked], 1) > -torch.inf).sum(1).min())
     if not 1 <= total <= available:
         raise BadInput.of("weights kept", total, f"1 <= total <= {available}", "Masks are nested; keep at least one.")
     best = _best(torch.cat([flat for flat, _ in ranked], 1), total)
@@ -145,6 +145,8 @@ def _ranked(values: Tensor, within: Tensor | None) -> tuple[Tensor, int]:
 
 
 def _best(flat: Tensor, count: int) -> Tensor:
-    # A stable sort keeps the lower index first among equals: the tie rule.
-    order = flat.argsort(dim=1, descending=True, stable=True)[:, :count]
-    return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, order, True)
+    # The count-th largest by quickselect, then the tie rule: of what equals it, the lower indices. Sorting takes
+    # ten times as long, and SynFlow selects a hundred times.
+    bar = flat.kthvalue(flat.shape[1] - count + 1, dim=1, keepdim=True).values
+    above, level = flat > bar, flat == bar
+    return above | (level & (level.cumsum(1) <= count - above.sum(1, keepdim=True)))

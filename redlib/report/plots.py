@@ -8,9 +8,14 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import CenteredNorm, Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 from scipy import stats
+
+from redlib.errors import BadInput
+from redlib.evidence.stats import finite, mean_interval
 
 INK, GRID, PAPER = "#1b1f24", "#c8ced6", "none"  # the report replaces these two inks by its theme's
 COLOURS = {  # Okabe & Ito (2008), darkened where the original fades on white
@@ -131,3 +136,140 @@ def end_labels(ax: Axes, gap: float = 0.055) -> None:
         ax.annotate(str(line.get_label()), (1.0, at), xycoords="axes fraction", xytext=(5, 0),
                     textcoords="offset points", color=line.get_color(), fontsize=9.5, va="center",
                     annotation_clip=False)  # fmt: skip
+
+
+def density_axis(ax: Axes, densities: Sequence[float], label: str = "weights kept (%)") -> None:
+    """Give the x axis a log scale from the densest net down to the right; x values are fractions kept in (0, 1].
+
+    The ticks are per cent at densities that occur: the first, the last and as many between (eight in all at most)
+    as the width of the axes has room for. Call it after the size of the figure is known. BadInput outside (0, 1].
+    """
+    values = sorted({float(density) for density in densities}, reverse=True)
+    if not values or not 0 < values[-1] <= values[0] <= 1:
+        raise BadInput.of("densities", list(densities), "0 < density <= 1", "Pass the fractions of weights KEPT.")
+    ax.set_xscale("log")
+    ax.set_xlim(values[0] * 1.06, values[-1] / 1.06)
+    inches = ax.get_window_extent().width / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
+    shown = _apart(values, max(1 / 7, 0.5 / inches))
+    ax.set_xticks(shown, [f"{100 * density:.3g}" for density in shown])
+    ax.set_xticks([], minor=True)
+    ax.set_xlabel(label)
+
+
+def _apart(falling: Sequence[float], share: float) -> list[float]:
+    """Return the two ends, and between them what lies at least this share of a log axis from its neighbours."""
+    first, last = falling[0], falling[-1]
+    gap = 0.999 * share * np.log(first / last)
+    shown = [first]
+    for value in falling[1:-1]:
+        if np.log(shown[-1] / value) >= gap <= np.log(value / last):
+            shown.append(value)
+    return shown + [last] * (last < first)
+
+
+def dot_rows(ax: Axes, named: Mapping[str, tuple[ArrayLike, str]], xlabel: str = "", zero: float | None = None) -> None:
+    """Draw one row for each label of named[label] = (values [S], colour), in their order from the top down.
+
+    A large dot is the mean, the line its 95% t interval (none for a single seed), small dots are the seeds; `zero`
+    places a vertical line of no effect. About 0.3 inches of height a row are enough. BadInput for missing values.
+    """
+    for row, (label, (per_seed, colour)) in enumerate(named.items()):
+        values, tint = finite(per_seed, label), COLOURS.get(colour, colour)
+        interval = mean_interval(values)
+        ax.plot(values, np.full(len(values), row), "o", color=tint, markersize=3, alpha=0.35, markeredgewidth=0)
+        if len(values) > 1:
+            ax.plot([interval.low, interval.high], [row, row], color=tint, linewidth=2.2, solid_capstyle="butt")
+        ax.plot(interval.estimate, row, "o", color=tint, markersize=6.5)
+    if zero is not None:
+        ax.axvline(zero, color=INK, linewidth=1, zorder=1)
+    ax.set_yticks(range(len(named)), list(named))
+    ax.tick_params(axis="y", length=0)
+    ax.set(ylim=(len(named) - 0.5, -0.5), xlabel=xlabel)
+    ax.grid(False, axis="y")
+
+
+def diverging() -> Colormap:
+    """Return the map from blue (negative) through a pale grey to orange (positive); missing cells stay blank."""
+    ends = (COLOURS["blue"], "#f2f2f0", COLOURS["orange"])
+    return LinearSegmentedColormap.from_list("blue-orange", ends).with_extremes(bad=(0, 0, 0, 0))
+
+
+def heat(
+    ax: Axes,
+    matrix: ArrayLike,
+    *,
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    limits: tuple[float, float] | None = None,
+    centre: float | None = None,
+    numbers: str = "",
+    bar: str = "",
+) -> AxesImage:
+    """Draw a matrix [rows, columns] as an image, row 0 on top, NaN blank; return the image.
+
+    `rows` and `columns` name the cells, `limits` are the values at the ends of the colours (default: all that
+    occur), `centre` makes the colours diverge from it, `numbers` (a format such as ".1f") writes the values into
+    the cells, `bar` names a colour bar. BadInput for another shape, names that do not fit it, no number at all.
+    """
+    values = _matrix(matrix, rows, columns)
+    if limits is None and not np.isfinite(values).any():
+        raise BadInput.of("matrix", values.tolist(), "at least one number", "Pass limits to draw an empty one.")
+    low, high = limits or (float(np.nanmin(values)), float(np.nanmax(values)))
+    colours: dict[str, Any] = {"cmap": "viridis", "vmin": low, "vmax": high}
+    if centre is not None:
+        reach = max(high - centre, centre - low) or 1.0  # the same distance from the centre, the same strength
+        colours = {"cmap": diverging(), "norm": CenteredNorm(centre, reach)}
+    image = ax.imshow(values, interpolation="nearest", **colours)
+    ax.grid(False)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.set_xticks(range(len(columns)), list(columns))
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    if numbers:
+        _write(ax, image, values, numbers)
+    if bar:
+        ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0, 0.04, 1)), label=bar)
+    return image
+
+
+def _matrix(matrix: ArrayLike, rows: Sequence[str], columns: Sequence[str]) -> np.ndarray:
+    values = np.asarray(matrix, dtype=float)
+    named = (len(rows) or len(values), len(columns) or (values.shape[-1] if values.ndim else 0))
+    if values.ndim != 2 or values.shape != named:
+        raise BadInput.of("shape of the matrix", values.shape, str(named), "Name each row and column.")
+    return values
+
+
+def _write(ax: Axes, image: AxesImage, values: np.ndarray, numbers: str) -> None:
+    """Write the values into their cells, dark on light colours and light on dark ones."""
+    light = image.to_rgba(values)[..., :3] @ [0.299, 0.587, 0.114] > 0.55
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            # Not the inks of the page: those change with its theme, and the cells do not.
+            ink = "#101214" if light[row, column] else "#fdfdfd"
+            ax.text(column, row, format(value, numbers), ha="center", va="center", color=ink, fontsize=9)
+
+
+def histogram(
+    ax: Axes, groups: Mapping[str, tuple[ArrayLike, str]], bins: int | Sequence[float] = 40, xlabel: str = ""
+) -> None:
+    """Draw the densities of groups[label] = (values [N], colour) over shared bins (their number, or their edges).
+
+    The area of a group is the share of its values inside the bins: 1 unless edges are given that leave some out.
+    BadInput for missing values.
+    """
+    found = {label: finite(values, label) for label, (values, _) in groups.items()}
+    edges = np.histogram_bin_edges(np.concatenate(list(found.values())), bins)
+    for label, values in found.items():
+        tint = COLOURS.get(groups[label][1], groups[label][1])
+        heights = np.histogram(values, edges)[0] / (len(values) * np.diff(edges))
+        ax.stairs(heights, edges, fill=True, color=tint, alpha=0.22)
+        ax.stairs(heights, edges, color=tint, linewidth=1.6, label=label)
+    ax.set(xlabel=xlabel, ylabel="density", ylim=(0, None))
+    if len(groups) > 1:
+        ax.set_ylim(0, ax.get_ylim()[1] * (1 + 0.09 * len(groups)))  # room for the legend above the bars
+        ax.legend(loc="upper right")

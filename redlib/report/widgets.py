@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import SubFigure
+from numpy.typing import ArrayLike
 
 from redlib.errors import BadInput
-from redlib.report.plots import COLOURS, log2_axis, mark
+from redlib.report.mask_explorer import STRONGEST, Arms, Explored, explored
+from redlib.report.plots import COLOURS, GRID, density_axis, dot_rows, heat, log2_axis, mark
+from redlib.report.plots import curves as draw_curves
 
 AXES = ("noise", "width", "epoch")
 
@@ -50,3 +54,51 @@ def curve_explorer(
 
     out = ipywidgets.interactive_output(draw, sliders)
     return ipywidgets.VBox([ipywidgets.HBox(list(sliders.values())), out])
+
+
+def mask_explorer(
+    densities: Sequence[float],
+    matrices: Mapping[str, ArrayLike],
+    levels: Mapping[str, ArrayLike],
+    arms: Arms,
+    what: str = "test accuracy (%)",
+) -> ipywidgets.Widget:
+    """Return a slider for the density over one net's weights (cut ones blank) and the accuracy of every arm.
+
+    The arguments, and BadInput, are those of `mask_explorer.mask_twin`: densities [L], matrices and levels
+    {layer: [out, in]}, arms {label: (per seed [S, L], colour)}. An arm without values at a density has no row there.
+    """
+    seen = explored(densities, matrices, levels, arms)
+    slider = ipywidgets.SelectionSlider(
+        options=[(label, level) for level, label in enumerate(seen.labels)],
+        value=seen.start,
+        description="weights kept",
+        style={"description_width": "initial"},
+    )
+
+    def draw(level: int) -> None:
+        fig = plt.figure(figsize=(11, 4.6), layout="constrained")
+        left, right = fig.subfigures(1, 2, squeeze=False)[0]
+        _matrices(left, seen, level)
+        top, bottom = right.subplots(2, 1)
+        draw_curves(top, seen.densities, arms, seeds=False, legend="", ylabel=what)
+        density_axis(top, seen.densities)
+        mark(top, seen.densities[level], seen.labels[level])
+        here = {label: (np.asarray(values)[:, level], colour) for label, (values, colour) in arms.items()}
+        dot_rows(bottom, {label: row for label, row in here.items() if np.isfinite(row[0]).all()}, xlabel=what)
+        bottom.set_xlim(top.get_ylim())  # one range for all densities: the dots move, the axis does not
+        plt.show()
+
+    return ipywidgets.VBox([slider, ipywidgets.interactive_output(draw, {"level": slider})])
+
+
+def _matrices(fig: SubFigure, seen: Explored, level: int) -> None:
+    """Draw the weights of each layer that are kept at this level, blue negative and orange positive."""
+    widths = [layer.last.shape[1] for layer in seen.layers.values()]
+    room = [max(width, 0.4 * max(widths)) for width in widths]  # its words need room below a narrow one
+    axes = fig.subplots(1, len(widths), width_ratios=room, squeeze=False)[0]
+    for ax, (name, layer) in zip(axes, seen.layers.items(), strict=True):
+        heat(ax, layer.shown(level), xlabel=layer.words(level), title=name, limits=(-STRONGEST, STRONGEST), centre=0)
+        ax.spines[:].set(visible=True, color=GRID)  # where a sparse matrix ends
+        ax.set_anchor("N")
+        ax.xaxis.label.set_size(9)

@@ -1,0 +1,135 @@
+"""Linear mode connectivity: the error along the straight line between two trained nets, and its barrier."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from redlib.errors import BadInput
+from redlib.nets.stacked import StackedMLP
+
+State = dict[str, Tensor]
+
+
+class Parts(Protocol):
+    """Examples that come in batches (x [R, B, ...], y [R, B]), such as `redlib.training.Examples`."""
+
+    def parts(self, groups: int, size: int = 2048) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of `groups` replicates, at most `size` examples each."""
+
+    def __len__(self) -> int:
+        """Return the number of examples of one replicate."""
+
+
+def barrier(errors: Tensor) -> Tensor:
+    """Return max over the path minus the mean of its two ends, for errors [..., A] along A points: [...].
+
+    In the unit of `errors`. Both ends belong to the path, so the barrier is at least half the difference of
+    their errors. Frankle et al. 2020 (section 2) call two nets stable when it is below 2 percentage points.
+    """
+    if errors.dim() == 0 or errors.shape[-1] < 2:
+        raise BadInput.of("points on the path", tuple(errors.shape), "at least 2 in the last axis", "Add the ends.")
+    return errors.amax(-1) - (errors[..., 0] + errors[..., -1]) / 2
+
+
+def points(alphas: int = 30) -> Tensor:
+    """Return that many evenly spaced positions from 0 (first net) to 1 (second net), both included."""
+    if alphas < 2:
+        raise BadInput.of("alphas", alphas, "alphas >= 2", "A path has two ends; Frankle et al. use 30 points.")
+    return torch.linspace(0, 1, alphas, dtype=torch.float64)
+
+
+def path_errors(net_a: StackedMLP, net_b: StackedMLP, examples: Parts, alphas: int = 30) -> Tensor:
+    """Return the share of errors in [0, 1] at `points(alphas)` between replicate r of a and of b: [R, alphas].
+
+    Weights and biases are interpolated; if the nets carry different masks, the path lies in their union.
+    Raises BadInput for nets of unequal shape.
+    """
+    _check_pair(net_a, net_b)
+    net = StackedMLP(net_a.sizes, net_a.seeds, net_a.flat.clone(), net_a.activation)
+    where = points(alphas).tolist()
+    wrong = torch.zeros(net.replicates, alphas, dtype=torch.float64)
+    for x, y in examples.parts(net.replicates, 1024):
+        padded = net.pad(x)  # once, not at every point
+        for i, alpha in enumerate(where):
+            torch.lerp(net_a.flat, net_b.flat, alpha, out=net.flat)
+            wrong[:, i] += (net.logits(padded).argmax(-1) != y).sum(1).cpu()
+    return wrong / len(examples)
+
+
+@torch.no_grad()
+def module_path_errors(
+    a: nn.Module, b: nn.Module, x: Tensor, y: Tensor, alphas: int = 30, recalibrate: Tensor | None = None
+) -> Tensor:
+    """Return the share of errors in [0, 1] on (x [n, ...], y [n]) at `points(alphas)` between two modules: [alphas].
+
+    Parameters and batch-norm buffers are interpolated and the net is in evaluation mode. Averaged batch-norm
+    statistics belong to no net between the ends and can make a barrier of their own: with `recalibrate`
+    (training inputs) they are measured anew at every point, the ends included. Neither module is changed.
+    Raises BadInput for modules whose names, shapes or masks differ.
+    """
+    state_a, state_b = a.state_dict(), b.state_dict()
+    _check_states(state_a, state_b)
+    where = points(alphas).tolist()
+    net = copy.deepcopy(a).eval()
+    errors = torch.zeros(alphas, dtype=torch.float64)
+    for i, alpha in enumerate(where):
+        net.load_state_dict(_between(state_a, state_b, alpha))
+        if recalibrate is not None:
+            refresh_statistics(net, recalibrate)
+        found = torch.cat([net(inputs).argmax(-1) for inputs in x.split(512)])
+        errors[i] = (found != y).double().mean()
+    return errors
+
+
+@torch.no_grad()
+def refresh_statistics(net: nn.Module, x: Tensor, batch: int = 512) -> None:
+    """Set the means and variances of every batch-norm layer to those of x [n, ...], averaged over its batches.
+
+    Nothing else changes: meanwhile only these layers are in training mode (dropout is not), then all are again
+    in the mode they were in. Raises BadInput without inputs.
+    """
+    if not len(x):
+        raise BadInput.of("number of inputs", 0, "at least 2", "Pass training inputs.")
+    modes = [(module, module.training) for module in net.modules()]
+    norms = [m for m in net.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    net.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()
+        norm.momentum = None  # a plain average over the batches
+    count = -(-len(x) // batch)
+    for start in range(count):  # interleaved: equal parts, each like the whole even if x is sorted by class
+        net(x[start::count])
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    for module, mode in modes:
+        module.training = mode
+
+
+def _between(a: State, b: State, alpha: float) -> State:
+    # torch.lerp is exact at both ends and between equal values. Counters are not interpolated.
+    return {name: torch.lerp(v, b[name], alpha) if v.is_floating_point() else v for name, v in a.items()}
+
+
+def _check_pair(a: StackedMLP, b: StackedMLP) -> None:
+    shapes = [(net.sizes, net.activation, net.replicates) for net in (a, b)]
+    if shapes[0] != shapes[1]:
+        raise BadInput.of("second net", shapes[1], f"{shapes[0]}, as the first", "Only equal shapes have a line.")
+
+
+def _check_states(a: State, b: State) -> None:
+    shapes = [{name: tuple(value.shape) for name, value in state.items()} for state in (a, b)]
+    if shapes[0] != shapes[1]:
+        odd = sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()})
+        raise BadInput.of("second module", odd, "the first one's names and shapes", "Build both the same way.")
+    for name, value in a.items():
+        fixed = not value.is_floating_point() and not name.endswith("num_batches_tracked")
+        if fixed and not torch.equal(value, b[name]):
+            raise BadInput.of(name, "different in the two modules", "equal masks", "Remove the masks first.")

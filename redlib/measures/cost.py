@@ -1,0 +1,154 @@
+"""What a net costs: arithmetic, parameters, bytes, and seconds on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isclose, nan, prod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from redlib.data.streams import rng
+from redlib.errors import BadInput
+
+Floats = NDArray[np.float64]
+Call = Callable[[Tensor], object]
+COUNTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+LAYOUTS = ("dense", "bitmask", "csr", "coo", "two_of_four")
+WARM_UP = 3  # calls before the first that is timed: allocators, caches and kernel choice settle
+
+
+def flops(module: nn.Module, input_shape: Sequence[int]) -> int:
+    """Return the floating-point operations of one forward pass of ONE example of this shape (no batch axis).
+
+    Two (multiply, add) for every weight and output position of Linear and Conv parts; biases, norms and activations
+    are left out, as is customary. Weights that are zero count in full: dense kernels do multiply by them.
+    """
+    total = 0
+
+    def count(part: nn.Module, inputs: object, output: Tensor) -> None:
+        nonlocal total
+        total += 2 * output.numel() * part.weight[0].numel()  # type: ignore[index]
+
+    counted = [part for part in module.modules() if isinstance(part, COUNTED)]
+    hooks = [part.register_forward_hook(count) for part in counted]
+    like = next(module.parameters(), torch.empty(0))
+    try:
+        with evaluating(module), torch.no_grad():
+            module(torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total
+
+
+def parameters(module: nn.Module) -> int:
+    """Return the number of parameters, zeros included; shared ones count once."""
+    return sum(values.numel() for values in module.parameters())
+
+
+def bytes_of(module: nn.Module) -> int:
+    """Return the bytes of all parameters and buffers (running statistics, masks); shared ones count once."""
+    return sum(values.numel() * values.element_size() for values in [*module.parameters(), *module.buffers()])
+
+
+def storage_bytes(
+    shape: Sequence[int], kept: int, layout: str, value_bytes: float = 4, index_bytes: float = 4
+) -> float:
+    """Return the bytes of one weight matrix or filter bank [out, ...] of which `kept` weights are not cut.
+
+    dense        every weight
+    bitmask      one bit a weight, and the values kept
+    csr          a start per row (and the end), a column and a value for each weight kept
+    coo          a row, a column and a value for each weight kept
+    two_of_four  two values of every four and two bits each for their places; NaN unless exactly half is kept
+
+    Filters count as one row each. Raises BadInput for an unknown layout, or more weights kept than there are.
+    """
+    size, rows = prod(shape), shape[0]
+    if not 0 <= kept <= size:
+        raise BadInput.of("weights kept", kept, f"0 <= kept <= {size}", "Count the True entries of the mask.")
+    found = {
+        "dense": size * value_bytes,
+        "bitmask": -(-size // 8) + kept * value_bytes,
+        "csr": (rows + 1) * index_bytes + kept * (index_bytes + value_bytes),
+        "coo": kept * (2 * index_bytes + value_bytes),
+        "two_of_four": kept * (value_bytes + 2 / 8) if isclose(2 * kept, size) and size % 4 == 0 else nan,
+    }
+    if layout not in found:
+        raise BadInput.of("layout", layout, f"one of {LAYOUTS}", "Name one of these.")
+    return float(found[layout])
+
+
+def latency(module: Call, x: Tensor, repeats: int = 30, threads: int = 1) -> Floats:
+    """Return the seconds of each of `repeats` calls module(x), [repeats], after a warm-up; see `interleaved`."""
+    return interleaved({"": module}, x, repeats, threads)[""]
+
+
+def interleaved(modules: Mapping[str, Call], x: Tensor, repeats: int = 30, threads: int = 1) -> dict[str, Floats]:
+    """Return the seconds of each call, {name: [repeats]}, timing all in every round, in an order drawn anew.
+
+    So what slows the machine for a while slows all of them. Modules run in evaluation and inference mode, other
+    callables (a training step) as they are; torch has `threads` threads meanwhile; modes and threads are restored.
+    """
+    for what, value in {"number of modules": len(modules), "repeats": repeats, "threads": threads}.items():
+        if value < 1:
+            raise BadInput.of(what, value, ">= 1", "There would be nothing to time.")
+    times: dict[str, list[float]] = {name: [] for name in modules}
+    names = list(modules)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_threads(threads))
+        calls = {name: _prepared(call, stack) for name, call in modules.items()}
+        for repeat in range(-WARM_UP, repeats):
+            for index in rng(0, "order", repeat + WARM_UP).permutation(len(names)):
+                seconds = _seconds(calls[names[index]], x)
+                if repeat >= 0:
+                    times[names[index]].append(seconds)
+    return {name: np.array(seconds) for name, seconds in times.items()}
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module and its parts into evaluation mode, and each back into its own mode at the end."""
+    before = {part: part.training for part in module.modules()}
+    try:
+        module.eval()
+        yield
+    finally:
+        for part, training in before.items():
+            part.training = training
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _prepared(call: Call, stack: contextlib.ExitStack) -> Call:
+    if not isinstance(call, nn.Module):
+        return call
+    stack.enter_context(evaluating(call))
+    return torch.inference_mode()(call.__call__)
+
+
+def _seconds(call: Call, x: Tensor) -> float:
+    _wait(x)
+    start = time.perf_counter()
+    call(x)
+    _wait(x)
+    return time.perf_counter() - start
+
+
+def _wait(x: Tensor) -> None:
+    """Wait for an accelerator, which returns from a call before the work is done."""
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)

@@ -1,0 +1,65 @@
+"""Early stopping as a probe: the best moment by validation loss, and what the net of that moment does on test data."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from redlib.errors import BadInput
+from redlib.nets import StackedMLP
+from redlib.training.engines import StackedEngine
+from redlib.training.examples import Examples
+from redlib.training.history import History
+from redlib.training.optimisers import SGD
+from redlib.training.record import mean_loss_and_error
+
+
+class EarlyStop:
+    """A probe of stacked MLPs for `fit(probes={"early": ...})`, to be called `calls` times in a run.
+
+    At each call it measures the validation loss and error and keeps a copy of the best weights; at the last one it
+    measures the test error there and at the end, two tests instead of one a probe. Returns [R, 4]: validation loss,
+    validation error, and (NaN before the last call) test error at the best moment and at the end. One object
+    serves one run of `fit`.
+    """
+
+    def __init__(self, net: StackedMLP, validation: Examples, test: Examples, calls: int, loss: str = "cross_entropy"):
+        if calls < 1:
+            raise BadInput.of("calls", calls, ">= 1, the number of probes", "Probe at least at the end.")
+        self.validation, self.test = (part.with_inputs(net.pad(part.x.flatten(1))) for part in (validation, test))
+        self.calls, self.loss = calls, loss
+        self.seen: WeakKeyDictionary[StackedMLP, tuple[int, Tensor, StackedMLP]] = WeakKeyDictionary()
+
+    def __call__(self, net: StackedMLP) -> Tensor:
+        """Return [R, 4] of this chunk of replicates; see the class."""
+        loss, error = self._measure(net, self.validation)
+        count, least, best = self.seen.get(net, (0, torch.full_like(loss, torch.inf), net.clone()))
+        better = loss < least
+        for mine, theirs in zip(best.blocks, net.blocks, strict=True):
+            mine[better] = theirs[better]
+        self.seen[net] = count + 1, torch.minimum(loss, least), best
+        tests = torch.full((2, len(loss)), torch.nan, dtype=loss.dtype)
+        if count + 1 == self.calls:
+            tests = torch.stack([self._measure(best, self.test)[1], self._measure(net, self.test)[1]])
+        return torch.stack([loss, error, *tests], 1)
+
+    def _measure(self, net: StackedMLP, part: Examples) -> tuple[Tensor, Tensor]:
+        return mean_loss_and_error(StackedEngine(net, SGD(), self.loss), part, self.loss)
+
+
+def early_values(history: History, name: str = "early") -> dict[str, Tensor]:
+    """Return what the probe `name` saw: validation_loss and validation_error [R, T], and per replicate [R]
+
+    early_step (steps at the least validation loss), early_error and final_error (shares of the test set).
+    """
+    values = history[name]
+    at = values[:, :, 0].argmin(1)
+    return {
+        "validation_loss": values[:, :, 0],
+        "validation_error": values[:, :, 1],
+        "early_step": history.steps[at],
+        "early_error": values[:, -1, 2],
+        "final_error": values[:, -1, 3],
+    }
