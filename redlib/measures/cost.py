@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Call = Callable[[Tensor], object]
 COUNTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 LAYOUTS = ("dense", "bitmask", "csr", "coo", "two_of_four")
-WARM_UP = 3  # calls before the first that is timed: allocators, caches and kernel choice settle
+WARM_UP = 1  # rounds before the first that counts: allocators and the choice of kernels settle
 
 
 def flops(module: nn.Module, input_shape: Sequence[int]) -> int:
@@ -85,15 +85,17 @@ def storage_bytes(
 
 
 def latency(module: Call, x: Tensor, repeats: int = 30, threads: int = 1) -> Floats:
-    """Return the seconds of each of `repeats` calls module(x), [repeats], after a warm-up; see `interleaved`."""
+    """Return the seconds of `repeats` calls module(x), [repeats], every other one timed; see `interleaved`."""
     return interleaved({"": module}, x, repeats, threads)[""]
 
 
 def interleaved(modules: Mapping[str, Call], x: Tensor, repeats: int = 30, threads: int = 1) -> dict[str, Floats]:
     """Return the seconds of each call, {name: [repeats]}, timing all in every round, in an order drawn anew.
 
-    So what slows the machine for a while slows all of them. Modules run in evaluation and inference mode, other
-    callables (a training step) as they are; torch has `threads` threads meanwhile; modes and threads are restored.
+    So what slows the machine for a while slows all of them. Every timed call follows an untimed one of the same
+    module: its own weights are in the cache then, as when it runs alone. Modules run in evaluation and inference
+    mode, other callables (a training step) as they are; torch has `threads` threads meanwhile; modes and threads
+    are restored. Raises BadInput when there is nothing to time.
     """
     for what, value in {"number of modules": len(modules), "repeats": repeats, "threads": threads}.items():
         if value < 1:
@@ -105,6 +107,7 @@ def interleaved(modules: Mapping[str, Call], x: Tensor, repeats: int = 30, threa
         calls = {name: _prepared(call, stack) for name, call in modules.items()}
         for repeat in range(-WARM_UP, repeats):
             for index in rng(0, "order", repeat + WARM_UP).permutation(len(names)):
+                calls[names[index]](x)
                 seconds = _seconds(calls[names[index]], x)
                 if repeat >= 0:
                     times[names[index]].append(seconds)

@@ -15,7 +15,6 @@ import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +50,7 @@ class _Link:
 
     @property
     def norms(self) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
+        """The norms between the two."""
         return [part for part in self.between if isinstance(part, NORMS)]
 
     @property
@@ -68,8 +68,8 @@ def compact(net: nn.Module, keep: Mapping[str, Tensor]) -> nn.Module:
     """Return a smaller copy of `net` without the units that are False in `keep` {layer: bool [units]}.
 
     Same outputs as `silence(net, keep)` to rounding, in evaluation mode. Layers not named keep all units; masks
-    on weights become zeros for good. Raises BadInput for a layer that cannot lose units, a mask that does not
-    fit, and a layer pruned to nothing.
+    come off, and cut weights stay what they were (zero, or frozen). Raises BadInput for a layer that cannot lose
+    units, a mask that does not fit, and a layer pruned to nothing.
     """
     small = _plain(net)
     for link, kept in _chosen(small, keep):
@@ -241,7 +241,7 @@ def _fits(layer: Layer, between: list[nn.Module], reader: Layer) -> bool:
 
 
 def _plain(net: nn.Module) -> nn.Module:
-    """Return a copy of `net` whose weights are parameters again: masks, ours and torch's own, become zeros."""
+    """Return a copy of `net` whose weights are parameters again: masks, ours and torch's own, come off."""
     # torch.nn.utils.prune leaves computed weights as attributes, which have a gradient and refuse to be copied.
     computed = [getattr(part, name) for part, name in _pruned(net)]
     plain = copy.deepcopy(net, {id(values): values.detach() for values in computed})
@@ -249,19 +249,8 @@ def _plain(net: nn.Module) -> nn.Module:
         prune.remove(part, name)
     for part in list(plain.modules()):
         if parametrize.is_parametrized(part):
-            _unparametrised(part)
+            masking.unparametrised(part)
     return plain
-
-
-def _unparametrised(part: nn.Module) -> None:
-    """Turn computed weights into parameters; torch's own way edits the class, which copies share with the original."""
-    computed = cast(nn.ModuleDict, part.parametrizations)
-    values = {name: getattr(part, name).detach().clone() for name in computed}
-    trained = {name: any(p.requires_grad for p in maps.parameters()) for name, maps in computed.items()}
-    part.__class__ = parametrize.type_before_parametrizations(part)
-    del part.parametrizations
-    for name, value in values.items():
-        part.register_parameter(name, nn.Parameter(value, trained[name]))
 
 
 def _pruned(net: nn.Module) -> list[tuple[nn.Module, str]]:

@@ -8,7 +8,7 @@ cut weight: stacked MLPs gate the gradients, modules compute their weights as wh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -80,8 +80,8 @@ def remove(net: Net) -> None:
         return
     for module in modules_of(net):
         for _, part in prunable(module):
-            if parametrize.is_parametrized(part, "weight"):
-                parametrize.remove_parametrizations(part, "weight")
+            if parametrize.is_parametrized(part):
+                unparametrised(part)
 
 
 def masks_of(net: Net) -> Tensors:
@@ -173,6 +173,17 @@ def parameter_of(part: nn.Module) -> Tensor:
 
 def _weight(part: nn.Module) -> Tensor:
     return part.weight.detach()  # type: ignore[operator]
+
+
+def unparametrised(part: nn.Module) -> None:
+    """Turn computed weights into parameters; torch's own way edits the class, which copies share with the original."""
+    computed = cast(nn.ModuleDict, part.parametrizations)
+    values = {name: getattr(part, name).detach().clone() for name in computed}
+    trained = {name: any(p.requires_grad for p in maps.parameters()) for name, maps in computed.items()}
+    part.__class__ = parametrize.type_before_parametrizations(part)
+    del part.parametrizations
+    for name, value in values.items():
+        part.register_parameter(name, nn.Parameter(value, trained[name]))
 
 
 class _Masked(nn.Module):

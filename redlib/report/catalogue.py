@@ -86,10 +86,18 @@ GLOSSARY: Final = {
         "The model size at which the training error first reaches zero. For least squares: as many "
         "parameters as samples."
     ),
+    "iterative magnitude pruning": (
+        "Train, cut the smallest weights, set the rest back to where they started, and repeat: the recipe that finds "
+        "lottery tickets."
+    ),
     "label noise": "Training labels changed to a wrong class on purpose, an exact share of each.",
+    "linear barrier": (
+        "How much the error rises on the straight line between two trained networks. Near zero, they lie in one valley."
+    ),
     "lottery ticket": (
         "A sparse subnetwork together with its initial weights that trains as well as the dense network."
     ),
+    "mask": "One yes or no for each weight: kept or cut.",
     "minimum-norm solution": (
         "Of all the weights that fit the data exactly, those of the smallest length; gradient descent "
         "from zero finds them in linear models."
@@ -112,5 +120,6 @@ GLOSSARY: Final = {
     "replicate": "One of several networks trained at once that differ in their seed, width or mask.",
     "rewinding": ("Giving the weights that survive pruning the values they had at the start, or early in training."),
     "seed": ("One independent repetition: initial weights, order of the data, subsample and noise are all drawn anew."),
+    "supermask": "A mask that makes an untrained random network classify well.",
     "underpowered": ("Too few seeds to show equivalence with 80% probability even if there were no effect at all."),
 }

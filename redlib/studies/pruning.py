@@ -23,7 +23,7 @@ from redlib.pruning.allocation import shuffled as shuffle
 from redlib.pruning.criteria import Context, class_batch, context_of, score, synflow
 from redlib.pruning.extrusion import Growth, extrude, growth_over
 from redlib.pruning.masks import Tensors, counts, dense, masks_of, weights_of
-from redlib.pruning.tickets import ARMS, masks_at, prepare, shapes, stack
+from redlib.pruning.tickets import ARMS, arm_named, masks_at, prepare, shapes, stack
 from redlib.pruning.units import UnitContext, keep_units, unit_masks, unit_scores
 from redlib.studies.tickets import (
     Arrays,
@@ -43,6 +43,7 @@ from redlib.training.loop import evaluate
 
 BEFORE_TRAINING = {"snip": "snip", "grasp": "grasp", "magnitude": "large_init"}  # one ranking over all layers
 CHOICES = {"largest": ("l2", 1), "smallest": ("l2", -1), "random": ("random", 1)}  # criterion, and its sign when CUT
+ABOVE = "shuffled_above"  # masks permuted within each layer but the first, which sees the inputs
 WEIGHTS = "weights"  # single weights beside the unit criteria, as many in each layer
 
 
@@ -57,7 +58,7 @@ class Zoo:
     source: Level = field(default_factory=Level)
     levels: tuple[int, ...] = (11, 15)
     criteria: tuple[str, ...] = ("snip", "grasp", "synflow", "magnitude", "random", "erk")
-    arms: tuple[str, ...] = ("ticket",)  # what becomes of each mask: ticket (as it is), shuffled, reinit
+    arms: tuple[str, ...] = ("ticket",)  # what becomes of a mask: ticket (as it is), shuffled, shuffled_above, reinit
     per_class: int = 10  # examples of each class that SNIP and GraSP look at
     rounds: int = 100  # of SynFlow
     length: float = 1.0  # training steps, in multiples of the lab's
@@ -195,11 +196,7 @@ def run_zoo(config: Zoo) -> Arrays:
         for name in config.criteria
         for level in config.levels
     }
-    nets = [
-        prepare(ARMS[arm], initial, mask, lab.init, key=level)
-        for (_, level), mask in masks.items()
-        for arm in config.arms
-    ]
+    nets = [_armed(arm, initial, mask, lab.init, level) for (_, level), mask in masks.items() for arm in config.arms]
     found = train(stack(nets), parts, replace(lab, steps=round(lab.steps * config.length)))
     sizes = len(config.criteria), len(config.levels)
     kept = {"kept": np.concatenate([_kept(mask) for mask in masks.values()])}
@@ -383,6 +380,14 @@ def split(net: StackedMLP, parts: int) -> list[StackedMLP]:
     """Return a stack as `parts` stacks of equally many replicates, in order."""
     each = net.replicates // parts
     return [net.select(range(i * each, (i + 1) * each)) for i in range(parts)]
+
+
+def _armed(arm: str, initial: StackedMLP, masks: Tensors, init: str, key: int) -> StackedMLP:
+    """Return a net ready to train as one of ARMS, or with the masks of all layers but the first shuffled."""
+    if arm != ABOVE:
+        return prepare(arm_named(arm), initial, masks, init, key=key)
+    first = next(iter(masks))
+    return prepare(ARMS["ticket"], initial, shuffle(masks, initial.seeds, key) | {first: masks[first]})
 
 
 def _fewer_units(

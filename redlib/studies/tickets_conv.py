@@ -1,14 +1,15 @@
 """Tickets of conv nets: one level of iterative magnitude pruning, its control arms, and barriers between data orders.
 
 A frozen dataclass describes one run. `run(config, before)` carries it out, given the arrays of `config.previous`
-(None where that is None), and returns arrays with the seeds on the first axis; accuracies and errors are shares in
-[0, 1]. Every seed has its own initial weights, data order and subset of the training pool, which all arms of that
-seed share. A level's arrays hold what the next one needs: the masks it trained with (`mask.<layer>`, packed bits), the
-weights it ended with (`final.<layer>`) and the state to go back to (`start<step>.<name>`; step 0 is the seed's).
+(None where that is None), and returns arrays with the seeds on the first axis; errors are shares in [0, 1]. Every
+seed has its own initial weights, data order and subset of the training pool, which all its arms share. A level's
+arrays hold what others need of it: the masks it trained with (`mask.<layer>`, packed bits), the state it ended in
+(`end.<name>`), and the state to go back to (`start<step>.<name>`; that of step 0 is drawn anew from the seed).
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import singledispatch
@@ -24,10 +25,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from redlib.data.replicates import draw_rows
 from redlib.data.sources import Dataset, load
 from redlib.errors import BadInput
-from redlib.measures.connectivity import barrier, module_path_errors
+from redlib.measures.connectivity import module_path_errors
 from redlib.nets.ticketnets import build
-from redlib.pruning.allocation import Shapes, keep, keep_global, random_masks, shapes_of, shuffled
-from redlib.pruning.masks import Tensors, apply, check_fit, counts, dense, density, remove, weights_of
+from redlib.pruning.allocation import Shapes, keep, keep_global, shapes_of, shuffled
+from redlib.pruning.masks import Cut, Tensors, apply, dense, density, remove, weights_of
+from redlib.pruning.tickets import REINIT, arm_named
 from redlib.training import SGD, Adam, Examples, History, constant, fit, step_decay, warm_up
 from redlib.training.engines import AutogradEngine
 from redlib.training.optimisers import Rule
@@ -35,9 +37,13 @@ from redlib.training.record import mean_loss_and_error
 from redlib.training.schedules import Schedule
 
 Arrays = dict[str, np.ndarray]
-COPY = 100_000  # a seed's fresh weights, or its second data order, are those of seed + COPY
-ARMS = ("ticket", "reinit", "random", "shuffled")
+Nets = list[nn.Module]
 LOSS = "cross_entropy"
+ACHIEVED = (
+    "steps", "validation_loss", "validation_error", "early_step", "early_error", "final_error", "train_loss",
+    "train_error",
+)  # fmt: skip
+"""The arrays of `train`."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +103,11 @@ class ConvLevel:
 
 @dataclass(frozen=True)
 class ConvArm:
-    """A control arm of a level, trained as the level is, from step 0 (LTH-4).
+    """A control arm of a level, trained from step 0 as the level is (LTH-4; Frankle & Carbin 2019, appendix E).
 
-    "reinit": the level's masks, fresh weights. "random": random masks with the same number of weights in each layer,
-    the same fresh weights. "shuffled": the level's masks permuted within layers, the seed's own initial weights.
-    "ticket": the level's masks and the seed's own initial weights. `steps` other than the level's give more time.
+    `arm` is one of `redlib.pruning.tickets.ARMS` that starts from initial or fresh weights: "reinit" (the level's
+    masks), "random" (masks permuted within layers, the same fresh weights), "shuffled", "ticket", "dense", "frozen".
+    `steps` other than the level's train longer, to a plateau.
     """
 
     level: ConvLevel
@@ -109,8 +115,8 @@ class ConvArm:
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.arm not in ARMS:
-            raise BadInput.of("arm", self.arm, f"one of {ARMS}", "Name one of these.")
+        if arm_named(self.arm).weights not in ("rewind", "reinit"):
+            raise BadInput.of("arm", self.arm, "one with initial or fresh weights", "See ConvArm.")
 
     @property
     def previous(self) -> ConvLevel:
@@ -171,58 +177,48 @@ def run(config: object, before: Arrays | None = None) -> Arrays:
 
 @run.register
 def run_level(config: ConvLevel, before: Arrays | None = None) -> Arrays:
-    """Return the curves and accuracies (`outcome`), masks, final weights and states of one level."""
+    """Return what a level achieved (see `train`), its density [S], masks, end state, and the states to go back to."""
     data = examples(config)
     nets = fresh_nets(config, data)
-    if not config.level:
-        history, states = _with_snapshots(nets, config, data)
+    if config.level == 0:
         masks = dense(weights_of(nets))
+        found, states = train(nets, masks, config, data, snapshots=config.snapshots)
     else:
         before = _given(before, config)
-        masks, states = next_masks(config, before), starting(before, config.rewind)
-        load_states(nets, states, config.rewind)
-        history = _masked(nets, masks, config, data, config.seeds, start=config.rewind)
-    final = {f"final.{name}": values.cpu().numpy() for name, values in weights_of(nets).items()}
-    return outcome(history, nets, config, data) | packed(masks) | final | states
+        masks, states = next_masks(config, before), stored(before, f"start{config.rewind}")
+        load_states(nets, states)
+        found, _ = train(nets, masks, config, data, start=config.rewind)
+    return found | packed(masks) | state_arrays(nets, "end") | states
 
 
 @run.register
 def run_arm(config: ConvArm, before: Arrays | None = None) -> Arrays:
-    """Return the curves and accuracies (`outcome`) of a control arm, and its masks."""
-    level = replace(config.level, steps=config.steps or config.level.steps)
-    data, masks = examples(level), unpacked(_given(before, config))
-    own = config.arm in ("ticket", "shuffled")
-    nets = fresh_nets(level, data, 0 if own else COPY)
-    if config.arm == "random":
-        kept = {name: int(number[0]) for name, number in counts(masks).items()}
-        if level.pooled:
-            raise BadInput.of("arm", "random", "a net pruned layer by layer", "Seeds differ in their counts: shuffle.")
-        masks = random_masks(shapes_of(masks), kept, level.seeds, key=level.level)
-    elif config.arm == "shuffled":
-        masks = shuffled(masks, level.seeds, key=level.level)
-    history = _masked(nets, masks, level, data, level.seeds)
-    return outcome(history, nets, level, data) | packed(masks)
+    """Return what a control arm achieved (see `train`)."""
+    nets, masks, level, data = arm_nets(config, _given(before, config))
+    return train(nets, masks, level, data, cut=arm_named(config.arm).cut)[0]
 
 
 @run.register
 def run_barrier(config: ConvBarrier, before: Arrays | None = None) -> Arrays:
-    """Return test_errors [S, A] on the line between the copies, its `barrier` [S], and end_accuracy [S, 2] of both.
+    """Return path_error [S, A], test errors on the line between two copies, and what the first one achieved (`train`).
 
-    Batch-norm statistics are measured anew, on the seed's training images, at every point of the line.
+    The level's own training is the first copy, wherever it too began at `start` with a new optimiser. Batch-norm
+    statistics are measured anew, on the seed's training images, at every point of the line.
     """
     level, before = config.level, _given(before, config)
-    data = examples(level)
-    two = replace(data, train=data.train.select([*range(len(level.seeds))] * 2))
-    nets = [net for _ in range(2) for net in fresh_nets(level, data)]
-    copies = {name: np.concatenate([values] * 2) for name, values in starting(before, config.start).items()}
-    load_states(nets, copies, config.start)
-    masks = {name: torch.cat([mask, mask]) for name, mask in unpacked(before).items()}
-    orders = [seed + copy * COPY for copy in range(2) for seed in level.seeds]
-    history = _masked(nets, masks, level, two, orders, start=config.start)
-    pairs = list(zip(nets[: len(level.seeds)], nets[len(level.seeds) :], strict=True))
-    errors = torch.stack([_line(a, b, r, data, config.alphas) for r, (a, b) in enumerate(pairs)])
-    ends = 1 - history.final("test_error").reshape(2, -1).T
-    return {"test_errors": errors.numpy(), "barrier": barrier(errors).numpy(), "end_accuracy": ends}
+    data, masks, start = examples(level), unpacked(before), stored(before, f"start{config.start}")
+    copies = [fresh_nets(level, data) for _ in range(2)]
+    found = []
+    for number, nets in enumerate(copies):
+        if number == 0 and (level.level or not config.start):
+            load_states(nets, stored(before, "end"))
+            found.append({name: before[name] for name in ACHIEVED})
+        else:
+            load_states(nets, start)
+            orders = [seed + number * REINIT for seed in level.seeds]
+            found.append(train(nets, masks, level, data, orders=orders, start=config.start)[0])
+    lines = [_line(a, b, r, data, config.alphas) for r, (a, b) in enumerate(zip(*copies, strict=True))]
+    return found[0] | {"path_error": torch.stack(lines).numpy(), "other_error": found[1]["early_error"]}
 
 
 def dataset(config: ConvLevel) -> Dataset:
@@ -255,18 +251,27 @@ def fresh_nets(config: ConvLevel, data: Data, offset: int = 0) -> list[nn.Module
     return [build(config.net, seed + offset, *sizes, width=config.width, **options) for seed in config.seeds]
 
 
+def arm_nets(config: ConvArm, before: Arrays) -> tuple[Nets, Tensors, ConvLevel, Data]:
+    """Return a control arm's untrained nets, its masks, the level as it is to be trained, and its examples."""
+    level = replace(config.level, steps=config.steps or config.level.steps)
+    arm, data, masks = arm_named(config.arm), examples(level), unpacked(before)
+    if arm.mask != "ticket":
+        masks = dense(masks) if arm.mask == "dense" else shuffled(masks, level.seeds, level.level)
+    offset = (1 + level.level) * REINIT if arm.weights == "reinit" else 0
+    return fresh_nets(level, data, offset), masks, level, data
+
+
 def next_masks(config: ConvLevel, before: Arrays) -> Tensors:
     """Return the masks of a level: the largest of the previous one's final weights, as many as `kept_counts` says."""
-    scores = {name: values.abs() for name, values in _tensors(before, "final.").items()}
     within = unpacked(before)
+    scores = {name: torch.tensor(before[f"end.{name}.weight"]).abs() for name in within}
     kept = kept_counts(shapes_of(scores), config.level, config.rates)
-    if not config.pooled:
-        return keep(scores, kept, within)
-    ranked = [name for name in scores if scores[name].dim() == 5]  # replicates, out, in, height, width
-    total = sum(kept[name] for name in ranked)
-    masks = keep_global({name: scores[name] for name in ranked}, total, {name: within[name] for name in ranked})
+    ranked = [name for name in scores if config.pooled and scores[name].dim() == 5]  # [S, out, in, height, width]
     rest = [name for name in scores if name not in ranked]
-    masks |= keep({n: scores[n] for n in rest}, {n: kept[n] for n in rest}, {n: within[n] for n in rest})
+    masks = keep({n: scores[n] for n in rest}, {n: kept[n] for n in rest}, {n: within[n] for n in rest})
+    if ranked:
+        total = sum(kept[name] for name in ranked)
+        masks |= keep_global({n: scores[n] for n in ranked}, total, {n: within[n] for n in ranked})
     return {name: masks[name] for name in scores}
 
 
@@ -289,8 +294,8 @@ def densities(config: ConvLevel, levels: int) -> list[float]:
 
 
 def probe_steps(config: ConvLevel) -> list[int]:
-    """Return the steps at which a run looks at validation and test images: about `probes` even ones, snapshots too."""
-    even = np.linspace(0, config.steps, config.probes + 1).round().astype(int)
+    """Return the steps after which validation images are looked at: about `probes` even ones, and the snapshots."""
+    even = np.linspace(0, config.steps, config.probes + 1).round().astype(int)[1:]
     return sorted({*even.tolist(), *config.snapshots})
 
 
@@ -303,102 +308,128 @@ def rule(config: ConvLevel) -> Rule:
     raise BadInput.of("optimizer", config.optimizer, "adam or sgd", "See ConvLevel.")
 
 
-def outcome(history: History, nets: Sequence[nn.Module], config: ConvLevel, data: Data) -> Arrays:
-    """Return what a run achieved: curves [S, T] at `steps` [T], and per seed [S] the numbers read off them.
+def train(
+    nets: Nets,
+    masks: Tensors,
+    config: ConvLevel,
+    data: Data,
+    *,
+    orders: Sequence[int] = (),
+    start: int = 0,
+    cut: Cut = "zero",
+    snapshots: Sequence[int] = (),
+) -> tuple[Arrays, Arrays]:
+    """Train nets in place from step `start` under masks; return (what they achieved, their states at `snapshots`).
 
-    early_step: the probe with the least validation loss, and early_accuracy on the test images there;
-    end_accuracy on them after the last step, train_accuracy on the seed's own images then.
+    Achieved: validation_loss and validation_error [S, T] at `steps` [T], and per seed [S] early_step (of the least
+    validation loss), early_error on the test images then, final_error, train_loss and train_error at the end.
+    The optimiser is new, the order of examples (of the seeds `orders`) and the schedule go on at `start`. The masks
+    come off at the end, cut weights stay as they are.
     """
-    early = history["validation_loss"].argmin(1)
-    accuracy = 1 - history["test_error"]
-    engine = AutogradEngine(nets, rule(config), LOSS, config.precision)
-    _, wrong = mean_loss_and_error(engine, data.train.to(engine.device), LOSS)
-    return {
-        "steps": history.steps,
-        **{name: history[name] for name in ("validation_loss", "validation_error", "test_loss", "test_error")},
-        "early_step": history.steps[early],
-        "early_accuracy": np.take_along_axis(accuracy, early[:, None], 1)[:, 0],
-        "end_accuracy": accuracy[:, -1],
-        "train_accuracy": 1 - wrong.numpy(),
-    }
+    if not all(bool(mask.all()) for mask in masks.values()):  # a dense net trains faster without
+        apply(nets, masks, cut)
+    best = Best(data.validation, config)
+    resume = _beginning(nets, config, start) if start else None
+    parts: list[History] = []
+    states: Arrays = {}
+    for stop in (*sorted(snapshots), config.steps):
+        parts.append(_fit(nets, config, data, orders or config.seeds, stop, resume, best))
+        resume = parts[-1].state
+        states |= state_arrays(nets, f"start{stop}") if stop < config.steps else {}
+    looks = np.concatenate([part["early"] for part in parts], 1)
+    steps = np.concatenate([part.steps for part in parts])
+    loss, error = measured(nets, data.train, config)
+    found = {
+        "steps": steps, "validation_loss": looks[:, :, 0], "validation_error": looks[:, :, 1],
+        "early_step": steps[looks[:, :, 0].argmin(1)],
+        "early_error": measured(best.restored(nets), data.test, config)[1].numpy(),
+        "final_error": measured(nets, data.test, config)[1].numpy(),
+        "train_loss": loss.numpy(), "train_error": error.numpy(),
+    }  # fmt: skip
+    remove(nets)
+    return found, states
+
+
+class Best:
+    """A probe for `fit` that returns validation loss and error [S, 2] and keeps each net's state of least loss."""
+
+    def __init__(self, validation: Examples, config: ConvLevel):
+        self.validation, self.config = validation, config
+        self.least: dict[int, float] = {}
+        self.states: dict[int, dict[str, Tensor]] = {}
+
+    def __call__(self, nets: Nets) -> Tensor:
+        """Return [S, 2]; see the class."""
+        loss, error = measured(nets, self.validation, self.config)
+        for r, (net, value) in enumerate(zip(nets, loss.tolist(), strict=True)):
+            if value < self.least.get(r, float("inf")):
+                self.least[r], self.states[r] = value, copy.deepcopy(net.state_dict())
+        return torch.stack([loss, error], 1)
+
+    def restored(self, nets: Nets) -> Nets:
+        """Return copies of the nets in their best states."""
+        copies = copy.deepcopy(nets)
+        for r, net in enumerate(copies):
+            net.load_state_dict(self.states[r])
+        return copies
+
+
+def measured(nets: Nets, part: Examples, config: ConvLevel) -> tuple[Tensor, Tensor]:
+    """Return the mean loss and the share of errors of each net, [S] each."""
+    engine = AutogradEngine(nets, SGD(), LOSS, config.precision)
+    return mean_loss_and_error(engine, part.to(engine.device), LOSS)
 
 
 def packed(masks: Mapping[str, Tensor]) -> Arrays:
-    """Return masks as arrays of bits, mask.<layer> [S, bytes], with their shapes and the `density` [S]."""
-    arrays = {f"mask.{name}": np.packbits(mask.flatten(1).cpu().numpy(), axis=1) for name, mask in masks.items()}
-    shapes = {f"shape.{name}": np.array(mask.shape[1:]) for name, mask in masks.items()}
-    return {"density": density(masks).cpu().numpy()} | arrays | shapes
+    """Return masks as arrays of bits, mask.<layer> [S, bytes], and their `density` [S]."""
+    bits = {f"mask.{name}": np.packbits(mask.flatten(1).cpu().numpy(), axis=1) for name, mask in masks.items()}
+    return {"density": density(masks).cpu().numpy()} | bits
 
 
-def unpacked(arrays: Arrays) -> Tensors:
-    """Return the masks, <layer> -> bool [S, *shape], that `packed` stored in `arrays`."""
+def unpacked(level: Arrays) -> Tensors:
+    """Return the masks of a level's arrays, <layer> -> bool [S, *shape]."""
     masks = {}
-    for name, bits in _tensors(arrays, "mask.").items():
-        shape = arrays[f"shape.{name}"]
-        flat = np.unpackbits(bits.numpy(), axis=1, count=int(shape.prod())).astype(bool)
-        masks[name] = torch.from_numpy(flat).view(-1, *shape.tolist())
+    for name in (key.removeprefix("mask.") for key in level if key.startswith("mask.")):
+        shape = level[f"end.{name}.weight"].shape
+        flat = np.unpackbits(level[f"mask.{name}"], axis=1, count=prod(shape[1:])).astype(bool)
+        masks[name] = torch.from_numpy(flat).view(shape)
     return masks
 
 
-def state_arrays(nets: Sequence[nn.Module], step: int) -> Arrays:
-    """Return every parameter and buffer of unmasked nets, start<step>.<name> -> [S, ...]."""
+def state_arrays(nets: Nets, when: str) -> Arrays:
+    """Return every parameter and buffer of unmasked nets, <when>.<name> -> [S, ...]."""
     states = [net.state_dict() for net in nets]
-    return {f"start{step}.{name}": torch.stack([s[name] for s in states]).cpu().numpy() for name in states[0]}
+    return {f"{when}.{name}": torch.stack([s[name] for s in states]).cpu().numpy() for name in states[0]}
 
 
-def starting(arrays: Arrays, step: int) -> Arrays:
-    """Return the part of a level's arrays that holds the state at `step`; nothing for step 0, which the seeds give."""
-    found = {name: values for name, values in arrays.items() if name.startswith(f"start{step}.")}
-    if step and not found:
-        raise BadInput.of("rewind step", step, "a step whose state is stored", "Name it in `snapshots`.")
+def stored(level: Arrays, when: str) -> Arrays:
+    """Return the state `when` ("end", "start20") of a level's arrays; nothing for "start0", which the seeds give."""
+    found = {name: values for name, values in level.items() if name.startswith(f"{when}.")}
+    if not found and when != "start0":
+        raise BadInput.of("state", when, "one that the level stored", "Name the step in `snapshots`.")
     return found
 
 
-def load_states(nets: Sequence[nn.Module], states: Arrays, step: int) -> None:
-    """Set nets to the states that `starting` returned; for step 0 they keep their initial ones."""
-    tensors = _tensors(states, f"start{step}.")
-    for r, net in enumerate(nets if tensors else ()):
-        net.load_state_dict({name: values[r] for name, values in tensors.items()})
+def load_states(nets: Nets, states: Arrays) -> None:
+    """Set nets to a state that `stored` returned; if that is empty they stay as they are."""
+    for r, net in enumerate(nets if states else ()):
+        net.load_state_dict({name.partition(".")[2]: torch.tensor(values[r]) for name, values in states.items()})
 
 
-def _masked(
-    nets: Sequence[nn.Module], masks: Tensors, config: ConvLevel, data: Data, orders: Sequence[int], start: int = 0
-) -> History:
-    """Train nets under masks from step `start` on, with a new optimiser; the masks come off again, cut weights stay."""
-    check_fit(masks, weights_of(nets), "mask")
-    apply(nets, masks)
-    resume = None
-    if start:  # the data order goes on at this step
-        engine = AutogradEngine(nets, rule(config), LOSS, config.precision)
-        resume = {"engine": engine.state(), "step": start, "stopped": torch.full((len(nets),), -1)}
-    history = _fit(nets, config, data, orders, config.steps, resume)
-    remove(nets)
-    return history
-
-
-def _with_snapshots(nets: Sequence[nn.Module], config: ConvLevel, data: Data) -> tuple[History, Arrays]:
-    """Train the dense nets; return their history and their states at the snapshots."""
-    states: Arrays = {}
-    parts: list[History] = []
-    for stop in (*sorted(config.snapshots), config.steps):
-        resume = parts[-1].state if parts else None
-        parts.append(_fit(nets, config, data, config.seeds, stop, resume))
-        states |= state_arrays(nets, stop) if stop < config.steps else {}
-    steps = np.concatenate([part.steps for part in parts])
-    values = {name: np.concatenate([part[name] for part in parts], 1) for name in parts[0].values}
-    losses = np.concatenate([part.batch_loss for part in parts], 1)
-    return replace(parts[-1], steps=steps, values=values, batch_loss=losses), states
+def _beginning(nets: Nets, config: ConvLevel, start: int) -> dict[str, Any]:
+    """Return what `fit` resumes from to begin at step `start` with a new optimiser."""
+    engine = AutogradEngine(nets, rule(config), LOSS, config.precision)
+    return {"engine": engine.state(), "step": start, "stopped": torch.full((len(nets),), -1)}
 
 
 def _fit(
-    nets: Sequence[nn.Module], config: ConvLevel, data: Data, orders: Sequence[int], stop: int, resume: Any
+    nets: Nets, config: ConvLevel, data: Data, orders: Sequence[int], stop: int, resume: Any, best: Best
 ) -> History:
-    begin = resume["step"] + 1 if resume else 0
+    begin = resume["step"] if resume else 0
     return fit(
         nets, data.train, loss=LOSS, optimizer=rule(config), schedule=_schedule(config), steps=stop,
-        batch_size=config.batch, seeds=orders, evaluate={"validation": data.validation, "test": data.test},
-        probe_steps=[step for step in probe_steps(config) if begin <= step <= stop], resume=resume,
-        precision=config.precision,
+        batch_size=config.batch, seeds=orders, probes={"early": best}, resume=resume, precision=config.precision,
+        probe_steps=[step for step in probe_steps(config) if begin < step <= stop],
     )  # fmt: skip
 
 
@@ -410,21 +441,13 @@ def _schedule(config: ConvLevel) -> Schedule:
 
 def _line(a: nn.Module, b: nn.Module, replicate: int, data: Data, alphas: int) -> Tensor:
     """Return the test errors [A] on the line between two nets of one replicate."""
-    device = next(a.parameters()).device
+    device = next(b.parameters()).device
+    a.to(device)
     test, rows = data.test.to(device), data.train.rows
     assert rows is not None, "every seed has rows of its own"
     normed = any(isinstance(part, _BatchNorm) for part in a.modules())
     x = data.train.x[rows[replicate]].to(device) if normed else None
     return module_path_errors(a, b, test.x, test.y, alphas, x)
-
-
-def _tensors(arrays: Arrays, prefix: str) -> Tensors:
-    """Return the arrays whose names begin with `prefix`, without it, as tensors."""
-    return {
-        name.removeprefix(prefix): torch.from_numpy(np.asarray(values))
-        for name, values in arrays.items()
-        if name.startswith(prefix)
-    }
 
 
 def _given(before: Arrays | None, config: Any) -> Arrays:

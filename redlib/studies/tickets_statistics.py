@@ -19,7 +19,7 @@ from redlib.data.sources import Dataset
 from redlib.evidence.stats import slope_per_seed
 from redlib.measures import concentration, movement
 from redlib.measures.connectivity import barrier
-from redlib.pruning.allocation import round_counts, shapes_of
+from redlib.pruning.allocation import keep, round_counts, shapes_of
 from redlib.pruning.masks import weights_of
 from redlib.studies.tickets import Arrays, Lab, Level, restored, run, setting, unpacked
 
@@ -48,14 +48,13 @@ def seeds_of(config: Any) -> tuple[int, ...]:
     return next(seeds_of(part) for part in parts if is_dataclass(part) and not isinstance(part, type))
 
 
-def carry_out(study: Any, plan: Mapping[str, Any], *data: Dataset, groups: int = 2) -> dict[str, Arrays]:
-    """Return the arrays of every named configuration; its seeds run in `groups` that fill the cores.
+def carry_out(study: Any, plan: Mapping[str, Any], *data: Dataset, run: Any = run, size: int = 5) -> dict[str, Arrays]:
+    """Return the arrays of every named configuration; its seeds run in groups of at most `size`.
 
     Each group stores its own results, so an interrupted sweep goes on where it stopped.
     """
-    parts = {
-        name: np.array_split(seeds_of(config), min(groups, len(seeds_of(config)))) for name, config in plan.items()
-    }
+    seeds = {name: seeds_of(config) for name, config in plan.items()}
+    parts = {name: np.array_split(own, -(-len(own) // size)) for name, own in seeds.items()}
     configs = [with_seeds(plan[name], group.tolist()) for name, split in parts.items() for group in split]
     digests = "".join(dict.fromkeys(study.data(one).digest for one in data))
     results = iter(study.sweep(run, configs, data=digests, label="runs").results)
@@ -70,22 +69,19 @@ def joined(parts: Sequence[Arrays]) -> Arrays:
 
 def chain(done: Mapping[str, Arrays], name: str, depth: int) -> Arrays:
     """Return the levels 0 … depth of the chain `name` as one result with axes [S, levels, ...]."""
-    levels = [done[f"{name} {level}"] for level in range(depth + 1)]
-    kept = (
-        "early_step",
-        "early_error",
-        "final_error",
-        "train_error",
-        "train_loss",
-        "validation_loss",
-        "validation_error",
-    )
-    return {"steps": levels[0]["steps"]} | {key: np.stack([level[key] for level in levels], 1) for key in kept}
+    found = [done[f"{name} {level}"] for level in range(depth + 1)]
+    kept = [key for key in found[0] if key not in ("steps", "survives", "final", "trained")]
+    return {"steps": found[0]["steps"]} | {key: np.stack([level[key] for level in found], 1) for key in kept}
 
 
 def accuracy(results: Arrays, *where: int, when: str = "early") -> Floats:
     """Return accuracy in points, `when` early or final; `where` picks from the axes after the seeds."""
     return 100 * (1 - _at(results[f"{when}_error"], where))
+
+
+def at_end(results: Arrays, *where: int) -> Floats:
+    """Return accuracy in points at the end of training."""
+    return accuracy(results, *where, when="final")
 
 
 def speed(results: Arrays, *where: int) -> Floats:
@@ -98,8 +94,31 @@ def censored(results: Arrays, *where: int) -> Floats:
     return np.asarray(_at(results["early_step"], where) == results["steps"][-1])
 
 
+def densities(lab: Lab, rounds: Sequence[int], rates: tuple[float, float] = (0.2, 0.1)) -> Floats:
+    """Return the share of all weights kept after each number of rounds."""
+    shapes = shapes_of(weights_of(setting(replace(lab, seeds=lab.seeds[:1]))[2]))
+    kept = [sum(round_counts(shapes, done, *rates).values()) for done in rounds]
+    return np.array(kept) / sum(round_counts(shapes, 0).values())
+
+
+def weights_kept(lab: Lab, rounds: int) -> int:
+    """Return the number of weights that a ticket of so many rounds of 20% (output layer 10%) keeps."""
+    shapes = shapes_of(weights_of(setting(replace(lab, seeds=lab.seeds[:1]))[2]))
+    return sum(round_counts(shapes, rounds).values())
+
+
+def weights_in(sizes: Sequence[int]) -> int:
+    """Return the number of weights, biases not counted, of an MLP of these layer sizes."""
+    return sum(a * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+
+
+def rate_to(target: int, weights: int, rounds: int) -> float:
+    """Return the share to cut in each of `rounds` rounds so that `target` of the weights are left."""
+    return 1 - (target / weights) ** (1 / rounds)
+
+
 def main_claims(
-    tickets: Arrays, arms: Arrays, reinit: int, random: int, levels: Sequence[int]
+    tickets: Arrays, arms: Arrays, levels: Sequence[int], reinit: int = 0, random: int = 1
 ) -> dict[str, dict[str, Floats]]:
     """Return LTH-1, LTH-2 and LTH-3 of the main chain and its arms [S, arms, levels]."""
     at = {level: position for position, level in enumerate(levels)}
@@ -129,29 +148,19 @@ def peak_gain(tickets: Arrays) -> Floats:
 
 def moves(
     lab: Lab, dense: Arrays, level: int, draws: int = 200, rates: tuple[float, float] = (0.2, 0.1)
-) -> dict[str, Floats]:
+) -> tuple[dict[str, Floats], Floats]:
     """Return LTH-9 in the largest layer of the dense net's own training, cut once to the counts of `level`.
 
-    median_move_ratio, share_of_null_below, and for the figure null [S, draws] of the ratio under selection alone.
+    Second: the movement ratio under selection alone, [S, draws].
     """
     initial, final = start_and_end(lab, dense)
     name = largest(initial)
     count = round_counts(shapes_of(initial), level, *rates)[name]
     w0, w1 = (tensors[name].flatten(1).numpy() for tensors in (initial, final))
-    order = np.argsort(-np.abs(w1), axis=1, kind="stable")[:, :count]
-    mask = np.zeros(w1.shape, bool)
-    np.put_along_axis(mask, order, True, 1)
-    ratio = movement.movement_ratio(w0, w1, mask)
+    mask = keep({name: final[name].abs()}, {name: count})[name].flatten(1)
+    ratio = movement.movement_ratio(w0, w1, mask.numpy())
     null = movement.selection_null(w0, w1, count, lab.seeds, draws)
-    grew = movement.away_from_zero(w0, w1, mask)
-    below = movement.share_of_null_below(ratio, null)
-    return {
-        "median_move_ratio": ratio,
-        "share_of_null_below": below,
-        "null": null,
-        "grew_kept": grew[0],
-        "grew_cut": grew[1],
-    }
+    return {"median_move_ratio": ratio, "share_of_null_below": movement.share_of_null_below(ratio, null)}, null
 
 
 def start_and_end(lab: Lab, level: Arrays) -> tuple[dict[str, Any], dict[str, Any]]:

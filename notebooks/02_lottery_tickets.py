@@ -1,0 +1,381 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lottery tickets: is there a small net inside the big one?
+#
+# **Question.** Most weights of a trained network can be deleted. Was the small network that remains there from the
+# start, waiting to be found? And what makes it special: which weights it keeps, what they started from, or
+# just how many there are in each layer?
+#
+# The **lottery ticket hypothesis** [@frankle2019lottery] says: a random dense network contains a sparse one which,
+# trained alone *from the same initial weights*, does as well. The recipe to find it is iterative magnitude pruning:
+# train, cut the smallest fifth of the weights in each layer, set the rest back to where they started, repeat. Twenty-seven claims
+# grew out of this idea, about signs, supermasks, rewinding, transfer and the landscape. A sparse
+# net can do well for many reasons, so everything here is a comparison with control arms:
+#
+# * **reinit**: the ticket's mask with fresh random weights;
+# * **shuffled**: the initial weights, the mask permuted within each layer;
+# * **random**: shuffled mask *and* fresh weights;
+# * **dense**: nothing cut.
+#
+# All arms of a seed share data, order of examples and length of training, so differences are paired. Accuracy is read on test
+# data at the step with the least validation loss, as in the paper, and again at the end; the test set
+# never chooses anything. *Density* is always the share of weights **kept**.
+
+# %% tags=["parameters"]
+profile = "laptop"
+seeds = 10  # judged seeds 0 … seeds-1 (tuning used 1000–1009)
+first = 0  # the first seed
+few = 5  # seeds of the dearer runs
+lab = {}  # settings of tickets.Lab: data, net, optimiser
+side = {}  # what differs from it in the side experiments (transfer, rates, sizes, barriers)
+depth = 15  # rounds of 20% (output layer 10%)
+watched = [1, 3, 5, 7, 10, 13, 15]  # rounds at which the control arms are trained
+controls = [7, 10]  # rounds of the arms that change signs, noise or what becomes of cut weights
+quick = {"rate": 0.36, "last": 0.19}  # two rounds in one: side experiments prune five times to the same density
+patience = {"reinit": 11, "oneshot": 5}  # training time, in multiples, that all rounds together take
+late = 20  # step to rewind to
+early = 100  # step that ends the early phase
+other = {"optimizer": "adam", "lr": 0.001}  # the other optimiser
+rates = [0.01, 0.03, 0.1, 0.2]  # SGD: the grid, of which the first and the best are compared
+starts = [0, 20, 200]  # where two copies part (barriers)
+sizes = [[45, 15], [90, 30], [180, 60], [270, 90]]  # hidden layers of the starting nets
+target = 1500  # weights left in each
+masks = {"dataset": "digits", "pool": 1200, "validation": 237, "tests": 360, "hidden": [150, 50], "lr": 0.05, "steps": 400, "batch": 64}
+learned = {"steps": 400}  # settings of supermasks.Learned
+widths = [0.25, 0.5, 1.0]  # of the random nets in which edge-popup searches, in multiples of `masks`
+tolerance = 1.0  # points within which a sparse net matches the dense one
+
+# %%
+from dataclasses import replace
+
+import numpy as np
+
+from redlib.evidence.stats import Interval
+from redlib.evidence.study import Study
+from redlib.measures import subsetsum
+from redlib.report import mask_explorer, plots, widgets
+from redlib.studies import configure, supermasks, tickets
+from redlib.studies import tickets_statistics as ts
+
+plots.use_style()
+study = Study("02_lottery_tickets", profile)
+criteria = ["magnitude", "magnitude_increase", "movement", "large_final_same_sign", "large_init", "random", "small_init", "small_final"]
+
+# %% [markdown]
+# ## 1. The ticket and its controls
+#
+# One chain of rounds gives the tickets; all arms, densities and seeds then train together as one stack of nets. At
+# laptop scale the data are MNIST-1D [@greydanus2020scaling] and the net is 40-100-100-10; the profile `mnist` has LeNet-300-100 on MNIST.
+
+# %%
+main = configure(tickets.Lab, lab, seeds=range(first, first + seeds))
+aside = configure(tickets.Lab, lab, side, seeds=main.seeds)
+five = replace(aside, seeds=main.seeds[:few])
+top = tickets.Level(main)
+runs = ts.levels("main", top, depth)
+runs["arms"] = tickets.Arms(top, ("reinit", "random", "shuffled"), tuple(watched))
+kinds = ("keep_sign", "signed_constant", "frozen", "noise_half", "noise_three")
+runs["controls"] = tickets.Arms(top, kinds, tuple(controls))
+runs["finetuned"] = tickets.Arms(top, ("finetuned",), (ts.D11,))
+runs["patient"] = tickets.Arms(top, ("reinit",), (ts.D11,), length=patience["reinit"])
+runs["late"] = tickets.Arms(top, ("ticket",), (ts.D11,), start=late)
+runs["early"] = tickets.Arms(top, ("ticket", "reshuffled", "noise_one"), (ts.D11,), start=early)
+runs["flips"] = tickets.Flips(main)
+
+# %%
+runs["oneshot"] = tickets.OneShot(top, ("magnitude",), tuple(watched))
+runs["criteria"] = tickets.OneShot(tickets.Level(aside), tuple(criteria), (ts.D21, ts.D11))
+runs["patient oneshot"] = tickets.OneShot(tickets.Level(aside, **quick), ("magnitude",), (5,), length=patience["oneshot"])
+runs["cut only"] = tickets.Untrained(top, tuple(range(depth + 1)), "magnitude", ("finetuned",))
+halves = {part: tickets.Level(replace(five, part=part), **quick) for part in ("first", "second")}
+labs = {"large": replace(five, optimizer="momentum", lr=max(rates[1:-1])), "small": replace(five, optimizer="momentum", lr=rates[0])}
+labs |= {"plain": aside, "other": replace(five, **other)}
+chains = halves | {name: tickets.Level(one, **quick) for name, one in labs.items()}
+runs |= {key: level for name, source in chains.items() for key, level in ts.levels(name, source, 5).items()}
+runs |= {f"{name} arms": tickets.Arms(source, ("reinit", "random"), (5,)) for name, source in chains.items() if name != "first"}
+moved = {"halves": ("first", "second"), "to other": ("large", "other"), "from other": ("other", "large")}
+runs |= {name: tickets.Arms(chains[a], ("ticket",), (5,), chains[b].lab) for name, (a, b) in moved.items()}
+runs |= {f"rate {lr}": tickets.Level(replace(labs["small"], lr=lr)) for lr in rates}
+runs["barriers"] = tickets.Barriers(tickets.Level(five, **quick), (0, 3, 5), tuple(starts))
+
+# %%
+inputs, classes = tickets.setting(replace(main, seeds=main.seeds[:1]))[2].sizes[:: len(main.hidden) + 1]
+shapes = {int(ts.weights_in((inputs, *hidden, classes))): replace(five, hidden=tuple(hidden)) for hidden in sizes}
+size_runs = {n: ts.levels(f"size {n}", tickets.Level(one, rate=ts.rate_to(target, n, 5), last=ts.rate_to(target, n, 5)), 5) for n, one in shapes.items()}
+runs |= {key: level for levels in size_runs.values() for key, level in levels.items()}
+kept = ts.weights_kept(main, ts.D11)
+runs["small"] = tickets.SmallNets(main, kept)
+images = configure(tickets.Lab, masks, seeds=main.seeds[:few])
+runs["images"] = tickets.Level(images)
+runs["untrained"] = tickets.Untrained(runs["images"], tuple(range(1, 16)))
+runs["learned"] = configure(supermasks.Learned, learned, lab=images)
+narrow = {w: replace(images, init="he", hidden=tuple(max(2, round(w * h)) for h in images.hidden)) for w in widths}
+runs |= {f"popup {w}": supermasks.Popup(one) for w, one in narrow.items()}
+runs |= {f"trained {w}": tickets.Level(one) for w, one in narrow.items()}
+done = ts.carry_out(study, runs, tickets.dataset(main), tickets.dataset(images))
+
+# %%
+found, arms = ts.chain(done, "main", depth), done["arms"]
+claims = ts.main_claims(found, arms, watched)
+learns = {"dense_net_learns": bool((ts.accuracy(found, 0) > 3 * 100 / classes).all())}
+lth1, lth2, lth3 = (study.check(id, per_seed=claims[id], adequacy=learns) for id in ("LTH-1", "LTH-2", "LTH-3"))
+density = ts.densities(main, range(depth + 1))
+at = watched.index(ts.D11)
+
+# %%
+fig, axes = plots.panels(3, width=12.5)
+reads = {"at early stopping": ts.accuracy, "at the end of training": ts.at_end, "speed": ts.speed}
+for ax, (title, read) in zip(axes, reads.items(), strict=True):
+    plots.band(ax, density, read(found), "ticket", "blue", seeds=False)
+    for k, (name, colour) in enumerate({"reinit": "orange", "random": "grey", "shuffled": "purple"}.items()):
+        plots.band(ax, density[watched], read(arms, k), name, colour, seeds=False)
+    ax.axhline(read(found, 0).mean(), color=plots.INK, linestyle=":", linewidth=1, label="dense")
+    ax.set(ylabel="test accuracy (%)" if read != ts.speed else "log2 of steps to early stop", title=title)
+    plots.density_axis(ax, density)
+axes[0].legend()
+claimed = {name: part["estimate"] for record in (lth1, lth2, lth3) for part in record.parts for name in [part["name"]]}
+study.figure(fig, "lth_main", claims=["LTH-1", "LTH-2", "LTH-3"], alt="Accuracy and early-stop step of ticket, reinit, shuffled, random and dense nets against density.", caption=
+    f"With {density[ts.D11]:.0%} of the weights a ticket is {claimed['gain_over_reinit_d11']:.1f} points better than its mask with fresh weights "
+    f"and {claimed['gain_over_random_d11']:.1f} better than a random mask; against the dense net the change is {claimed['gain_over_dense_d11']:+.1f}. "
+    f"At that density {ts.censored(arms, 0, at).mean():.0%} of the reinitialised nets were still improving at the last step.")  # fmt: skip
+
+# %% [markdown]
+# ### What exactly must be kept?
+#
+# At one density, change one thing at a time. *Finetuned* goes on from the trained weights instead of rewinding, *frozen* leaves cut
+# weights at their initial values instead of zero [@zhou2019deconstructing], *keep sign* draws fresh sizes but keeps signs, *noise* blurs the
+# initial weights by half or three standard deviations. Two arms answer the objection that controls were stopped too
+# early: *reinit, patient* trains for as long as all pruning rounds together.
+
+# %%
+level, ticket = controls.index(ts.D11), ts.accuracy(found, ts.D11)
+one_cut = {name: ts.accuracy(done["criteria"], k, 1) for k, name in enumerate(criteria)}
+arm = {name: ts.accuracy(done["controls"], k, level) for k, name in enumerate(kinds)}
+arm |= {name: ts.accuracy(done[name], 0, 0) for name in ("finetuned", "patient", "late")}
+arm |= {name: ts.accuracy(arms, k, at) for k, name in enumerate(("reinit", "random", "shuffled"))}
+end5 = {name: ts.accuracy(done[f"{name} 5"]) for name in chains}
+drawn, random = ({name: ts.accuracy(done[f"{name} arms"], k, 0) for name in chains if name != "first"} for k in range(2))
+gap = {"initial_magnitude_minus_reinit": one_cut["large_init"] - drawn["plain"]}
+gap |= {"noise_half_sd_minus_ticket": arm["noise_half"] - ticket, "noise_three_sd_minus_reinit": arm["noise_three"] - arm["reinit"]}
+lth10 = study.check("LTH-10", per_seed=gap, adequacy=learns)
+gap = {"keep_sign_minus_reinit": arm["keep_sign"] - arm["reinit"], "keep_sign_minus_ticket": arm["keep_sign"] - ticket}
+lth14 = study.check("LTH-14", per_seed=gap | {"freeze_minus_zero": arm["frozen"] - ticket}, adequacy=learns)
+gap = {"finetuned_minus_reinit_d10": arm["finetuned"] - arm["reinit"], "finetuned_minus_rewound_d10": arm["finetuned"] - ticket}
+lth34 = study.check("LTH-34", per_seed=gap, adequacy=learns)
+
+# %%
+fig, (ax,) = plots.panels(1, width=7.5, height=5.2)
+rows = {"dense": (ts.accuracy(found, 0), "grey"), "ticket": (ticket, "blue"), "ticket, from step %d" % late: (arm["late"], "sky")}
+rows |= {"finetuned": (arm["finetuned"], "green"), "noise, ½ sd": (arm["noise_half"], "sky"), "signed constant": (arm["signed_constant"], "sky")}
+rows |= {"keep sign, fresh sizes": (arm["keep_sign"], "sky"), "noise, 3 sd": (arm["noise_three"], "sky"), "cut weights frozen": (arm["frozen"], "purple")}
+rows |= {"reinit, patient": (arm["patient"], "orange"), "reinit": (arm["reinit"], "orange"), "shuffled mask": (arm["shuffled"], "gold")}
+rows |= {"random": (arm["random"], "gold"), "largest initial weights": (one_cut["large_init"], "gold")}
+plots.dot_rows(ax, rows, "test accuracy (%)", zero=ticket.mean())
+study.figure(fig, "lth_ctrl", claims=["LTH-10", "LTH-14", "LTH-34"], alt="Accuracy of fourteen ways to start and mask a net with 10.7% of the weights, one row each.", caption=
+    f"With {density[ts.D11]:.1%} of the weights kept. Fresh sizes with the ticket's signs lose {ticket.mean() - arm['keep_sign'].mean():.1f} points, fresh weights "
+    f"{ticket.mean() - arm['reinit'].mean():.1f}; eleven times the training brings those back to {arm['patient'].mean():.1f}%.")  # fmt: skip
+
+# %% [markdown]
+# ### Cut little by little, or at once? And by which criterion?
+#
+# Iterative pruning costs many trainings. One cut is cheap; to be fair, one arm spends the whole budget of the rounds on its single
+# ticket. With one cut we also compare eight criteria of Zhou and colleagues, from the largest final weights to the ones that grew most.
+
+# %%
+patient = ts.accuracy(done["patient oneshot"], 0, 0)
+longer = end5["plain"] - patient
+gap = {"iterative_minus_oneshot_d11": ticket - ts.accuracy(done["oneshot"], 0, at), "iterative_minus_oneshot_equal_compute_d11": longer}
+lth5 = study.check("LTH-5", per_seed=gap, adequacy=learns)
+lth11 = study.check("LTH-11", per_seed=ts.criteria_claim(done["criteria"], criteria), adequacy=learns)
+fig, (left, right) = plots.panels(2, width=11.5, height=3.8)
+plots.band(left, density, ts.accuracy(found), "iterative", "blue", seeds=False)
+plots.band(left, density[watched], ts.accuracy(done["oneshot"], 0), "one cut", "orange", seeds=False)
+left.plot(density[ts.D11], patient.mean(), "*", color=plots.COLOURS["orange"], markersize=13, label="one cut, equal budget")
+left.set(ylabel="test accuracy (%)", title="Rounds against one cut")
+plots.density_axis(left, density), left.legend(loc="lower left")
+rows = {name.replace("_", " "): (values, "blue" if values.mean() > one_cut["random"].mean() else "grey") for name, values in one_cut.items()}
+plots.dot_rows(right, dict(sorted(rows.items(), key=lambda row: -row[1][0].mean())), f"test accuracy (%), {density[ts.D11]:.1%} kept", zero=one_cut["random"].mean())
+study.figure(fig, "crit", claims=["LTH-5", "LTH-11"], alt="Left: iterative and one-shot pruning against density. Right: accuracy of eight pruning criteria.", caption=
+    f"At {density[ts.D11]:.1%}, rounds beat one cut by {(ticket - ts.accuracy(done['oneshot'], 0, at)).mean():.1f} points, and by {longer.mean():.1f} where the single "
+    f"ticket gets the whole budget. Keeping what grew most ends {one_cut['magnitude_increase'].mean() - one_cut['magnitude'].mean():+.1f} points from keeping the largest.")  # fmt: skip
+
+# %% [markdown]
+# ## 2. What a trained net looks like inside
+#
+# Do trained weights cluster at zero [@han2015learning]? Do the weights of a ticket move more than others? Here selection can
+# fool us: whoever keeps the *largest final* weights has chosen those that moved far. The null keeps every movement but hands it to a random
+# weight, then selects in the same way.
+
+# %%
+shape, cut_only = ts.shape_of_weights(main, done["main 0"]), 100 * done["cut only"]["test_accuracy"][:, 0]
+gap = {"kurtosis_trained_minus_initial": shape["kurtosis_trained_minus_initial"], "drop_after_retraining_d10": ts.accuracy(found, 0) - arm["finetuned"]}
+lth33 = study.check("LTH-33", per_seed=gap, adequacy=learns)
+moves, null = ts.moves(main, done["main 0"], ts.D21)
+lth9 = study.check("LTH-9", per_seed=moves)
+start, end = ts.start_and_end(main, done["main 0"])
+layer = ts.largest(start)
+fig, (left, middle, right) = plots.panels(3, width=12.5)
+limit = float(end[layer].abs().max())
+plots.histogram(left, {"initial": (start[layer][0].flatten(), "grey"), "trained": (end[layer][0].flatten(), "blue")}, xlabel=f"weights of {layer}, seed {first}")
+plots.curves(middle, density, {"cut, not retrained": (cut_only, "orange"), "cut, rewound, retrained": (ts.accuracy(found), "blue")}, seeds=False, ylabel="test accuracy (%)")
+plots.density_axis(middle, density)
+plots.histogram(right, {"selection alone": (null.ravel(), "grey"), "measured": (moves["median_move_ratio"], "purple")}, xlabel="movement of kept / cut weights")
+study.figure(fig, "hist", claims=["LTH-9", "LTH-33"], alt="Histogram of weights; accuracy with and without retraining; movement ratio against its null.", caption=
+    f"Training changes the excess kurtosis from {shape['initial'].mean():.1f} to {shape['trained'].mean():.1f}. Kept weights move {moves['median_move_ratio'].mean():.2f} times as far "
+    f"as cut ones, but selection alone would give {null.mean():.2f}; the measured ratio beats {moves['share_of_null_below'].mean():.0%} of the null.")  # fmt: skip
+
+# %% [markdown]
+# ### Do survivors share neurons?
+#
+# If a ticket were a small net of a few units, its weights would crowd together. Pure chance gives a hypergeometric spread of
+# survivors over units: a variance ratio of 1. A stricter null keeps how often each *input* is used and asks whether, given one
+# surviving weight, its unit-mates are likelier to survive too.
+
+# %%
+at_levels = tuple(watched[1:])
+spread = ts.spread(main, done[f"main {depth}"], at_levels)
+crowd = ts.concentrated(spread, at_levels.index(ts.D11))
+lth24 = study.check("LTH-24", per_seed={name: values for name, values in crowd.items() if "ratio" in name})
+lth25 = study.check("LTH-25", per_seed=crowd["excess_survival_over_null"])
+fig, axes = plots.panels(3, width=12.5)
+titles = {"incoming": "Into a unit", "outgoing": "Out of a unit or input", "excess": "Mates of a survivor"}
+for ax, (side_of, title) in zip(axes, titles.items(), strict=True):
+    for (name, values), colour in zip(spread.items(), ("blue", "orange", "green"), strict=False):
+        plots.band(ax, density[list(at_levels)], values[side_of], name, colour, seeds=False)
+    ax.axhline(side_of != "excess", color=plots.INK, linestyle=":", linewidth=1)
+    ax.set(title=title, ylabel="excess co-survival" if side_of == "excess" else "variance / chance")
+    plots.density_axis(ax, density[list(at_levels)])
+axes[0].legend()
+study.figure(fig, "concent", claims=["LTH-24", "LTH-25"], alt="Variance of survivors per unit over chance, into and out of units, and excess co-survival, by layer and density.", caption=
+    f"At {density[ts.D11]:.1%}, survivors into hidden units vary 2^{crowd['log2_incoming_variance_ratio'].mean():.1f} times as much as chance, out of them {crowd['outgoing_variance_ratio'].mean():.1f} times. "
+    f"Given one survivor, a mate is {crowd['excess_survival_over_null'].mean():+.0%} likelier to survive than the use of inputs explains.")  # fmt: skip
+
+# %% [markdown]
+# ## 3. Nets that are never trained
+#
+# A mask alone can turn random weights into a classifier: cut the trained net where a weight lost its sign, put the initial weights back, stop.
+# Better masks are *learned* by gradient descent on frozen weights [@zhou2019deconstructing], or found by edge-popup [@ramanujan2020what]. Existence is a
+# theorem: enough random weights contain a sub-sum close to any target [@malach2020proving].
+
+# %%
+fixed = ts.best_untrained(done["untrained"])
+lth12 = study.check("LTH-12", per_seed=fixed)
+trained = ts.accuracy(done["images"])
+lth13 = study.check("LTH-13", per_seed=ts.learned_claim(done["learned"], trained))
+keeps = supermasks.Popup(images).keeps
+popped, full = {w: done[f"popup {w}"] for w in widths}, {w: ts.accuracy(done[f"trained {w}"]) for w in widths}
+lth15 = study.check("LTH-15", per_seed=ts.popup_claim(popped, full, keeps), adequacy={"trained_net_learns": bool((full[widths[-1]] > 50).all())})
+candidates = [2, 4, 6, 8, 10, 12, 14]
+errors = subsetsum.errors(main.seeds, candidates)
+lth16 = study.check("LTH-16", per_seed=ts.slope_per_seed(candidates, np.log(errors)))
+
+# %%
+fig, axes = plots.panels(3, width=12.5, height=3.8)
+test = 100 * done["learned"]["test_accuracy"]
+rows = {"cut, initial weights": (fixed["fc_initial"], "grey"), "cut, signed constant": (fixed["fc_signed_constant"], "grey")}
+rows |= {"learned, initial": (test[:, 0, 0], "sky"), "learned, constant": (test[:, 1, 0], "sky")}
+rows |= {"rescaled, initial": (test[:, 0, 1], "blue"), "rescaled, constant": (test[:, 1, 1], "blue"), "trained weights": (trained, "orange")}
+plots.dot_rows(axes[0], rows, "test accuracy (%)")
+for w, colour in zip(widths, ("sky", "blue", "purple"), strict=True):
+    plots.band(axes[1], keeps, 100 * popped[w]["test_accuracy"][:, 1], f"width ×{w:g}", colour, seeds=False)
+    axes[1].axhline(full[w].mean(), color=plots.COLOURS[colour], linestyle=":", linewidth=1)
+axes[1].set(xlabel="share of weights kept", ylabel="test accuracy (%)", title="Edge-popup (dotted: trained)"), axes[1].legend()
+axes[2].set_yscale("log")
+plots.curves(axes[2], candidates, {"": (errors, "green")}, xlabel="random weights to choose from", ylabel="error of one neuron", title="Pruning to a target")
+study.figure(fig, "smask", claims=["LTH-12", "LTH-13", "LTH-15", "LTH-16"], alt="Untrained nets: accuracy of fixed and learned masks, edge-popup by share kept, subset-sum error.", caption=
+    f"On {images.dataset}, a fixed mask on initial weights reaches {fixed['fc_initial'].mean():.0f}%, a learned one {test[:, 0, 0].mean():.1f}%, rescaled with a signed constant {test[:, 1, 1].mean():.1f}%, "
+    f"training {trained.mean():.1f}%. The seed document reports 79.3, 95.3, 98.0 and 97.7 for its MNIST net.")  # fmt: skip
+
+# %% [markdown]
+# ## 4. Transfer, learning rates, early steps
+#
+# If a ticket is a property of the problem, it should serve the other half of the data [@morcos2019one] and another
+# optimiser. Liu and colleagues [@liu2019rethinking] object that with a well-chosen large learning rate fresh weights do as well.
+
+# %%
+carried = {name: ts.accuracy(done[name], 0, 0) for name in moved}
+gap = {"transfer_minus_random_d10": carried["halves"] - random["second"], "transfer_minus_native_d10": carried["halves"] - end5["second"]}
+lth17 = study.check("LTH-17", per_seed=gap, adequacy=learns)
+if profile == "smoke":  # elsewhere claims.yaml says why
+    study.not_run("LTH-18", "needs two image sets of one shape")
+ways = {"to other": "other", "from other": "large"}
+names = ("sgd_to_adam_minus_random", "adam_to_sgd_minus_random")
+lth19 = study.check("LTH-19", per_seed={name: carried[way] - random[ways[way]] for name, way in zip(names, ways, strict=True)}, adequacy=learns)
+grid = np.stack([100 * (1 - done[f"rate {lr}"]["validation_error"].min(1)) for lr in rates], 1)
+best = {"large_rate_is_the_best_of_the_grid": rates[grid.mean(0).argmax()] == labs["large"].lr}
+gains = {name: end5[name] - drawn[name] for name in ("small", "large")}
+lth20 = study.check("LTH-20", per_seed={"gain_small_minus_large_rate": gains["small"] - gains["large"], "gain_at_large_rate": gains["large"]}, adequacy=best)
+
+# %%
+fig, (left, right) = plots.panels(2, width=11.5, height=3.8)
+rows = {"other half: native": (end5["second"], "blue"), "other half: carried": (carried["halves"], "sky"), "other half: random": (random["second"], "grey")}
+rows |= {"to the other optimiser": (carried["to other"], "sky"), "native there": (end5["other"], "blue"), "random there": (random["other"], "grey")}
+plots.dot_rows(left, rows, "test accuracy (%)")
+rows = {f"ticket, rate {labs['small'].lr:g}": (end5["small"], "blue"), "fresh weights": (drawn["small"], "orange")}
+rows |= {f"ticket, rate {labs['large'].lr:g}": (end5["large"], "blue"), "fresh weights ": (drawn["large"], "orange")}
+plots.dot_rows(right, rows, "test accuracy (%)")
+study.figure(fig, "transfer", claims=["LTH-17", "LTH-19", "LTH-20"], alt="Accuracy of native, carried and random sparse nets on other data and optimisers, and by learning rate.", caption=
+    f"A ticket from one half of the data loses {(end5['second'] - carried['halves']).mean():.1f} points on the other half, a random net {(end5['second'] - random['second']).mean():.1f}. "
+    f"The gain over fresh weights is {gains['small'].mean():.1f} points at the small rate, {gains['large'].mean():.1f} at the tuned one.")  # fmt: skip
+
+# %% [markdown]
+# ### Does size buy tickets?
+#
+# If a big net is a bag of lottery tickets, then tickets of equal size should be better when drawn from larger nets, and a *small dense* net with as many
+# weights should lose, unless one may draw many small nets and keep the best on validation data.
+
+# %%
+ends = {n: done[f"size {n} 5"] for n in shapes}
+lth8 = study.check("LTH-8", per_seed=ts.size_claim(ends), adequacy=learns)
+small = ts.small_claim(ticket, done["small"])
+lth35 = study.check("LTH-35", per_seed=small, adequacy=learns)
+fig, (left, right) = plots.panels(2)
+plots.curves(left, list(ends), {f"tickets of {target:,} weights": (np.stack([ts.accuracy(r) for r in ends.values()], 1), "blue")},
+             log2=list(ends), xlabel="weights of the starting net", ylabel="test accuracy (%)", title="From larger nets")  # fmt: skip
+counts = (1, 2, 5, 10, 20)
+best_small = np.stack([ts.best_of(done["small"], count) for count in counts], 1)
+plots.curves(right, counts, {"best of K small dense nets": (best_small, "orange")}, log2=counts, xlabel="K", title=f"Equal weights ({kept:,})", marker="o")
+right.axhline(ticket.mean(), color=plots.COLOURS["blue"], label="ticket"), right.legend()
+study.figure(fig, "lth_size", claims=["LTH-8", "LTH-35"], alt="Left: ticket accuracy by size of the starting net. Right: ticket against the best of K small dense nets.", caption=
+    f"Doubling the starting net changes a ticket of {target:,} weights by {lth8.parts[0]['estimate']:+.2f} points. A ticket with {kept:,} weights beats one small dense net "
+    f"by {small['ticket_minus_best_of_1'].mean():.1f} points and the best of twenty by {small['ticket_minus_best_of_20'].mean():.1f}.")  # fmt: skip
+
+# %% [markdown]
+# ## 5. The first steps of training
+#
+# Larger nets need **late rewinding**: weights go back to an early step, not to the start [@frankle2019stabilizing]. The explanation offered is *stability*
+# [@frankle2020linear]: two copies trained on different orders of the data end in one linearly connected valley, the height of the barrier between them being nearly zero.
+# Tickets should work exactly where this holds. Early phase: what do shuffling or blurring weights at step 100 cost [@frankle2020early]?
+
+# %%
+bars = ts.barriers(done["barriers"])
+stable, matching = ts.stable_and_matching(done["barriers"], ts.accuracy(done["barriers"])[:, 0, 0], tolerance)
+flip = ts.flip_rates(done["flips"], early)
+same, shuffle, blur = (ts.accuracy(done["early"], k, 0) for k in range(3))
+lth36 = study.check("LTH-36", per_seed={"drop_shuffled": same - shuffle, "drop_noised": same - blur, "early_flip_rate_ratio": flip}, adequacy=learns)
+
+# %%
+fig, (left, middle, right) = plots.panels(3, width=12.5)
+for k, (name, colour) in enumerate({"dense": "grey", f"{density[6]:.0%} kept": "sky", f"{density[ts.D11]:.0%} kept": "blue"}.items()):
+    plots.band(left, range(len(starts)), bars[:, k], name, colour, seeds=False)
+left.axhline(2, color=plots.INK, linestyle=":", linewidth=1), left.legend()
+left.set_xticks(range(len(starts)), starts)
+left.set(xlabel="step at which two copies part", ylabel="barrier (points of error)", title="Linear barriers")
+changes = 100 * done["flips"]["changed"] / np.diff(np.concatenate([[0], done["flips"]["steps"]]))
+middle.set_yscale("log")
+plots.curves(middle, done["flips"]["steps"], {"": (np.maximum(changes, 1e-4), "purple")}, seeds=False, marker="", xlabel="step", ylabel="signs changed a step (%)", marks={f"step {early}": early})
+plots.log_axis(middle, [1, 10, 100, 1000])
+rows = {"ticket, step 0": (ticket, "blue"), f"ticket, step {early}": (same, "blue"), "its weights shuffled": (shuffle, "orange"), "its weights + 1 sd": (blur, "orange")}
+plots.dot_rows(right, rows, "test accuracy (%)")
+study.figure(fig, "early", claims=["LTH-23", "LTH-36"], alt="Barriers by step of parting, sign changes over training, accuracy after shuffling or blurring early weights.", caption=
+    f"The dense net's barrier falls from {bars[:, 0, 0].mean():.1f} points (parting at step 0) to {bars[:, 0, -1].mean():.1f} (step {starts[-1]}). Signs change {flip.mean():.1f} times as often before step {early} as after. "
+    f"Shuffling the ticket's weights of that step costs {(same - shuffle).mean():.1f} points.")  # fmt: skip

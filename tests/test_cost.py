@@ -1,0 +1,164 @@
+"""Costs are counted, not guessed, and timings leave a net and torch's threads as they were."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from redlib.errors import BadInput
+from redlib.measures import cost
+from redlib.nets.convnets import cnn5, resnet18k
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10))
+
+
+def test_flops_of_lenet_are_two_for_each_weight_and_zeros_count():
+    net = mlp()
+    assert cost.flops(net, (784,)) == 2 * (784 * 300 + 300 * 100 + 100 * 10)
+    nn.init.zeros_(net[0].weight)
+    assert cost.flops(net, (784,)) == 532_400
+
+
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [
+        (cnn5(2, channels=1, image=8), (1, 8, 8)),
+        (resnet18k(2, channels=1), (1, 8, 8)),
+        (nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2), (4, 9, 9)),
+        (nn.Sequential(nn.Conv1d(2, 3, 5, dilation=2), nn.Flatten(), nn.Linear(24, 2)), (2, 16)),
+        (nn.Linear(5, 3), (7, 5)),
+    ],
+)
+def test_flops_agree_with_torchs_own_counter(net, shape):
+    with FlopCounterMode(display=False) as counter:
+        net.eval()(torch.zeros(1, *shape))
+    assert cost.flops(net, shape) == counter.get_total_flops()
+
+
+def test_a_layer_used_twice_works_twice_and_no_hook_stays():
+    layer = nn.Linear(3, 3)
+    assert cost.flops(nn.Sequential(layer, layer), (3,)) == 2 * 2 * 9
+    assert cost.flops(nn.Sequential(layer, layer), (3,)) == 36 and not layer._forward_hooks
+    with pytest.raises(RuntimeError):
+        cost.flops(layer, (4,))
+    assert not layer._forward_hooks
+
+
+def test_counting_changes_neither_modes_nor_running_statistics():
+    net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout())
+    net[2].eval()
+    before = net[1].running_var.clone()
+    cost.flops(net, (4,))
+    assert [part.training for part in net] == [True, True, False] and net.training
+    assert torch.equal(net[1].running_var, before)
+
+
+def test_parameters_and_bytes():
+    net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    assert cost.parameters(net) == 15 + 6
+    assert cost.bytes_of(net) == 4 * (15 + 6) + 4 * (3 + 3) + 8  # running mean and variance, and an int64 count
+    assert cost.bytes_of(nn.Linear(4, 3).double()) == 8 * 15
+
+
+def stored(matrix, layout):
+    """Return the bytes of the tensors torch stores for a matrix, with 32-bit indices."""
+    if layout == "csr":
+        sparse = matrix.to_sparse_csr()
+        indices = sparse.crow_indices().numel() + sparse.col_indices().numel()
+    else:
+        sparse = matrix.to_sparse_coo().coalesce()
+        indices = sparse.indices().numel()
+    return 4 * indices + 4 * sparse.values().numel()
+
+
+@pytest.mark.parametrize("layout", ["csr", "coo"])
+def test_bytes_of_sparse_layouts_are_those_of_torchs_tensors(layout):
+    matrix = torch.randn(7, 12) * (torch.rand(7, 12, generator=torch.Generator().manual_seed(0)) < 0.3)
+    kept = int(matrix.count_nonzero())
+    assert 0 < kept < 84 and cost.storage_bytes((7, 12), kept, layout) == stored(matrix, layout)
+
+
+def test_bytes_of_the_other_layouts():
+    assert cost.storage_bytes((3, 6), 5, "dense") == 72
+    assert cost.storage_bytes((3, 6), 5, "bitmask") == 3 + 20 == len(np.packbits(np.ones(18, bool))) + 20
+    assert cost.storage_bytes((2, 8), 8, "two_of_four") == 8 * 4 + 2  # two bits for each of 8 values
+    assert cost.storage_bytes((2, 8), 8, "two_of_four", value_bytes=2) == 18  # 9/16 of 32: NVIDIA's fp16
+    assert np.isnan(cost.storage_bytes((2, 8), 7, "two_of_four"))
+    assert cost.storage_bytes((4, 2, 3, 3), 10, "csr") == 5 * 4 + 80  # a filter is a row
+    assert cost.storage_bytes((3, 6), 5, "coo", index_bytes=8) == 5 * 20
+
+
+def test_every_layout_is_listed_and_others_are_refused():
+    for layout in cost.LAYOUTS:
+        cost.storage_bytes((2, 4), 4, layout)
+    with pytest.raises(BadInput, match="layout"):
+        cost.storage_bytes((2, 4), 4, "zip")
+    with pytest.raises(BadInput, match="weights kept"):
+        cost.storage_bytes((2, 4), 9, "dense")
+
+
+class Watched(nn.Module):
+    """Notes each call and sleeps."""
+
+    def __init__(self, seconds, log=None):
+        super().__init__()
+        self.seconds, self.log = seconds, [] if log is None else log
+
+    def forward(self, x):
+        self.log.append((self.seconds, self.training, torch.is_grad_enabled(), torch.get_num_threads()))
+        time.sleep(self.seconds)
+        return x
+
+
+def test_latency_is_the_time_of_each_call_in_seconds():
+    seconds = cost.latency(Watched(0.004), torch.zeros(1), repeats=5)
+    assert seconds.shape == (5,) and (seconds >= 0.004).all() and np.median(seconds) < 0.1
+
+
+def test_calls_are_warm_without_gradients_in_evaluation_mode_on_pinned_threads_and_all_is_restored():
+    def fails(x):
+        raise ArithmeticError
+
+    net, before = Watched(0.0), torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        cost.latency(net, torch.zeros(1), repeats=4, threads=1)
+        assert torch.get_num_threads() == 2
+        with pytest.raises(ArithmeticError):
+            cost.latency(fails, torch.zeros(1))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert net.log == [(0.0, False, False, 1)] * 2 * (4 + cost.WARM_UP) and net.training and torch.is_grad_enabled()
+
+
+def test_rounds_are_interleaved_in_changing_order():
+    log = []
+    arms = {name: Watched(seconds, log) for name, seconds in (("a", 0.0), ("b", 1e-6), ("c", 2e-6))}
+    found = cost.interleaved(arms, torch.zeros(1), repeats=12)
+    assert {name: len(times) for name, times in found.items()} == {"a": 12, "b": 12, "c": 12}
+    calls = [seconds for seconds, *_ in log]
+    assert calls[::2] == calls[1::2]  # each timed call follows one of the same net
+    rounds = [tuple(calls[i : i + 6 : 2]) for i in range(0, len(calls), 6)]
+    assert all(sorted(one) == [0.0, 1e-6, 2e-6] for one in rounds) and len(set(rounds)) > 2
+
+
+def test_a_training_step_keeps_its_gradients():
+    layer = nn.Linear(3, 1)
+    cost.interleaved({"step": lambda x: layer(x).sum().backward()}, torch.ones(2, 3), repeats=1)
+    assert layer.weight.grad.tolist() == [[2.0 * 2 * (1 + cost.WARM_UP)] * 3]
+
+
+def test_nothing_to_time_is_refused():
+    for arguments in ({"repeats": 0}, {"threads": 0}):
+        with pytest.raises(BadInput, match=next(iter(arguments))):
+            cost.latency(nn.Identity(), torch.zeros(1), **arguments)
+    with pytest.raises(BadInput, match="number of modules"):
+        cost.interleaved({}, torch.zeros(1))
