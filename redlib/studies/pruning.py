@@ -18,8 +18,15 @@ from torch.nn import functional
 
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
-from redlib.pruning.allocation import erk_counts, keep, keep_global, layer_counts, random_masks, round_counts
-from redlib.pruning.allocation import shuffled as shuffle
+from redlib.pruning.allocation import (
+    erk_counts,
+    keep,
+    keep_global,
+    layer_counts,
+    random_masks,
+    round_counts,
+    shuffled,
+)  # fmt: skip
 from redlib.pruning.criteria import Context, class_batch, context_of, score, synflow
 from redlib.pruning.extrusion import Growth, extrude, growth_over
 from redlib.pruning.masks import Tensors, counts, dense, masks_of, weights_of
@@ -29,7 +36,6 @@ from redlib.studies.tickets import (
     Arrays,
     Lab,
     Level,
-    Parts,
     cost_of,
     restored,
     rule,
@@ -38,7 +44,7 @@ from redlib.studies.tickets import (
     train,
     unpacked,
 )  # fmt: skip
-from redlib.training import fit
+from redlib.training import Examples, fit
 from redlib.training.loop import evaluate
 
 BEFORE_TRAINING = {"snip": "snip", "grasp": "grasp", "magnitude": "large_init"}  # one ranking over all layers
@@ -103,10 +109,10 @@ class MidCuts:
     takes over at each cut, also where nothing is cut.
     """
 
-    lab: Lab = field(default_factory=Lab)
+    lab: Lab = field(default_factory=lambda: Lab(hidden=(150, 150)))  # more than the data need
     choices: tuple[str, ...] = tuple(CHOICES)
-    kept: tuple[float, ...] = (0.7, 0.5)  # of each layer's units at the end
-    events: tuple[float, ...] = (2 / 3,)  # when to cut, in shares of training; at each event equally many units
+    kept: tuple[float, ...] = (0.85, 0.7)  # of each layer's units at the end
+    events: tuple[float, ...] = (0.5, 0.65)  # when to cut, in shares of training; at each event equally many units
 
     def __post_init__(self) -> None:
         if list(self.events) != sorted(set(self.events)) or not self.events or not 0 < min(self.events) < 1:
@@ -161,8 +167,8 @@ class Extrusion:
     """Dual tickets: random masks whose cut weights are first shrunk by a growing penalty (LTH-31; Bai et al. 2022).
 
     Arms: extruded; pretrained (as long a dense training, without the penalty, then the same cut); random (the same
-    mask, nothing before); ticket; and random_long and ticket_long, with all the steps that extrusion takes. The
-    random mask is the ticket's, shuffled within each layer.
+    mask, nothing before); ticket; and random_long, with all the steps that extrusion takes. The random mask is the
+    ticket's, shuffled within each layer.
     """
 
     source: Level = field(default_factory=Level)
@@ -178,10 +184,10 @@ class Extrusion:
     @property
     def cost(self) -> float:
         """Relative time of the run."""
-        return cost_of(self.source.lab) * (6 + 4 * self.first)
+        return cost_of(self.source.lab) * (5 + 3 * self.first)
 
 
-EXTRUSION_ARMS = ("extruded", "pretrained", "random", "ticket", "random_long", "ticket_long")
+EXTRUSION_ARMS = ("extruded", "pretrained", "random", "ticket", "random_long")
 
 
 @run.register
@@ -230,26 +236,17 @@ def run_mid_cuts(config: MidCuts) -> Arrays:
     Arm 0 is the one without a cut; then choices x kept. `drop` is the accuracy lost at a cut.
     """
     lab, parts, net = setting(config.lab)
-    times = [0, *(round(share * lab.steps) for share in config.events), lab.steps]
-    lengths = np.diff(times).tolist()
-    _train_on(net, parts, lab, lengths[0])
+    times = [round(share * lab.steps) for share in (*config.events, 1)]
+    fit(net, parts["train"], optimizer=rule(lab), steps=times[0], batch_size=lab.batch)
     arms = [("", 1.0), *((choice, kept) for choice in config.choices for kept in config.kept)]
-    nets, drops = [net.clone() for _ in arms], []
-    for event, steps in enumerate(lengths[1:], 1):
-        before = [evaluate(one, parts["test"])["error"] for one in nets]
-        nets = [
-            one if not choice else _without(choice, one, 1 - (1 - kept) * event / len(config.events))
-            for one, (choice, kept) in zip(nets, arms, strict=True)
-        ]
-        drops.append(
-            torch.cat([evaluate(one, parts["test"])["error"] - e for one, e in zip(nets, before, strict=True)])
-        )
-        every = stack(nets)
-        if event < len(config.events):
-            _train_on(every, parts, lab, steps)
-            nets = split(every, len(nets))
-    found = train(every, parts, replace(lab, steps=steps))
-    return by_axes(found | {"drop": torch.stack(drops, 1).numpy()}, len(arms))
+    nets, drops = [net] * len(arms), []
+    for event, steps in enumerate(np.diff(times).tolist(), 1):
+        done = event / len(config.events)
+        every, drop = _cut_all(nets, [(choice, 1 - (1 - kept) * done) for choice, kept in arms], parts["test"])
+        found = train(every, parts, replace(lab, steps=steps))
+        nets = split(every, len(arms))
+        drops.append(drop)
+    return by_axes(found | {"drop": np.stack(drops, 1)}, len(arms))
 
 
 @run.register
@@ -290,7 +287,7 @@ def run_extrusion(config: Extrusion, before: Arrays) -> Arrays:
     """
     lab, parts, initial = setting(config.source.lab)
     ticket = masks_at(unpacked(before["survives"], weights_of(initial)), config.level)
-    random = shuffle(ticket, lab.seeds, key=config.level)
+    random = shuffled(ticket, lab.seeds, key=config.level)
     first = round(config.first * lab.steps)
     pair = [
         extrude(initial, random, parts["train"], optimizer=rule(lab), steps=first, batch_size=lab.batch, growth=growth)
@@ -302,7 +299,7 @@ def run_extrusion(config: Extrusion, before: Arrays) -> Arrays:
         "cut_error": evaluate(stack([net for net, _ in pair]), parts["test"])["error"].numpy(),
     }
     short = train(stack([*(net for net, _ in pair), *whole]), parts, lab)
-    long = train(stack(whole), parts, replace(lab, steps=lab.steps + first))
+    long = train(whole[0], parts, replace(lab, steps=lab.steps + first))
     arms = {n: np.concatenate([short[n], long[n]]) for n in short if n != "steps"}
     return {"steps": short["steps"]} | by_axes(arms, len(EXTRUSION_ARMS)) | by_axes(cut, 2)
 
@@ -387,7 +384,7 @@ def _armed(arm: str, initial: StackedMLP, masks: Tensors, init: str, key: int) -
     if arm != ABOVE:
         return prepare(arm_named(arm), initial, masks, init, key=key)
     first = next(iter(masks))
-    return prepare(ARMS["ticket"], initial, shuffle(masks, initial.seeds, key) | {first: masks[first]})
+    return prepare(ARMS["ticket"], initial, shuffled(masks, initial.seeds, key) | {first: masks[first]})
 
 
 def _fewer_units(
@@ -420,8 +417,15 @@ def _without(choice: str, net: StackedMLP, share: float) -> StackedMLP:
     return prepare(ARMS["finetuned"], net, masks, trained=net)
 
 
-def _train_on(net: StackedMLP, parts: Parts, lab: Lab, steps: int) -> None:
-    fit(net, parts["train"], optimizer=rule(lab), steps=steps, batch_size=lab.batch)
+def _cut_all(
+    nets: Sequence[StackedMLP], arms: Sequence[tuple[str, float]], test: Examples
+) -> tuple[StackedMLP, np.ndarray]:
+    """Return (the nets cut by (choice, share of units kept), one stack; the rise of each replicate's test error)."""
+    cut = stack(
+        [_without(choice, net, share) if choice else net for net, (choice, share) in zip(nets, arms, strict=True)]
+    )
+    before, after = (evaluate(every, test)["error"].numpy() for every in (stack(nets), cut))
+    return cut, after - before
 
 
 def _kept(masks: Tensors) -> np.ndarray:

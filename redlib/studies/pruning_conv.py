@@ -70,7 +70,7 @@ class FilterCuts:
 def run_filters(config: FilterCuts, before: Arrays) -> Arrays:
     """Return what each arm achieved (see `tickets_conv.train`; curves left out), [S, ARMS], and its steps [ARMS].
 
-    Beside them cut_error [S], on test data just after the cut, and flops_ratio, of the wide net to the small one.
+    Beside them cut_error [S], on test data just after the cut, and flops_ratio [S], of the wide net to the small one.
     """
     lab, data = config.wide, examples(config.wide)
     initial, trained = fresh_nets(lab, data), fresh_nets(lab, data)
@@ -79,7 +79,7 @@ def run_filters(config: FilterCuts, before: Arrays) -> Arrays:
     cut, ticket = ([compact(net, k) for net, k in zip(nets, keep, strict=True)] for nets in (trained, initial))
     shape = data.test.x.shape[1:]
     ratio = flops(initial[0], shape) / flops(cut[0], shape)
-    once = {"cut_error": measured(cut, data.test, lab)[1].numpy(), "flops_ratio": np.array(ratio)}
+    once = {"cut_error": measured(cut, data.test, lab)[1].numpy(), "flops_ratio": np.full(len(cut), ratio)}
     tuned = replace(lab, steps=round(lab.steps * config.finetune), lr=config.finetune_lr)
     longer = replace(lab, steps=round(lab.steps * min(ratio, config.most)))
     arms = ((cut, tuned), (_fresh(config, data, cut), lab), (_fresh(config, data, cut), longer), (ticket, lab))

@@ -21,10 +21,10 @@ from redlib.measures import concentration, movement
 from redlib.measures.connectivity import barrier
 from redlib.pruning.allocation import keep, round_counts, shapes_of
 from redlib.pruning.masks import weights_of
-from redlib.studies.tickets import Arrays, Lab, Level, restored, run, setting, unpacked
+from redlib.studies.tickets import Arrays, Lab, restored, run, setting, unpacked
 
 D51, D21, D13, D11, D4 = 3, 7, 9, 10, 15  # pruning rounds of 20%
-SHARED = ("steps", "weights")  # arrays without a seed axis
+SHARED = ("steps", "weights", "sparsity", "path_sparsity")  # arrays without a seed axis
 Floats = np.ndarray
 
 
@@ -89,6 +89,11 @@ def speed(results: Arrays, *where: int) -> Floats:
     return np.asarray(np.log2(_at(results["early_step"], where)))
 
 
+def stop_step(results: Arrays, *where: int) -> Floats:
+    """Return the steps to the least validation loss."""
+    return 2.0 ** speed(results, *where)
+
+
 def censored(results: Arrays, *where: int) -> Floats:
     """Return where early stopping came only at the last look: the net was still learning."""
     return np.asarray(_at(results["early_step"], where) == results["steps"][-1])
@@ -99,22 +104,6 @@ def densities(lab: Lab, rounds: Sequence[int], rates: tuple[float, float] = (0.2
     shapes = shapes_of(weights_of(setting(replace(lab, seeds=lab.seeds[:1]))[2]))
     kept = [sum(round_counts(shapes, done, *rates).values()) for done in rounds]
     return np.array(kept) / sum(round_counts(shapes, 0).values())
-
-
-def weights_kept(lab: Lab, rounds: int) -> int:
-    """Return the number of weights that a ticket of so many rounds of 20% (output layer 10%) keeps."""
-    shapes = shapes_of(weights_of(setting(replace(lab, seeds=lab.seeds[:1]))[2]))
-    return sum(round_counts(shapes, rounds).values())
-
-
-def weights_in(sizes: Sequence[int]) -> int:
-    """Return the number of weights, biases not counted, of an MLP of these layer sizes."""
-    return sum(a * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
-
-
-def rate_to(target: int, weights: int, rounds: int) -> float:
-    """Return the share to cut in each of `rounds` rounds so that `target` of the weights are left."""
-    return 1 - (target / weights) ** (1 / rounds)
 
 
 def main_claims(
@@ -324,11 +313,6 @@ def flip_rates(flips: Arrays, early: int) -> Floats:
     first = changed[:, steps <= early].sum(1) / steps[steps <= early][-1]
     after = changed[:, steps > early].sum(1) / (steps[-1] - steps[steps <= early][-1])
     return np.asarray(first / after)
-
-
-def levels(name: str, source: Level, depth: int) -> dict[str, Level]:
-    """Return the levels 0 … depth of a chain, named "<name> 0", "<name> 1", …"""
-    return {f"{name} {level}": replace(source, level=level) for level in range(depth + 1)}
 
 
 def _at(values: Floats, where: tuple[int, ...]) -> Floats:

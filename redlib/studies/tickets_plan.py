@@ -1,0 +1,111 @@
+"""The experiments of the ticket study by name: which chains, which arms on them, which nets beside them.
+
+Rounds and densities are those of `tickets.Level`; `quick` are its rates where two rounds are taken in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from redlib.pruning.allocation import round_counts
+from redlib.pruning.tickets import shapes
+from redlib.studies.supermasks import Learned, Popup
+from redlib.studies.tickets import Arms, Barriers, Flips, Lab, Level, OneShot, SmallNets, Untrained, setting
+
+D21, D11 = 7, 10  # rounds of 20% that leave about 21% and 10.7% (the output layer keeps more)
+QUICK_ROUNDS = 5
+CONTROLS = ("keep_sign", "signed_constant", "frozen", "noise_half", "noise_three")
+MOVED = {"halves": ("first", "second"), "to other": ("large", "other"), "from other": ("other", "large")}
+Runs = dict[str, Any]
+Rates = Mapping[str, float]
+
+
+def levels(name: str, source: Level, depth: int) -> Runs:
+    """Return the levels 0 … depth of a chain, named "<name> 0", "<name> 1", …"""
+    return {f"{name} {level}": replace(source, level=level) for level in range(depth + 1)}
+
+
+def main_runs(
+    lab: Lab, depth: int, arms: Sequence[str], watched: Sequence[int], controls: Sequence[int], patience: float,
+    late: int, early: int,
+) -> Runs:  # fmt: skip
+    """Return the main chain, and every arm that needs its masks."""
+    top = Level(lab)
+    return levels("main", top, depth) | {
+        "arms": Arms(top, tuple(arms), tuple(watched)),
+        "controls": Arms(top, CONTROLS, tuple(controls)),
+        "finetuned": Arms(top, ("finetuned",), (D11,)),
+        "patient": Arms(top, ("reinit",), (D11,), length=patience),
+        "late": Arms(top, ("ticket",), (D11,), start=late),
+        "early": Arms(top, ("ticket", "reshuffled", "noise_one"), (D11,), start=early),
+        "oneshot": OneShot(top, ("magnitude",), tuple(watched)),
+        "cut only": Untrained(top, tuple(range(depth + 1)), "magnitude", ("finetuned",)),
+        "flips": Flips(lab),
+        "small": SmallNets(lab, weights_kept(lab, D11)),
+    }
+
+
+def side_runs(
+    aside: Lab, few: Lab, criteria: Sequence[str], quick: Rates, patience: float, starts: Sequence[int]
+) -> Runs:
+    """Return the criteria of one cut, the single ticket with the budget of all rounds, and the barriers."""
+    return {
+        "criteria": OneShot(Level(aside), tuple(criteria), (D21, D11)),
+        "patient oneshot": OneShot(Level(aside, **quick), ("magnitude",), (QUICK_ROUNDS,), length=patience),  # type: ignore[arg-type]
+        "barriers": Barriers(Level(few, **quick), (0, 3, QUICK_ROUNDS), tuple(starts)),  # type: ignore[arg-type]
+    }
+
+
+def chain_labs(aside: Lab, few: Lab, rates: Sequence[float], large: float, other: Mapping[str, Any]) -> dict[str, Lab]:
+    """Return the labs with a short chain of their own: plain, both halves of the data, two rates, another optimiser."""
+    sgd = replace(few, optimizer="momentum")
+    labs = {"plain": aside, "large": replace(sgd, lr=large), "small": replace(sgd, lr=rates[0])}
+    return labs | {"other": replace(few, **other)} | {part: replace(few, part=part) for part in ("first", "second")}
+
+
+def chain_runs(labs: Mapping[str, Lab], rates: Sequence[float], quick: Rates) -> Runs:
+    """Return the short chains, fresh and random arms at their ends, tickets carried between them, a grid of rates."""
+    sources = {name: Level(lab, **quick) for name, lab in labs.items()}  # type: ignore[arg-type]
+    runs: Runs = {}
+    for name, source in sources.items():
+        runs |= levels(name, source, QUICK_ROUNDS) | {
+            f"{name} arms": Arms(source, ("reinit", "random"), (QUICK_ROUNDS,))
+        }
+    runs |= {name: Arms(sources[a], ("ticket",), (QUICK_ROUNDS,), labs[b]) for name, (a, b) in MOVED.items()}
+    return runs | {f"rate {lr}": Level(replace(labs["small"], lr=lr)) for lr in rates}
+
+
+def size_runs(lab: Lab, sizes: Sequence[Sequence[int]], target: int) -> dict[int, Runs]:
+    """Return, by number of weights, the chain that leaves `target` of them after five equal rounds (LTH-8)."""
+    found: dict[int, Runs] = {}
+    for hidden in sizes:
+        one = replace(lab, hidden=tuple(hidden))
+        weights = weights_kept(one, 0)
+        rate = 1 - (target / weights) ** (1 / QUICK_ROUNDS)
+        found[weights] = levels(f"size {weights}", Level(one, rate=rate, last=rate), QUICK_ROUNDS)
+    return found
+
+
+def mask_runs(images: Lab, learned: Mapping[str, Any], narrow: Mapping[float, Lab]) -> Runs:
+    """Return the trained net and masks without training: cut, learned, and by edge-popup in nets of several widths."""
+    trained = Level(images)
+    runs = {
+        "images": trained,
+        "untrained": Untrained(trained, tuple(range(1, 16))),
+        "learned": Learned(images, **learned),
+    }
+    runs |= {f"popup {width}": Popup(lab) for width, lab in narrow.items()}
+    return runs | {f"trained {width}": Level(lab) for width, lab in narrow.items()}
+
+
+def narrower(images: Lab, widths: Sequence[float]) -> dict[float, Lab]:
+    """Return labs of He-initialised nets whose hidden layers are multiples of those of `images`."""
+    hidden = {width: tuple(max(2, round(width * units)) for units in images.hidden) for width in widths}
+    return {width: replace(images, init="he", hidden=hidden[width]) for width in widths}
+
+
+def weights_kept(lab: Lab, rounds: int) -> int:
+    """Return the number of weights that a ticket of so many rounds of 20% (output layer 10%) keeps."""
+    return sum(round_counts(shapes(setting(replace(lab, seeds=lab.seeds[:1]))[2]), rounds).values())
