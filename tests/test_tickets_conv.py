@@ -20,7 +20,7 @@ from redlib.studies.tickets_statistics import stable_and_matching
 
 TINY = conv.ConvLevel(
     pool=200, validation=60, tests=80, n=48, width=0.0625, batch=16, steps=8, probes=4, lr=0.01, weight_decay=0.1,
-    snapshots=(3,), seeds=(1000, 1001),
+    snapshots=(3,), rates=(0.2, 0.4, 0.2), seeds=(1000, 1001),
 )  # fmt: skip
 BATCH_NORM = replace(TINY, net="small_conv", width=2, optimizer="sgd", lr=0.1, rates=(0.5, 0.0, 0.2))
 
@@ -79,9 +79,11 @@ def test_kept_weights_go_back_bit_for_bit_to_their_values_at_the_rewind_step(sou
 
 
 def test_keeping_snapshots_changes_nothing_and_a_snapshot_is_the_end_of_a_shorter_run():
-    with_one, without = level(TINY), level(replace(TINY, snapshots=()))
-    for name, values in state(without, "end").items():
-        assert np.array_equal(values, state(with_one, "end")[name])
+    for config in (TINY, replace(TINY, drops=(0.5,))):  # a drop halfway to the end, not halfway to the snapshot
+        with_one, without = level(config), level(replace(config, snapshots=()))
+        for name, values in state(without, "end").items():
+            assert np.array_equal(values, state(with_one, "end")[name])
+    with_one = level(TINY)
     short = level(replace(TINY, snapshots=(), steps=3, probes=1))
     for name, values in state(short, "end").items():
         assert np.array_equal(values, state(with_one, "start3")[name])
@@ -141,7 +143,8 @@ def test_frozen_weights_stay_where_they_were_drawn():
     config = conv.ConvArm(replace(TINY, level=2), "frozen")
     nets, masks, settings, data = conv.arm_nets(config, level(config.previous))
     before = weights_of(nets)
-    conv.train(nets, masks, settings, data, cut="freeze")
+    achieved, _ = conv.train(nets, masks, settings, data, cut="freeze")
+    assert np.array_equal(conv.run(config, level(config.previous))["train_loss"], achieved["train_loss"])
     for name, after in weights_of(nets).items():
         assert torch.equal(after[~masks[name]], before[name][~masks[name]])
         assert not torch.equal(after[masks[name]], before[name][masks[name]])
@@ -207,6 +210,41 @@ def test_a_sweep_runs_a_level_from_the_stored_ones_before_it(tmp_path):
     done = sweep(conv.run, [config, conv.ConvArm(config, "reinit")], store=tmp_path, workers=1)
     assert np.array_equal(done.results[0]["end.0.weight"], level(config)["end.0.weight"])
     assert sweep(conv.run, [config], store=tmp_path, workers=1).computed == 0
+
+
+def test_augmented_copies_start_alike_and_shift_their_images_differently():
+    config = replace(TINY, augment=True)
+    data = conv.examples(config)
+    first, second = (conv.fresh_nets(config, data, copied=number) for number in range(2))
+    assert all(torch.equal(weights_of(first)[name], weights_of(second)[name]) for name in weights_of(first))
+    x = data.test.x[:20]
+    assert not torch.equal(first[0].train()[0](x), second[0].train()[0](x))
+    assert torch.equal(first[0].eval()[0](x), x)
+    done = conv.run(replace(config, level=1, rewind=3), level(config))
+    assert "end.1.0.weight" in done and done["density"][0] < 1
+
+
+@pytest.mark.parametrize("name", sorted(conv.PAPER))
+def test_the_papers_own_protocols_are_runnable_configurations(name, monkeypatch):
+    digits = conv.dataset(TINY)
+
+    def colour(part):
+        return replace(part, x=torch.nn.functional.interpolate(part.x, size=32).expand(-1, 3, -1, -1).contiguous())
+
+    parts = {part: colour(getattr(digits, part)) for part in ("train", "validation", "test")}
+    monkeypatch.setattr(conv, "dataset", lambda config: replace(digits, **parts))
+    width = {"resnet20": 0.125, "vgg19": 1 / 32}.get(name, 1 / 16)
+    config = replace(conv.PAPER[name], n=16, batch=8, steps=2, probes=1, snapshots=(1,), width=width, seeds=(1000,))
+    first = conv.run(config)
+    second = conv.run(replace(config, level=1, rewind=1), first)
+    assert 0.75 < second["density"][0] < 0.93 and np.isfinite(second["validation_loss"]).all()
+
+
+def test_paper_protocols_last_as_long_as_published():
+    vgg = conv.PAPER["vgg19"]
+    assert vgg.steps == 160 * -(-45_000 // 64) - 160  # the paper drops the last, smaller batch of each epoch
+    assert [round(share * vgg.steps / 703) for share in vgg.drops] == [80, 120]
+    assert [conv.PAPER[f"conv{n}"].steps for n in (2, 4, 6)] == [20_000, 25_000, 30_000]
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ def run_sensitivity(config: Sensitivity, before: Arrays) -> Arrays:
 
 @run.register
 def run_extrusion(config: Extrusion, before: Arrays) -> Arrays:
-    """Return `outcome` with axes [S, EXTRUSION_ARMS, ...], norm_at_cut [S, 2] and cut_error [S, 2].
+    """Return `outcome` without its curves [S, EXTRUSION_ARMS], norm_at_cut [S, 2] and cut_error [S, 2].
 
     norm_at_cut: of the doomed weights, over that at the start, with the penalty and (pretrained) without; cut_error
     on test data just after the cut.
@@ -300,8 +300,9 @@ def run_extrusion(config: Extrusion, before: Arrays) -> Arrays:
     }
     short = train(stack([*(net for net, _ in pair), *whole]), parts, lab)
     long = train(whole[0], parts, replace(lab, steps=lab.steps + first))
-    arms = {n: np.concatenate([short[n], long[n]]) for n in short if n != "steps"}
-    return {"steps": short["steps"]} | by_axes(arms, len(EXTRUSION_ARMS)) | by_axes(cut, 2)
+    # Their looks at the validation data come at other steps.
+    arms = {n: np.concatenate([short[n], long[n]]) for n in short if n != "steps" and short[n].ndim == 1}
+    return by_axes(arms, len(EXTRUSION_ARMS)) | by_axes(cut, 2)
 
 
 def masks_at_start(

@@ -385,7 +385,9 @@ def _cut(config: Level, initial: StackedMLP, trained: StackedMLP, masks: Tensors
     counts = round_counts(shapes(initial), config.level, config.rate, config.last)
     if not config.whole:
         return cut_further(trained, initial, masks, counts)
-    return keep_global({n: w.abs() for n, w in weights_of(trained).items()}, sum(counts.values()), masks)
+    # A layer may be emptied: the study counts such collapses.
+    sizes = {name: weights.abs() for name, weights in weights_of(trained).items()}
+    return keep_global(sizes, sum(counts.values()), masks, allow_empty=True)
 
 
 def _scores(criteria: Sequence[str], initial: StackedMLP, final: StackedMLP) -> dict[str, Tensors]:

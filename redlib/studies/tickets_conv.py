@@ -26,6 +26,7 @@ from redlib.data.replicates import draw_rows
 from redlib.data.sources import Dataset, load
 from redlib.errors import BadInput
 from redlib.measures.connectivity import module_path_errors
+from redlib.nets.convnets import RandomShiftFlip
 from redlib.nets.ticketnets import build
 from redlib.pruning.allocation import Shapes, keep, keep_global, shapes_of, shuffled
 from redlib.pruning.masks import Cut, Tensors, apply, dense, density, remove, weights_of
@@ -46,6 +47,11 @@ ACHIEVED = (
 """The arrays of `train`."""
 
 
+def _check_step(what: str, step: int, level: ConvLevel) -> None:
+    if step not in (0, *level.snapshots):
+        raise BadInput.of(what, step, f"one of {(0, *level.snapshots)}", "Name the step in `snapshots`.")
+
+
 @dataclass(frozen=True)
 class ConvLevel:
     """One level of iterative magnitude pruning: level 0 is the dense net (LTH-4, 6, 7; Frankle & Carbin 2019).
@@ -55,30 +61,31 @@ class ConvLevel:
     """
 
     dataset: str = "digits"
-    pool: int | None = 800  # training images from which each seed draws its own n; None: all there are
-    validation: int = 200
-    tests: int | None = 797
-    n: int = 400
+    pool: int | None = 1000  # training images from which each seed draws its own n; None: all there are
+    validation: int = 190
+    tests: int | None = 600
+    n: int = 800
     shrink: int = 1  # side of the squares of pixels that are averaged
     net: str = "conv2"
     width: float = 0.25
     dropout: float = 0.0  # Conv-2/4/6 only
+    augment: bool = False  # shift and flip the training images
     optimizer: str = "adam"
-    lr: float = 1e-3
+    lr: float = 2e-3
     momentum: float = 0.9  # sgd only
     weight_decay: float = 0.0
     warm: int = 0  # steps of linear warm-up
     drops: tuple[float, ...] = ()  # shares of training after which the rate is divided by 10
     batch: int = 64
-    steps: int = 300
-    probes: int = 20
-    rates: tuple[float, float, float] = (0.2, 0.4, 0.2)  # cut a level: convolutions, hidden linear layers, output
+    steps: int = 200
+    probes: int = 8
+    rates: tuple[float, float, float] = (0.245, 0.45, 0.245)  # cut a level: convolutions, hidden linear layers, output
     pooled: bool = False  # rank all convolutions together
     level: int = 0
     rewind: int = 0
     snapshots: tuple[int, ...] = ()  # steps > 0 whose state level 0 keeps: what `rewind` and barriers may name
     precision: str = "fp32"
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] = tuple(range(10))
 
     def __post_init__(self) -> None:
         if self.level < 0 or len(self.rates) != 3 or not all(0 <= rate < 1 for rate in self.rates):
@@ -169,6 +176,28 @@ class Data:
     image: int
 
 
+def _paper(net: str, lr: float, steps: int, convolutions: float, **more: Any) -> ConvLevel:
+    """Return a protocol of Frankle & Carbin 2019 (fig. 2) on CIFAR-10, 45,000 images to train and 5,000 to validate."""
+    settings: dict[str, Any] = {"batch": 60, "probes": steps // 100, "rates": (convolutions, 0.2, 0.1)} | more
+    common = {"dataset": "cifar10", "pool": None, "validation": 5000, "tests": None, "n": 45_000, "width": 1.0}
+    return ConvLevel(net=net, lr=lr, steps=steps, seeds=(0, 1, 2, 3, 4), **common | settings)
+
+
+_DEEP: dict[str, Any] = {
+    "optimizer": "sgd", "weight_decay": 1e-4, "augment": True, "pooled": True, "rates": (0.2, 0.0, 0.0),
+}  # fmt: skip
+PAPER: dict[str, ConvLevel] = {
+    "conv2": _paper("conv2", 2e-4, 20_000, 0.1),
+    "conv4": _paper("conv4", 3e-4, 25_000, 0.1),
+    "conv6": _paper("conv6", 3e-4, 30_000, 0.15),
+    "resnet20": _paper("resnet20", 0.1, 30_000, 0.2, batch=128, drops=(2 / 3, 5 / 6),
+                       snapshots=(250, 500, 1000, 2000, 4000), **_DEEP),
+    "vgg19": _paper("vgg19", 0.1, 112_480, 0.2, batch=64, drops=(0.5, 0.75),
+                    snapshots=(100, 500, 1000, 2000), **_DEEP),
+}  # fmt: skip
+"""The ticket papers' dense nets at the rates that defeat step 0; levels, rewind steps and dropout by `replace`."""
+
+
 @singledispatch
 def run(config: object, before: Arrays | None = None) -> Arrays:
     """Return the arrays of one run; see the function registered for its configuration."""
@@ -207,7 +236,7 @@ def run_barrier(config: ConvBarrier, before: Arrays | None = None) -> Arrays:
     """
     level, before = config.level, _given(before, config)
     data, masks, start = examples(level), unpacked(before), stored(before, f"start{config.start}")
-    copies = [fresh_nets(level, data) for _ in range(2)]
+    copies = [fresh_nets(level, data, copied=number) for number in range(2)]
     found = []
     for number, nets in enumerate(copies):
         if number == 0 and (level.level or not config.start):
@@ -244,11 +273,15 @@ def examples(config: ConvLevel) -> Data:
     return Data(train, validation, test, data.classes, *pool.x.shape[1:3])
 
 
-def fresh_nets(config: ConvLevel, data: Data, offset: int = 0) -> list[nn.Module]:
-    """Return the untrained net of every seed + offset."""
+def fresh_nets(config: ConvLevel, data: Data, offset: int = 0, copied: int = 0) -> Nets:
+    """Return the untrained net of every seed + offset; copy number `copied` sees the images otherwise augmented."""
     options: dict[str, Any] = {"dropout": config.dropout} if config.dropout else {}
     sizes = data.classes, data.channels, data.image
-    return [build(config.net, seed + offset, *sizes, width=config.width, **options) for seed in config.seeds]
+    nets = [build(config.net, seed + offset, *sizes, width=config.width, **options) for seed in config.seeds]
+    if not config.augment:
+        return nets
+    augmented = [RandomShiftFlip(seed + copied * REINIT) for seed in config.seeds]
+    return [nn.Sequential(shift, net) for shift, net in zip(augmented, nets, strict=True)]
 
 
 def arm_nets(config: ConvArm, before: Arrays) -> tuple[Nets, Tensors, ConvLevel, Data]:
@@ -454,8 +487,3 @@ def _given(before: Arrays | None, config: Any) -> Arrays:
     if before is None:
         raise BadInput.of("before", None, f"the arrays of {config.previous!r}", "Run that first, or use a sweep.")
     return before
-
-
-def _check_step(what: str, step: int, level: ConvLevel) -> None:
-    if step not in (0, *level.snapshots):
-        raise BadInput.of(what, step, f"one of {(0, *level.snapshots)}", "Name the step in `snapshots`.")

@@ -95,3 +95,14 @@ def rewinding_matters(dense: Arrays, initial: Sequence[Arrays], start: Arrays, b
         "unstable_at_the_start": bool(barriers(start).mean() > STABLE),
         "initial_values_fall_short": bool(short < 0),
     }
+
+
+def rows(dense: Arrays, ticket: Arrays, reinit: Arrays, random: Arrays) -> dict[str, tuple[Floats, str]]:
+    """Return the rows of the figure of LTH-4 and LTH-6, {label: (accuracy [S], colour)}."""
+    named = {
+        "dense": (dense, "grey"),
+        "ticket": (ticket, "blue"),
+        "reinit": (reinit, "orange"),
+        "random": (random, "gold"),
+    }
+    return {label: (accuracy(results), colour) for label, (results, colour) in named.items()}

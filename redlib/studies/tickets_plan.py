@@ -13,11 +13,13 @@ from redlib.pruning.allocation import round_counts
 from redlib.pruning.tickets import shapes
 from redlib.studies.supermasks import Learned, Popup
 from redlib.studies.tickets import Arms, Barriers, Flips, Lab, Level, OneShot, SmallNets, Untrained, setting
+from redlib.studies.tickets_conv import ConvArm, ConvBarrier, ConvLevel
 
 D21, D11 = 7, 10  # rounds of 20% that leave about 21% and 10.7% (the output layer keeps more)
 QUICK_ROUNDS = 5
 CONTROLS = ("keep_sign", "signed_constant", "frozen", "noise_half", "noise_three")
 MOVED = {"halves": ("first", "second"), "to other": ("large", "other"), "from other": ("other", "large")}
+SPARSE_CELLS = ((1, 0), (1, 1), (2, 0), (2, 1), (4, 0), (4, 1))  # (level, 0 or late) of the conv net's barriers
 Runs = dict[str, Any]
 Rates = Mapping[str, float]
 
@@ -27,42 +29,56 @@ def levels(name: str, source: Level, depth: int) -> Runs:
     return {f"{name} {level}": replace(source, level=level) for level in range(depth + 1)}
 
 
-def main_runs(
-    lab: Lab, depth: int, arms: Sequence[str], watched: Sequence[int], controls: Sequence[int], patience: float,
-    late: int, early: int,
+def experiments(
+    main: Lab, few: Lab, chains: Mapping[str, Lab], rounds: Mapping[str, Any], arms: Mapping[str, Sequence[str]],
+    times: Mapping[str, Any], rates: Sequence[float], sizes: Mapping[str, Any],
 ) -> Runs:  # fmt: skip
+    """Return all runs on the main data by name; `chains` are the labs of short chains (`chain_labs`)."""
+    runs = main_runs(main, rounds, arms["controls"], times)
+    runs |= side_runs(chains["plain"], few, arms["criteria"], rounds["quick"], times)
+    runs |= chain_runs(chains, rates, rounds["quick"])
+    for levels_of_size in size_runs(few, sizes["hidden"], sizes["target"]).values():
+        runs |= levels_of_size
+    return runs
+
+
+def main_runs(lab: Lab, rounds: Mapping[str, Any], arms: Sequence[str], times: Mapping[str, Any]) -> Runs:
     """Return the main chain, and every arm that needs its masks."""
-    top = Level(lab)
-    return levels("main", top, depth) | {
-        "arms": Arms(top, tuple(arms), tuple(watched)),
-        "controls": Arms(top, CONTROLS, tuple(controls)),
+    top, watched = Level(lab), tuple(rounds["watched"])
+    return levels("main", top, rounds["depth"]) | {
+        "arms": Arms(top, tuple(arms), watched),
+        "controls": Arms(top, CONTROLS, tuple(rounds["signs"])),
         "finetuned": Arms(top, ("finetuned",), (D11,)),
-        "patient": Arms(top, ("reinit",), (D11,), length=patience),
-        "late": Arms(top, ("ticket",), (D11,), start=late),
-        "early": Arms(top, ("ticket", "reshuffled", "noise_one"), (D11,), start=early),
-        "oneshot": OneShot(top, ("magnitude",), tuple(watched)),
-        "cut only": Untrained(top, tuple(range(depth + 1)), "magnitude", ("finetuned",)),
+        "patient": Arms(top, ("reinit",), (D11,), length=times["reinit"]),
+        "late": Arms(top, ("ticket",), (D11,), start=times["late"]),
+        "early": Arms(top, ("ticket", "reshuffled", "noise_one"), (D11,), start=times["early"]),
+        "oneshot": OneShot(top, ("magnitude",), watched),
+        "cut only": Untrained(top, tuple(range(rounds["depth"] + 1)), "magnitude", ("finetuned",)),
         "flips": Flips(lab),
         "small": SmallNets(lab, weights_kept(lab, D11)),
     }
 
 
-def side_runs(
-    aside: Lab, few: Lab, criteria: Sequence[str], quick: Rates, patience: float, starts: Sequence[int]
-) -> Runs:
+def side_runs(aside: Lab, few: Lab, criteria: Sequence[str], quick: Rates, times: Mapping[str, Any]) -> Runs:
     """Return the criteria of one cut, the single ticket with the budget of all rounds, and the barriers."""
+    whole, part = (Level(lab, **quick) for lab in (aside, few))  # type: ignore[arg-type]
     return {
         "criteria": OneShot(Level(aside), tuple(criteria), (D21, D11)),
-        "patient oneshot": OneShot(Level(aside, **quick), ("magnitude",), (QUICK_ROUNDS,), length=patience),  # type: ignore[arg-type]
-        "barriers": Barriers(Level(few, **quick), (0, 3, QUICK_ROUNDS), tuple(starts)),  # type: ignore[arg-type]
+        "patient oneshot": OneShot(whole, ("magnitude",), (QUICK_ROUNDS,), length=times["oneshot"]),
+        "barriers": Barriers(part, (0, 3, QUICK_ROUNDS), tuple(times["starts"])),
     }
 
 
-def chain_labs(aside: Lab, few: Lab, rates: Sequence[float], large: float, other: Mapping[str, Any]) -> dict[str, Lab]:
+def chain_labs(aside: Lab, few: Lab, optimisers: Mapping[str, Any]) -> dict[str, Lab]:
     """Return the labs with a short chain of their own: plain, both halves of the data, two rates, another optimiser."""
     sgd = replace(few, optimizer="momentum")
-    labs = {"plain": aside, "large": replace(sgd, lr=large), "small": replace(sgd, lr=rates[0])}
-    return labs | {"other": replace(few, **other)} | {part: replace(few, part=part) for part in ("first", "second")}
+    labs = {
+        "plain": aside,
+        "large": replace(sgd, lr=optimisers["large"]),
+        "small": replace(sgd, lr=optimisers["rates"][0]),
+    }
+    labs["other"] = replace(few, **optimisers["other"])
+    return labs | {part: replace(few, part=part) for part in ("first", "second")}
 
 
 def chain_runs(labs: Mapping[str, Lab], rates: Sequence[float], quick: Rates) -> Runs:
@@ -104,6 +120,23 @@ def narrower(images: Lab, widths: Sequence[float]) -> dict[float, Lab]:
     """Return labs of He-initialised nets whose hidden layers are multiples of those of `images`."""
     hidden = {width: tuple(max(2, round(width * units)) for units in images.hidden) for width in widths}
     return {width: replace(images, init="he", hidden=hidden[width]) for width in widths}
+
+
+def conv_runs(calm: ConvLevel, rough: ConvLevel, few: Sequence[int], arm_steps: int, late: int, depth: int = 4) -> Runs:
+    """Return the conv experiments: tickets and control arms of one net, rewinding and barriers of one at a high rate.
+
+    `rough` is pruned twice, its weights going back to step 0 and to step `late`; barriers take the seeds `few`.
+    """
+    runs: Runs = {f"conv {level}": replace(calm, level=level) for level in range(4)}
+    runs |= {f"conv {arm}": ConvArm(replace(calm, level=3), arm, arm_steps) for arm in ("reinit", "random")}
+    for start in (0, late):
+        runs |= {f"from {start} {k}": replace(rough, level=k, rewind=start if k else 0) for k in range(depth + 1)}
+    own = replace(rough, seeds=tuple(few))
+    runs |= {f"dense barrier {start}": ConvBarrier(own, start) for start in rough.snapshots}
+    for level, start in SPARSE_CELLS:
+        step = late if start else 0
+        runs[f"sparse barrier {level} {start}"] = ConvBarrier(replace(own, level=level, rewind=step), step)
+    return runs
 
 
 def weights_kept(lab: Lab, rounds: int) -> int:

@@ -16,14 +16,16 @@ import torch
 from scipy.stats import fisher_exact
 
 from redlib.data.sources import Dataset
-from redlib.evidence.stats import slope_per_seed
+from redlib.evidence.stats import Interval, slope_per_seed
 from redlib.measures import concentration, movement
 from redlib.measures.connectivity import barrier
 from redlib.pruning.allocation import keep, round_counts, shapes_of
 from redlib.pruning.masks import weights_of
 from redlib.studies.tickets import Arrays, Lab, restored, run, setting, unpacked
+from redlib.studies.tickets_plan import CONTROLS as SIGNS
+from redlib.studies.tickets_plan import D11, D21, MOVED, QUICK_ROUNDS
 
-D51, D21, D13, D11, D4 = 3, 7, 9, 10, 15  # pruning rounds of 20%
+D51, D13, D4 = 3, 9, 15  # pruning rounds of 20%, with D21 and D11
 SHARED = ("steps", "weights", "sparsity", "path_sparsity")  # arrays without a seed axis
 Floats = np.ndarray
 
@@ -219,6 +221,55 @@ def criteria_claim(results: Arrays, names: Sequence[str]) -> dict[str, Floats]:
     }
 
 
+def arms_at(
+    done: Mapping[str, Arrays], tickets: Arrays, controls: Sequence[str], at: int, signs: int
+) -> dict[str, Floats]:
+    """Return the accuracy of every arm at 10 rounds; `at`, `signs`: where that is among the rounds of the arms."""
+    arms = {"dense": accuracy(tickets, 0), "ticket": accuracy(tickets, D11)}
+    arms |= {name: accuracy(done["controls"], k, signs) for k, name in enumerate(SIGNS)}
+    arms |= {name: accuracy(done[name], 0, 0) for name in ("finetuned", "patient", "late")}
+    return arms | {name: accuracy(done["arms"], k, at) for k, name in enumerate(controls)}
+
+
+def control_claims(arms: Mapping[str, Floats], initial_magnitude_minus_reinit: Floats) -> dict[str, dict[str, Floats]]:
+    """Return LTH-10, LTH-14 and LTH-34 from the accuracies of the arms."""
+    ticket, reinit = arms["ticket"], arms["reinit"]
+    tenth = {"initial_magnitude_minus_reinit": initial_magnitude_minus_reinit}
+    tenth |= {"noise_half_sd_minus_ticket": arms["noise_half"] - ticket}
+    tenth |= {"noise_three_sd_minus_reinit": arms["noise_three"] - reinit}
+    signs = {"keep_sign_minus_reinit": arms["keep_sign"] - reinit, "keep_sign_minus_ticket": arms["keep_sign"] - ticket}
+    signs |= {"freeze_minus_zero": arms["frozen"] - ticket}
+    tuned = {"finetuned_minus_reinit_d10": arms["finetuned"] - reinit}
+    tuned |= {"finetuned_minus_rewound_d10": arms["finetuned"] - ticket}
+    return {"LTH-10": tenth, "LTH-14": signs, "LTH-34": tuned}
+
+
+def short_chains(done: Mapping[str, Arrays], chains: Sequence[str]) -> dict[str, dict[str, Floats]]:
+    """Return the accuracy at the end of every short chain: end (its ticket), reinit, random, and carried tickets."""
+    found = {"end": {name: accuracy(done[f"{name} {QUICK_ROUNDS}"]) for name in chains}}
+    for k, arm in enumerate(("reinit", "random")):
+        found[arm] = {name: accuracy(done[f"{name} arms"], k, 0) for name in chains}
+    return found | {"carried": {name: accuracy(done[name], 0, 0) for name in MOVED}}
+
+
+def transfer_claims(values: Mapping[str, Mapping[str, Floats]]) -> dict[str, dict[str, Floats]]:
+    """Return LTH-17, LTH-19 and LTH-20 from `short_chains`; "large" trains by SGD, "other" by Adam."""
+    carried, random = values["carried"], values["random"]
+    gains = {name: values["end"][name] - values["reinit"][name] for name in ("small", "large")}
+    halves = {"transfer_minus_random_d10": carried["halves"] - random["second"]}
+    halves["transfer_minus_native_d10"] = carried["halves"] - values["end"]["second"]
+    across = {"sgd_to_adam_minus_random": carried["to other"] - random["other"]}
+    across["adam_to_sgd_minus_random"] = carried["from other"] - random["large"]
+    rates = {"gain_small_minus_large_rate": gains["small"] - gains["large"], "gain_at_large_rate": gains["large"]}
+    return {"LTH-17": halves, "LTH-19": across, "LTH-20": rates}
+
+
+def best_rate(done: Mapping[str, Arrays], rates: Sequence[float]) -> float:
+    """Return the rate at which dense nets reach the best validation accuracy on average."""
+    reached = [1 - done[f"rate {rate}"]["validation_error"].min(1).mean() for rate in rates]
+    return rates[int(np.argmax(reached))]
+
+
 def best_untrained(results: Arrays) -> dict[str, Floats]:
     """Return LTH-12 at the density with the best validation accuracy, for each seed and kind of weights."""
     best = results["validation_accuracy"].argmax(2)
@@ -258,6 +309,12 @@ def popup_claim(
         "signed_constant_minus_normal": widest[:, 1, half] - widest[:, 0, half],
         "gap_width_slope": slope_per_seed(np.log2(widths), gap),
     }
+
+
+def sized(done: Mapping[str, Arrays]) -> dict[int, Arrays]:
+    """Return the tickets at the end of the chains "size N …", by N, the weights of the starting net."""
+    ends = [name.split() for name in done if name.startswith("size ") and name.endswith(f" {QUICK_ROUNDS}")]
+    return {weights: done[f"size {weights} {QUICK_ROUNDS}"] for weights in sorted(int(n) for _, n, _ in ends)}
 
 
 def size_claim(ends: Mapping[int, Arrays]) -> dict[str, Floats]:
@@ -300,11 +357,17 @@ def stable_and_matching(
     return stable.ravel(), (gap >= -tolerance).ravel()
 
 
-def fisher(stable: np.ndarray, matching: np.ndarray) -> float:
-    """Return Fisher's one-sided p that stable nets match more often than others."""
+def only(results: Arrays, levels: Sequence[int]) -> Arrays:
+    """Return some levels of the barriers' results [S, levels, starts, ...]."""
+    return {name: values if name in SHARED else values[:, list(levels)] for name, values in results.items()}
+
+
+def fisher(stable: np.ndarray, matching: np.ndarray) -> Interval:
+    """Return Fisher's one-sided p that stable nets match more often than others, as an exact interval [p, p]."""
     table = [[int((stable & matching).sum()), int((stable & ~matching).sum())],
              [int((~stable & matching).sum()), int((~stable & ~matching).sum())]]  # fmt: skip
-    return float(fisher_exact(table, alternative="greater")[1])
+    p = float(fisher_exact(table, alternative="greater")[1])
+    return Interval(p, p, p, 0.95, "exact", len(stable))
 
 
 def flip_rates(flips: Arrays, early: int) -> Floats:
