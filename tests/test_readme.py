@@ -9,10 +9,17 @@ import numpy as np
 from redlib.evidence.paths import project_root
 
 
-def test_the_example_of_the_readme_trains_thirty_two_networks():
+def test_the_examples_of_the_readme_train_and_prune_networks():
     text = (project_root() / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names: dict = {}
-    exec(example, names)
+    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(example, names)
+    assert [layer.out_features for layer in names["smaller"][::2]] == [50, 50, 10]
+    assert names["arms"].replicates == 24
+    assert {name: int(kept[0].sum()) for name, kept in names["masks"][3].items()} == {
+        "layer1": 2048,  # 4,000 x .8 x .8 x .8
+        "layer2": 5120,
+        "layer3": 729,  # 1,000 x .9 x .9 x .9
+    }
     errors = names["history"].final("test_error")
     assert errors.shape == (32,) and (errors < 0.6).all() and np.std(errors) > 0

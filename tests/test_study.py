@@ -292,6 +292,68 @@ def test_unknown_names_are_refused_with_what_is_known(home):
             study.table(pd.DataFrame(), name)
 
 
+PARTS = """
+- <<: *claim
+  id: DD-5
+  figure: ""
+  check:
+    kind: conjunction
+    parts:
+      - {kind: greater, statistic: gain, than: 1, unit: pp}
+      - {kind: less, name: not_much, statistic: gain, than: 9, unit: pp}
+      - {kind: less, name: falling, statistic: slope, than: 0, unit: slope}
+  profiles:
+    mnist: {check: {kind: greater, statistic: speed, than: 1, unit: ratio}}
+  not_run: {paper: needs a GPU}
+"""
+DOWN = [-value for value in SEEDS]
+
+
+@pytest.fixture
+def parts(home):
+    """A ledger with a claim of three parts, two of them on one statistic; another profile asks for a fourth."""
+    (home / "claims.yaml").write_text(LEDGER + PARTS)
+
+
+def test_evidence_that_only_another_profile_asks_for_is_left_out(parts):
+    evidence = {"gain": SEEDS, "slope": DOWN, "speed": [5.0, 5.1, 5.2, 4.9, 4.8]}
+    profiles = ("laptop", "mnist")
+    found = {name: Study("01_double_descent", profile=name).check("DD-5", per_seed=evidence) for name in profiles}
+    assert found["laptop"].per_seed == {"gain": SEEDS, "not_much": SEEDS, "falling": DOWN}
+    assert found["mnist"].per_seed == {"speed": evidence["speed"]} and found["mnist"].estimate == pytest.approx(5)
+    assert [record.verdict for record in found.values()] == ["replicated"] * 2
+
+
+def test_a_part_finds_its_evidence_under_its_own_name_or_else_its_statistic(parts):
+    own = [3.0, 3.1, 2.9, 3.0, 3.2]
+    record = Study("01_double_descent").check("DD-5", per_seed={"gain": SEEDS, "not_much": own, "falling": DOWN})
+    assert record.per_seed == {"gain": SEEDS, "not_much": own, "falling": DOWN}
+    assert [part["estimate"] for part in record.parts] == pytest.approx([2.0, 3.04, -2.0])
+
+
+@pytest.mark.parametrize("given", [{"gain": SEEDS}, {"gain": SEEDS, "falling": None}])
+def test_missing_evidence_is_refused_but_where_the_claim_is_known_not_to_run(parts, given):
+    with pytest.raises(BadInput, match=r"Missing: \['falling'\]"):
+        Study("01_double_descent").check("DD-5", per_seed=given)
+    record = Study("01_double_descent", profile="paper").check("DD-5", per_seed=given)
+    assert (record.verdict, record.per_seed) == ("not_run", {})
+    assert record.reason == "needs a GPU; this run has no falling"
+
+
+def test_numbers_of_a_claim_known_not_to_run_are_kept_without_a_verdict(parts):
+    study = Study("01_double_descent", profile="paper")
+    record = study.check("DD-5", per_seed={"gain": SEEDS, "slope": DOWN, "speed": SEEDS})
+    assert (record.verdict, record.reason) == ("not_run", "needs a GPU")
+    assert record.per_seed == {"gain": SEEDS, "not_much": SEEDS, "falling": DOWN} and record.estimate is not None
+
+
+@pytest.mark.parametrize("profile", ["laptop", "mnist", "smoke", "paper"])
+def test_names_of_evidence_that_no_profile_knows_are_refused(parts, profile):
+    evidence = {"gain": SEEDS, "slope": DOWN, "speed": SEEDS, "gian": SEEDS}
+    with pytest.raises(BadInput, match=r"unknown: \['gian'\]"):
+        Study("01_double_descent", profile=profile).check("DD-5", per_seed=evidence)
+
+
 CONCLUDE = """
 import sys
 from redlib.evidence.study import Study

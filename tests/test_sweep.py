@@ -302,3 +302,23 @@ def test_a_chain_goes_on_from_the_last_link_stored(tmp_path):
     assert executions(log) == [0, 1, 2, 3, 4]
     assert int(done.results[0]["sum"]) == 10
     assert counts(sweep(linked, [Link(4, str(log))], store=tmp_path / "s"))[:2] == (1, 0)
+
+
+def test_a_configuration_of_another_module_is_keyed_and_digested_by_its_own(tmp_path):
+    from redlib.studies import supermasks, tickets
+
+    lab = tickets.Lab(dataset="digits", pool=40, validation=20, tests=20, hidden=(4,), batch=20, steps=1, seeds=(0,))
+    learned = supermasks.Learned(lab, steps=1, rescale=(False,), samples=1)
+    assert module.module_of(tickets.run, learned) == "redlib.studies.supermasks"
+    assert module.module_of(tickets.run, tickets.Level(lab)) == "redlib.studies.tickets"
+    assert module.module_of(toy, tickets.Level(lab)) == "toy_runs", "that module does not import the run's"
+    done = sweep(tickets.run, [learned, tickets.Level(lab)], store=tmp_path, workers=1)
+    found = {meta["config"]["type"]: (path, meta) for path, meta in store.scan(tmp_path)}
+    assert counts(done) == (0, 2, 0, 0) and len(found) == 2
+    for config, own in ((learned, "supermasks"), (tickets.Level(lab), "tickets")):
+        path, meta = found[f"redlib.studies.{own}.{type(config).__name__}"]
+        assert path.stem == store.key(config, "", tickets.run) and meta["run"] == "redlib.studies.tickets.run"
+        assert meta["code"] == store.code_digest(f"redlib.studies.{own}")
+        # An edit of what only learned masks use leaves the levels as they are.
+        assert {"redlib.studies.tickets", "redlib.pruning.tickets"} <= {*meta["modules"]}
+        assert ("redlib.pruning.supermasks" in meta["modules"]) is (own == "supermasks")

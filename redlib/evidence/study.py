@@ -192,16 +192,17 @@ class Study:
 def _asked_for(claim: ledger.Claim, profile: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return (the evidence by the parts of this profile's check, names of parts without any).
 
-    A part finds its evidence under its own name or its statistic's; a name that no profile's check knows stays, to
-    be refused.
+    A part finds its evidence under its own name or its statistic's. BadInput for a name that no profile's check has.
     """
     parts = claim.check_for(profile).parts
     every = [leaf for check in (claim.check, *claim.profiles.values()) if check for leaf in check.parts]
     known = {name for leaf in every for name in (leaf.name, leaf.statistic)}
     found = {leaf.name: given.get(leaf.name, given.get(leaf.statistic)) for leaf in parts}
     missing = [name for name, values in found.items() if values is None]
-    unknown = {name: values for name, values in given.items() if name not in known}
-    return {name: values for name, values in found.items() if values is not None} | unknown, missing
+    if unknown := sorted(set(given) - known):
+        remedy = f"unknown: {unknown}"
+        raise BadInput.of("names of the evidence", sorted(given), f"some of {sorted(known)}", remedy)
+    return {name: values for name, values in found.items() if values is not None}, missing
 
 
 def _identifier(what: str, name: str) -> str:

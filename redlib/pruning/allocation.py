@@ -120,10 +120,12 @@ def shuffled(masks: Mapping[str, Tensor], seeds: Sequence[int], key: int = 0) ->
 
 
 def random_masks(shapes: Shapes, counts: Mapping[str, int], seeds: Sequence[int], key: int = 0) -> Tensors:
-    """Return masks that keep counts[name] weights of each layer, drawn uniformly, one per seed."""
+    """Return masks that keep counts[name] weights of each layer, drawn uniformly, one per seed; errors as in `keep`."""
     first = {name: torch.arange(prod(shape)).view(1, *shape) < counts[name] for name, shape in shapes.items()}
     if empty := [name for name in shapes if counts[name] < 1]:
         raise EmptyLayer.of("emptied layers", empty, "none", "Keep at least one weight in each layer.")
+    if over := {name: counts[name] for name, shape in shapes.items() if counts[name] > prod(shape)}:
+        raise BadInput.of("weights kept", over, "<= weights of the layer", "Pass counts of these shapes.")
     return shuffled({name: mask.expand(len(seeds), *mask.shape[1:]) for name, mask in first.items()}, seeds, key)
 
 
@@ -141,7 +143,8 @@ def _ranked(values: Tensor, within: Tensor | None) -> tuple[Tensor, int]:
     if within is None:
         return flat, flat.shape[1]
     cut = ~within.flatten(1)
-    return flat.masked_fill_(cut, -torch.inf), int((~cut).sum(1).min())
+    lowest = torch.finfo(flat.dtype).min  # what is left ranks before what is cut, also where it scores -inf
+    return flat.clamp_(min=lowest).masked_fill_(cut, -torch.inf), int((~cut).sum(1).min())
 
 
 def _best(flat: Tensor, count: int) -> Tensor:

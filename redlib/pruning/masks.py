@@ -38,16 +38,18 @@ def weights_of(net: Net) -> Tensors:
 
 
 def load_weights(net: Net, weights: Mapping[str, Tensor]) -> None:
-    """Copy weights [R, *shape] into the net; masks stay as they are. BadInput where they do not fit."""
+    """Copy weights [R, *shape] into the net; masks stay, and so does what they cut. BadInput where they do not fit."""
     check_fit(weights, weights_of(net), "weights")
+    kept = masks_of(net)
     with torch.no_grad():
         if isinstance(net, StackedMLP):
-            for mine, values in zip(net.weights, weights.values(), strict=True):
-                mine.copy_(values)
+            for mine, (name, values) in zip(net.weights, weights.items(), strict=True):
+                mine.copy_(torch.where(kept[name], values.to(mine), mine))
             return
         for r, module in enumerate(modules_of(net)):
             for name, values in weights.items():
-                parameter_of(module.get_submodule(name)).copy_(values[r])
+                mine = parameter_of(module.get_submodule(name))
+                mine.copy_(torch.where(kept[name][r], values[r].to(mine), mine))
 
 
 def apply(net: Net, masks: Mapping[str, Tensor], cut: Cut = "zero") -> None:
@@ -70,7 +72,10 @@ def apply(net: Net, masks: Mapping[str, Tensor], cut: Cut = "zero") -> None:
     for r, module in enumerate(modules_of(net)):
         for name, mask in masks.items():
             values = weights[name][r] * (cut == "freeze")
-            parametrize.register_parametrization(module.get_submodule(name), "weight", _Masked(mask[r], values))
+            part = module.get_submodule(name)
+            parametrize.register_parametrization(part, "weight", _Masked(mask[r], values))
+            with torch.no_grad():  # weight decay is a gradient too: at 0 it leaves no trace in the optimiser's state
+                parameter_of(part).masked_fill_(~mask[r], 0.0)
 
 
 def remove(net: Net) -> None:

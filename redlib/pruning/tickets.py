@@ -212,7 +212,7 @@ def _shuffle(weights: Tensor, mask: Tensor, seeds: Sequence[int], key: int, laye
 
 
 def _spread(weights: Tensor) -> Tensor:
-    return weights.flatten(1).std(1)[:, None, None]
+    return weights.flatten(1).std(1, correction=0)[:, None, None]
 
 
 def _noise(weights: Tensor, seeds: Sequence[int], key: int, layer: int) -> Tensor:

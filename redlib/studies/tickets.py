@@ -202,6 +202,8 @@ def run_level(config: Level, before: Arrays | None = None) -> Arrays:
     survives = {name: torch.zeros_like(w, dtype=torch.int8) for name, w in weights_of(initial).items()}
     trained = np.zeros((len(lab.seeds), 0), np.float32)
     masks = dense(survives)
+    if config.level and before is None:
+        raise BadInput.of("before", None, f"the arrays of level {config.level - 1}", "Run the chain from level 0.")
     if before is not None:
         survives, trained = unpacked(before["survives"], survives), before["final"]
         masks = _cut(config, initial, restored(initial, trained), masks_at(survives, config.level - 1))

@@ -11,9 +11,10 @@ from typing import Any
 
 from redlib.pruning.allocation import round_counts
 from redlib.pruning.tickets import shapes
+from redlib.studies import configure
 from redlib.studies.supermasks import Learned, Popup
 from redlib.studies.tickets import Arms, Barriers, Flips, Lab, Level, OneShot, SmallNets, Untrained, setting
-from redlib.studies.tickets_conv import ConvArm, ConvBarrier, ConvLevel
+from redlib.studies.tickets_conv import PAPER, ConvArm, ConvBarrier, ConvLevel
 
 D21, D11 = 7, 10  # rounds of 20% that leave about 21% and 10.7% (the output layer keeps more)
 QUICK_ROUNDS = 5
@@ -34,7 +35,7 @@ def experiments(
     times: Mapping[str, Any], rates: Sequence[float], sizes: Mapping[str, Any],
 ) -> Runs:  # fmt: skip
     """Return all runs on the main data by name; `chains` are the labs of short chains (`chain_labs`)."""
-    runs = main_runs(main, rounds, arms["controls"], times)
+    runs = main_runs(main, few, rounds, arms["controls"], times)
     runs |= side_runs(chains["plain"], few, arms["criteria"], rounds["quick"], times)
     runs |= chain_runs(chains, rates, rounds["quick"])
     for levels_of_size in size_runs(few, sizes["hidden"], sizes["target"]).values():
@@ -42,20 +43,21 @@ def experiments(
     return runs
 
 
-def main_runs(lab: Lab, rounds: Mapping[str, Any], arms: Sequence[str], times: Mapping[str, Any]) -> Runs:
-    """Return the main chain, and every arm that needs its masks."""
+def main_runs(lab: Lab, few: Lab, rounds: Mapping[str, Any], arms: Sequence[str], times: Mapping[str, Any]) -> Runs:
+    """Return the main chain, and every arm that needs its masks; dear ones take the seeds of `few`."""
+    dear = replace(lab, seeds=few.seeds)
     top, watched = Level(lab), tuple(rounds["watched"])
     return levels("main", top, rounds["depth"]) | {
         "arms": Arms(top, tuple(arms), watched),
         "controls": Arms(top, CONTROLS, tuple(rounds["signs"])),
         "finetuned": Arms(top, ("finetuned",), (D11,)),
-        "patient": Arms(top, ("reinit",), (D11,), length=times["reinit"]),
+        "patient": Arms(Level(dear), ("reinit",), (D11,), length=times["reinit"]),
         "late": Arms(top, ("ticket",), (D11,), start=times["late"]),
         "early": Arms(top, ("ticket", "reshuffled", "noise_one"), (D11,), start=times["early"]),
         "oneshot": OneShot(top, ("magnitude",), watched),
         "cut only": Untrained(top, tuple(range(rounds["depth"] + 1)), "magnitude", ("finetuned",)),
         "flips": Flips(lab),
-        "small": SmallNets(lab, weights_kept(lab, D11)),
+        "small": SmallNets(dear, weights_kept(lab, D11)),
     }
 
 
@@ -65,7 +67,7 @@ def side_runs(aside: Lab, few: Lab, criteria: Sequence[str], quick: Rates, times
     return {
         "criteria": OneShot(Level(aside), tuple(criteria), (D21, D11)),
         "patient oneshot": OneShot(whole, ("magnitude",), (QUICK_ROUNDS,), length=times["oneshot"]),
-        "barriers": Barriers(part, (0, 3, QUICK_ROUNDS), tuple(times["starts"])),
+        "barriers": Barriers(part, (0, QUICK_ROUNDS), tuple(times["starts"])),
     }
 
 
@@ -122,21 +124,27 @@ def narrower(images: Lab, widths: Sequence[float]) -> dict[float, Lab]:
     return {width: replace(images, init="he", hidden=hidden[width]) for width in widths}
 
 
-def conv_runs(calm: ConvLevel, rough: ConvLevel, few: Sequence[int], arm_steps: int, late: int, depth: int = 4) -> Runs:
+def conv_runs(calm: ConvLevel, rough: ConvLevel, arm_steps: int, late: int, depth: int = 4) -> Runs:
     """Return the conv experiments: tickets and control arms of one net, rewinding and barriers of one at a high rate.
 
-    `rough` is pruned twice, its weights going back to step 0 and to step `late`; barriers take the seeds `few`.
+    `rough` is pruned twice, its weights going back to step 0 and to step `late`.
     """
     runs: Runs = {f"conv {level}": replace(calm, level=level) for level in range(4)}
     runs |= {f"conv {arm}": ConvArm(replace(calm, level=3), arm, arm_steps) for arm in ("reinit", "random")}
     for start in (0, late):
         runs |= {f"from {start} {k}": replace(rough, level=k, rewind=start if k else 0) for k in range(depth + 1)}
-    own = replace(rough, seeds=tuple(few))
-    runs |= {f"dense barrier {start}": ConvBarrier(own, start) for start in rough.snapshots}
+    runs |= {f"dense barrier {start}": ConvBarrier(rough, start) for start in rough.snapshots}
     for level, start in SPARSE_CELLS:
         step = late if start else 0
-        runs[f"sparse barrier {level} {start}"] = ConvBarrier(replace(own, level=level, rewind=step), step)
+        runs[f"sparse barrier {level} {start}"] = ConvBarrier(replace(rough, level=level, rewind=step), step)
     return runs
+
+
+def conv_level(settings: Mapping[str, Any], seeds: Sequence[int]) -> ConvLevel:
+    """Return a conv net's level 0; {"paper": name} takes the papers' own net and training of that name."""
+    rest = {name: value for name, value in settings.items() if name != "paper"}
+    base = vars(PAPER[settings["paper"]]) if "paper" in settings else {}
+    return configure(ConvLevel, base, rest, seeds=seeds)
 
 
 def weights_kept(lab: Lab, rounds: int) -> int:

@@ -328,6 +328,7 @@ def size_claim(ends: Mapping[int, Arrays]) -> dict[str, Floats]:
 
 def small_claim(ticket: Floats, small: Arrays, counts: Sequence[int] = (1, 5, 20)) -> dict[str, Floats]:
     """Return LTH-35: the ticket's accuracy minus that of the best of K small nets, chosen by validation loss."""
+    ticket = ticket[: len(small["early_error"])]
     best = {count: best_of(small, count) for count in counts}
     gaps = {f"ticket_minus_best_of_{count}": ticket - values for count, values in best.items()}
     slope = slope_per_seed(np.log2(counts), np.stack([ticket - best[count] for count in counts], 1))

@@ -46,7 +46,7 @@ class EarlyStop:
         return torch.stack([loss, error, *tests], 1)
 
     def _measure(self, net: StackedMLP, part: Examples) -> tuple[Tensor, Tensor]:
-        return mean_loss_and_error(StackedEngine(net, SGD(), self.loss), part, self.loss)
+        return mean_loss_and_error(StackedEngine(net, SGD(), self.loss), part.to(net.flat.device), self.loss)
 
 
 def early_values(history: History, name: str = "early") -> dict[str, Tensor]:
