@@ -208,7 +208,8 @@ def test_every_seed_draws_its_own_images_and_shrinking_averages_squares():
 def test_a_sweep_runs_a_level_from_the_stored_ones_before_it(tmp_path):
     config = replace(TINY, level=1)
     done = sweep(conv.run, [config, conv.ConvArm(config, "reinit")], store=tmp_path, workers=1)
-    assert np.array_equal(done.results[0]["end.0.weight"], level(config)["end.0.weight"])
+    # Not to the bit: a sweep gives every run one thread, and convolutions round differently on several.
+    np.testing.assert_allclose(done.results[0]["end.0.weight"], level(config)["end.0.weight"], rtol=1e-3, atol=1e-5)
     assert sweep(conv.run, [config], store=tmp_path, workers=1).computed == 0
 
 

@@ -67,7 +67,7 @@ def side_runs(aside: Lab, few: Lab, criteria: Sequence[str], quick: Rates, times
     return {
         "criteria": OneShot(Level(aside), tuple(criteria), (D21, D11)),
         "patient oneshot": OneShot(whole, ("magnitude",), (QUICK_ROUNDS,), length=times["oneshot"]),
-        "barriers": Barriers(part, (0, QUICK_ROUNDS), tuple(times["starts"])),
+        "barriers": Barriers(part, (0, QUICK_ROUNDS), tuple(times["starts"]), tests=1000),
     }
 
 

@@ -264,10 +264,10 @@ def transfer_claims(values: Mapping[str, Mapping[str, Floats]]) -> dict[str, dic
     return {"LTH-17": halves, "LTH-19": across, "LTH-20": rates}
 
 
-def best_rate(done: Mapping[str, Arrays], rates: Sequence[float]) -> float:
-    """Return the rate at which dense nets reach the best validation accuracy on average."""
-    reached = [1 - done[f"rate {rate}"]["validation_error"].min(1).mean() for rate in rates]
-    return rates[int(np.argmax(reached))]
+def behind_best_rate(done: Mapping[str, Arrays], rates: Sequence[float], chosen: float) -> float:
+    """Return how many points of validation accuracy dense nets at the `chosen` rate lack to the best of the grid."""
+    reached = {rate: 100 * (1 - done[f"rate {rate}"]["validation_error"].min(1).mean()) for rate in rates}
+    return float(max(reached.values()) - reached[chosen])
 
 
 def best_untrained(results: Arrays) -> dict[str, Floats]:
@@ -364,11 +364,16 @@ def only(results: Arrays, levels: Sequence[int]) -> Arrays:
 
 
 def fisher(stable: np.ndarray, matching: np.ndarray) -> Interval:
-    """Return Fisher's one-sided p that stable nets match more often than others, as an exact interval [p, p]."""
+    """Return Fisher's exact one-sided p that stable nets match more often than others.
+
+    As an interval: [p, p] where either direction is significant at 5%, [0, 1] where neither is. A p above 5% does
+    not speak against the claim, and must not be able to contradict it.
+    """
     table = [[int((stable & matching).sum()), int((stable & ~matching).sum())],
              [int((~stable & matching).sum()), int((~stable & ~matching).sum())]]  # fmt: skip
-    p = float(fisher_exact(table, alternative="greater")[1])
-    return Interval(p, p, p, 0.95, "exact", len(stable))
+    p, opposite = (float(fisher_exact(table, alternative=side)[1]) for side in ("greater", "less"))
+    low, high = (p, p) if min(p, opposite) < 0.05 else (0.0, 1.0)
+    return Interval(p, low, high, 0.95, "exact", len(stable))
 
 
 def flip_rates(flips: Arrays, early: int) -> Floats:
