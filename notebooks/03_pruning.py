@@ -140,7 +140,7 @@ for k, name in enumerate(names):
     plots.band(left, range(1, share.shape[2] + 1), 100 * np.maximum(share[:, k], 1e-4), name, colours[name], seeds=False)
 left.set(xlabel="layer", ylabel="weights kept (%)", title="Who gets the weights at 10%"), left.legend()
 at = ps.collapse_weights(done["collapse"]) / done["collapse"]["weights"][0]
-plots.dot_rows(right, {name: (np.log10(at[:, k]), colours[name]) for k, name in enumerate(names)}, "log10 of the density at which a layer is empty")
+plots.dot_rows(right, {name: (np.log10(at[:, k]), colours[name]) for k, name in enumerate(names)}, "log10 of the density at which a layer is empty"), right.set_title("Where a layer dies")
 study.figure(fig, "collapse", claims=["LTH-29"], alt="Left: density of each layer at 10% in all. Right: density at which a layer is first emptied, by criterion.", caption=
     "A layer is emptied at a density of " + ", ".join(f"{at[:, k].mean():.2%} ({name})" for k, name in enumerate(names)) + ".")  # fmt: skip
 
@@ -162,7 +162,7 @@ left.set(ylabel="test accuracy (%)", title="Cut one layer, no retraining"), left
 plots.density_axis(left, grid)
 rows = {"deep net, one list": (ts.accuracy(pairs[0][0]), "blue"), "deep net, layer by layer": (ts.accuracy(pairs[0][1]), "orange")}
 rows |= {"our net, one list": (ts.accuracy(pairs[1][0]), "blue"), "our net, layer by layer": (ts.accuracy(pairs[1][1]), "orange")}
-plots.dot_rows(right, rows, "ticket accuracy (%)")
+plots.dot_rows(right, rows, "test accuracy (%)"), right.set_title("Tickets, retrained")
 study.figure(fig, "layerwise", claims=["LTH-30"], alt="Left: accuracy after cutting one layer of a trained net. Right: tickets from global and layer-wise pruning.", caption=
     f"One list beats equal rates by {claim['deep_global_minus_layerwise'].mean():+.1f} points in the deep net and {claim['lenet_global_minus_layerwise'].mean():+.1f} in ours.")  # fmt: skip
 
@@ -247,7 +247,7 @@ left.axhline(sstat.speedup(timed, "half_units").mean(), color=plots.COLOURS["blu
 left.set(ylabel="speed-up over dense", title="Forward pass"), left.legend()
 plots.density_axis(left, timed["densities"])
 for layout, size, colour in zip(cost.LAYOUTS, timed["stored_bytes"], ("grey", "green", "purple", "orange", "gold"), strict=False):
-    right.plot(timed["densities"], size / 1e6, "o-", color=plots.COLOURS[colour], label=layout)
+    right.plot(timed["densities"], size / 1e6, "o-", color=plots.COLOURS[colour], label=layout.replace("_", " "))
 right.set(ylabel="megabytes", title="Memory of the weights"), right.legend()
 plots.density_axis(right, timed["densities"])
 study.figure(fig, "speed", claims=["LTH-32"], alt="Speed-up of masked, sparse and compacted nets against density; bytes of the storage formats.", caption=

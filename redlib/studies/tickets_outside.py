@@ -43,13 +43,13 @@ def protocol_rows(ours: Arrays) -> list[Row]:
     return rows
 
 
-def near_rows(density: np.ndarray, watched: Sequence[int], magnitude: np.ndarray, random: np.ndarray) -> list[Row]:
-    """Return the same rows from arms [S, watched] of this study at the nearest densities."""
+def near_rows(density: np.ndarray, kinds: Mapping[str, tuple[Sequence[int], np.ndarray]]) -> list[Row]:
+    """Return the same rows from this study's own arms, {kind: (rounds, accuracy [S, rounds])}, at near densities."""
     rows = []
-    for kind, values in (("magnitude", magnitude), ("random", random)):
+    for kind, (rounds, values) in kinds.items():
         for place, sparsity in enumerate(SPARSITIES):
-            at = int(np.abs(density[list(watched)] - (1 - sparsity)).argmin())
-            named = f"MNIST-1D, {kind} mask, {sparsity:.0%} cut (our net: {1 - density[watched[at]]:.0%})"
+            at = int(np.abs(np.log(density[list(rounds)] / (1 - sparsity))).argmin())
+            named = f"MNIST-1D, {kind} mask, {sparsity:.0%} cut (our net: {1 - density[rounds[at]]:.0%})"
             rows.append((named, published(kind, place), float(values[:, at].mean())))
     return rows
 
