@@ -210,39 +210,29 @@ def cores() -> int:
 
 
 def _compute(jobs: list[_Job], workers: int | None, executor: Executor | None, label: str) -> None:
-    """Execute and store all jobs, the costly ones first, each after the one it goes on from."""
+    """Execute and store all jobs, each after the one it goes on from."""
     if workers is not None and workers < 1:
         raise BadInput.of("workers", workers, ">= 1", "leave it out to use all cores")
     if not jobs:
         return
-    jobs = sorted(jobs, key=lambda job: -getattr(job.config, "cost", 0))
     workers = workers or cores()
     # Edited since this process started: it may have loaded the old code; fresh workers have not.
     edited = any(edited_since(module, _STARTED) for module in {job.module for job in jobs})
     with _one_thread():
         if executor is None and not edited and min(workers, len(jobs)) == 1:
-            for _ in progress(_here(jobs), label, total=len(jobs)):
-                pass
+            queue = _Queue(jobs)
+            for _ in progress(range(len(jobs)), label):
+                queue.done(_executed(queue.next()))
         else:
-            _compute_in(executor or _pool(workers, fresh=edited), jobs, label)
+            at_once = workers if executor is None else len(jobs)
+            _compute_in(executor or _pool(workers, fresh=edited), jobs, at_once, label)
 
 
-def _here(jobs: list[_Job]) -> Iterator[None]:
-    """Execute the jobs in this process, one for each step of the iterator."""
-    waiting = _Waiting(jobs)
-    ready = waiting.ready()
-    while ready:
-        job = ready.pop(0)
-        _execute(job)
-        ready = waiting.released(job) + ready
-        yield
-
-
-def _compute_in(executor: Executor, jobs: list[_Job], label: str) -> None:
+def _compute_in(executor: Executor, jobs: list[_Job], at_once: int, label: str) -> None:
     """Let `executor` execute the jobs; on an error what has not begun is cancelled, the rest finishes."""
-    futures: dict[Future[None], _Job] = {}
+    running: dict[Future[None], _Job] = {}
     try:
-        for _ in progress(_elsewhere(executor, jobs, futures), label, total=len(jobs)):
+        for _ in progress(_elsewhere(executor, jobs, at_once, running), label, total=len(jobs)):
             pass
     except BrokenProcessPool as error:
         close_workers(wait=False)
@@ -254,42 +244,59 @@ def _compute_in(executor: Executor, jobs: list[_Job], label: str) -> None:
         close_workers(wait=False)
         raise
     finally:
-        for future in futures:
+        for future in running:
             future.cancel()
 
 
-def _elsewhere(executor: Executor, jobs: list[_Job], running: dict[Future[None], _Job]) -> Iterator[None]:
+def _elsewhere(executor: Executor, jobs: list[_Job], at_once: int, running: dict[Future[None], _Job]) -> Iterator[None]:
     """Execute the jobs in `executor`; `running` holds what is submitted and not done, each step is one job done."""
-    waiting = _Waiting(jobs)
-    running |= {executor.submit(_execute, job): job for job in waiting.ready()}
-    while running:
+    queue = _Queue(jobs)
+    while queue.ready or running:
+        # No more than can run: a released link of a long chain must not queue behind what is less urgent.
+        while queue.ready and len(running) < at_once:
+            job = queue.next()
+            running[executor.submit(_execute, job)] = job
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             job = running.pop(future)
             future.result()
-            running |= {executor.submit(_execute, after): after for after in waiting.released(job)}
+            queue.done(job)
             yield
 
 
-class _Waiting:
-    """The jobs that may not start yet, by the name of the job each goes on from."""
+class _Queue:
+    """The jobs that may start now, those first on which the longest (costliest) chain of others hangs."""
 
     def __init__(self, jobs: list[_Job]) -> None:
-        self.jobs, self.after = jobs, dict[str, list[_Job]]()
-        names = {job.name for job in jobs}
-        self.links = {job.name: job.previous for job in jobs}
+        self.after: dict[str, list[_Job]] = {}
+        self.urgency: dict[str, float] = {}
+        names, links = {job.name for job in jobs}, {job.name: job.previous for job in jobs}
         for job in jobs:
-            link = self.links[job.name]
+            link = links[job.name]
             if link is not None and link.name in names:
                 self.after.setdefault(link.name, []).append(job)
+        held = {job.name for waiting in self.after.values() for job in waiting}
+        self.ready = [job for job in jobs if job.name not in held]
 
-    def ready(self) -> list[_Job]:
-        """Return the jobs that wait for nothing."""
-        held = {job.name for jobs in self.after.values() for job in jobs}
-        return [job for job in self.jobs if job.name not in held]
+    def next(self) -> _Job:
+        """Return the most urgent job that is ready; the first of several."""
+        job = max(self.ready, key=self._urgency)
+        self.ready.remove(job)
+        return job
 
-    def released(self, done: _Job) -> list[_Job]:
-        """Return the jobs that waited for this one alone."""
-        return self.after.pop(done.name, [])
+    def done(self, job: _Job) -> None:
+        """Make the jobs ready that waited for this one."""
+        self.ready += self.after.pop(job.name, [])
+
+    def _urgency(self, job: _Job) -> float:
+        if job.name not in self.urgency:
+            below = max(map(self._urgency, self.after.get(job.name, [])), default=0.0)
+            self.urgency[job.name] = getattr(job.config, "cost", 0) + below
+        return self.urgency[job.name]
+
+
+def _executed(job: _Job) -> _Job:
+    _execute(job)
+    return job
 
 
 def _execute(job: _Job) -> None:
