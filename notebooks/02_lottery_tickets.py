@@ -404,7 +404,7 @@ study.twin(mask_explorer.mask_twin(density[shown], pictures, kept_at, explored),
 # is least long before accuracy peaks, so early-stopped accuracy is below the final one; the first figure shows both. Early stops at the last look
 # are lower bounds. Criteria are compared after one cut, where their paper iterates. Starting nets of all sizes are cut in five
 # equal rounds. Transfer arms rewind to the initial weights of the same seed. Margins of one point need more seeds than ten where
-# runs differ by two; such checks are marked underpowered. Tried and left: torch's default initialisation (tickets gain less), 0.3 as noise,
+# runs differ by two; such checks are marked underpowered. Tried and left: torch's default initialisation (tickets gain less),
 # momentum 0 and rate 30 for learned
 # masks (slower to 95%); for the conv net, rates of 0.1 to 1.5 and 8 or 16 channels (no instability below 1, chaos above), and rewinding to 2% of the steps, which
 # is too early there: step 16 is 8% of them. Two things were mended after a first look at verdicts: the gate of LTH-20 asks that the tuned rate be within a point

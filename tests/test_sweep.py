@@ -322,3 +322,14 @@ def test_a_configuration_of_another_module_is_keyed_and_digested_by_its_own(tmp_
         # An edit of what only learned masks use leaves the levels as they are.
         assert {"redlib.studies.tickets", "redlib.pruning.tickets"} <= {*meta["modules"]}
         assert ("redlib.pruning.supermasks" in meta["modules"]) is (own == "supermasks")
+
+
+def test_the_costliest_chain_starts_first_and_its_links_do_not_queue_behind_single_runs(tmp_path):
+    links = module._with_links([module._job(linked, Link(2, cost=10), tmp_path, "")], set(), keep=False)
+    single = [module._job(toy, Toy(0, size=size), tmp_path, "") for size in (8, 16, 25)]  # their size is their cost
+    queue, order = module._Queue([*single, *links]), []
+    while queue.ready:
+        job = queue.next()
+        order.append(job.config.cost)
+        queue.done(job)
+    assert order == [10, 25, 10, 16, 10, 8]  # 30 hang on the first link, 20 on the second, 10 on the last

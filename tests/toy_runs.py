@@ -70,10 +70,11 @@ class Link:
     level: int
     log: str = ""
     branch: str = ""
+    cost: float = 0.0
 
     @property
     def previous(self) -> "Link | None":
-        return Link(self.level - 1, self.log) if self.level else None
+        return Link(self.level - 1, self.log, cost=self.cost) if self.level else None
 
 
 def linked(config: Link, before: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
