@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from redlib.pruning.masks import empty_layers, weights_of
 from redlib.pruning.tickets import masks_at
@@ -109,10 +110,20 @@ def depth_claim(
     return {"deep_global_minus_layerwise": gaps[0], "lenet_global_minus_layerwise": gaps[1], "emptied_layers": emptied}
 
 
+def ticket_masks(lab: Lab, ticket: Arrays, level: int) -> dict[str, Tensor]:
+    """Return the masks of a ticket, {layer: bool [S, out, in]}."""
+    return masks_at(unpacked(ticket["survives"], weights_of(setting(lab)[2])), level)
+
+
 def emptied(lab: Lab, ticket: Arrays, level: int) -> Floats:
     """Return how many layers of a ticket have no weight left."""
-    survives = unpacked(ticket["survives"], weights_of(setting(lab)[2]))
-    return empty_layers(masks_at(survives, level)).numpy().astype(float)
+    return empty_layers(ticket_masks(lab, ticket, level)).numpy().astype(float)
+
+
+def first_layer_kept(lab: Lab, ticket: Arrays, level: int) -> Floats:
+    """Return the share of the first layer's weights that a ticket keeps, in %."""
+    first = next(iter(ticket_masks(lab, ticket, level).values()))
+    return 100 * first.flatten(1).double().mean(1).numpy()
 
 
 def extrusion_claim(found: Arrays, when: str = "early") -> dict[str, Floats]:

@@ -10,6 +10,7 @@ from redlib.studies.tickets import Arrays
 
 Floats = np.ndarray
 Rows = dict[str, tuple[Floats, str]]
+ARM_COLOURS = {"reinit": "orange", "random": "gold", "shuffled": "purple"}
 CONTROLS = {  # arm: (label, colour), from the ticket down to what keeps nothing of it
     "dense": ("dense", "grey"), "ticket": ("ticket", "blue"), "late": ("ticket, late rewinding", "sky"),
     "finetuned": ("finetuned", "green"), "noise_half": ("noise, ½ sd", "sky"),
