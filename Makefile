@@ -22,7 +22,7 @@ help:  ## list these targets
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	$(PY) -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev,sparse]'
 	touch $@
 
 env: $(STAMP)  ## create .venv with the pinned packages

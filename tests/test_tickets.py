@@ -26,6 +26,7 @@ from redlib.studies import tickets_plan as plan
 from redlib.studies import tickets_statistics as statistics
 from redlib.studies.tickets import Arms, Barriers, Flips, Lab, Level, OneShot, SmallNets, Untrained, run
 from redlib.training import SGD, Adam, fit
+from redlib.training.execution import by_density
 from redlib.training.loop import evaluate
 
 LAB = Lab(
@@ -73,7 +74,7 @@ def masks_of(result: dict[str, np.ndarray], level: int):
 
 def plainly(net: StackedMLP, steps: int = LAB.steps) -> StackedMLP:
     """`net` after training as the lab says, by a call of `fit`."""
-    fit(net, examples()["train"], optimizer=SGD(0.2, 0.9), steps=steps, batch_size=25)
+    fit(net, examples()["train"], optimizer=SGD(0.2, 0.9), steps=steps, batch_size=25, execution=by_density(net))
     return net
 
 

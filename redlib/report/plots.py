@@ -102,7 +102,7 @@ def curves(
 
 
 def log2_axis(ax: Axes, ticks: Sequence[float], label: str, most: int = 9) -> None:
-    """Give the x axis a log scale with plain numbers (61k above 10,000) at (at most about `most` of) the grid values."""
+    """Give the x axis a log scale with plain numbers (or 61k) at (at most about `most` of) the grid values."""
     ax.set_xscale("log", base=2)
     shown = list(ticks)[:: max(1, -(-len(ticks) // most))]
     ax.set_xticks(shown, [f"{tick:g}" if tick < 1e4 else f"{tick / 1e3:.0f}k" for tick in shown])

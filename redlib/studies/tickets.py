@@ -33,6 +33,7 @@ from redlib.pruning.tickets import (
 )  # fmt: skip
 from redlib.training import SGD, Adam, Examples, History, fit
 from redlib.training.early import EarlyStop, early_values
+from redlib.training.execution import by_density
 from redlib.training.loop import evaluate
 from redlib.training.optimisers import Rule
 
@@ -379,7 +380,7 @@ def restored(net: StackedMLP, vector: np.ndarray) -> StackedMLP:
 def _fit(
     net: StackedMLP, parts: Parts, lab: Lab, probes: Mapping[str, object] | None = None, at: Sequence[int] | None = None
 ) -> History:
-    options = {"probes": probes, "probe_steps": at}
+    options = {"probes": probes, "probe_steps": at, "execution": by_density(net)}
     return fit(net, parts["train"], optimizer=rule(lab), steps=lab.steps, batch_size=lab.batch, **options)  # type: ignore[arg-type]
 
 

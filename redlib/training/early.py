@@ -9,10 +9,9 @@ from torch import Tensor
 
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
-from redlib.training.engines import StackedEngine
 from redlib.training.examples import Examples
+from redlib.training.execution import evaluator
 from redlib.training.history import History
-from redlib.training.optimisers import SGD
 from redlib.training.record import mean_loss_and_error
 
 
@@ -46,7 +45,7 @@ class EarlyStop:
         return torch.stack([loss, error, *tests], 1)
 
     def _measure(self, net: StackedMLP, part: Examples) -> tuple[Tensor, Tensor]:
-        return mean_loss_and_error(StackedEngine(net, SGD(), self.loss), part.to(net.flat.device), self.loss)
+        return mean_loss_and_error(evaluator(net, self.loss), part.to(net.flat.device), self.loss)
 
 
 def early_values(history: History, name: str = "early") -> dict[str, Tensor]:

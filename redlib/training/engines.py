@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -11,19 +11,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from redlib.nets import RaggedMLP, StackedMLP
-from redlib.training.optimisers import SGD, Rule, Update
+from redlib.training.examples import Batches
+from redlib.training.optimisers import REMEMBERED, SGD, Rule, Update
+
+Rates = Callable[[int], float | Tensor]  # step -> learning rate, one for all replicates or one each
 
 
 class Engine(Protocol):
-    """What the loop needs: R replicates in G data groups, one step, the outputs, and a state to resume from."""
+    """What the loop needs: R replicates in G data groups, steps, the outputs, and a state to resume from."""
 
-    net: Any
     device: torch.device
     groups: int
     replicates: int
 
-    def step(self, x: Tensor, y: Tensor, lr: float | Tensor) -> Tensor:
-        """Train on x [G, B, ...], y [G, B] at rate lr; return the batch losses [R]."""
+    @property
+    def net(self) -> Any:
+        """The net, with the parameters of this moment."""
+
+    def advance(self, batches: Batches, steps: range, rates: Rates) -> Tensor:
+        """Train on the batches of `steps`; return the batch losses [R, steps]."""
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the outputs [R, B, K] in evaluation mode, for x [G, B, ...]."""
@@ -35,7 +41,19 @@ class Engine(Protocol):
         """Set everything that training changes."""
 
 
-class StackedEngine:
+class OneByOne:
+    """Engines that take one step at a time."""
+
+    def advance(self, batches: Batches, steps: range, rates: Rates) -> Tensor:
+        """Train on the batches of `steps`; return the batch losses [R, steps]."""
+        return torch.stack([self.step(*batches.at(step), rates(step)) for step in steps], 1)
+
+    def step(self, x: Tensor, y: Tensor, lr: float | Tensor) -> Tensor:
+        """Train on one batch x [G, B, ...], y [G, B] at rate lr; return the losses [R]."""
+        raise NotImplementedError
+
+
+class StackedEngine(OneByOne):
     """Plain MLPs in one stack: GEMMs over the replicate axis and a fused update."""
 
     def __init__(self, net: StackedMLP | RaggedMLP, rule: Rule, loss: str):
@@ -52,19 +70,19 @@ class StackedEngine:
         return self.net.logits(x)
 
     def state(self) -> dict[str, Any]:
-        """Return copies of parameters and optimiser tensors."""
-        tensors = {name: tensor.clone() for name, tensor in self.update.tensors.items()}
+        """Return copies of parameters and of what the optimiser remembers."""
+        tensors = {name: t.clone() for name, t in self.update.tensors.items() if name in REMEMBERED}
         return {"flat": self.net.flat.clone(), "tensors": tensors, "steps": self.update.steps}
 
     def load(self, state: dict[str, Any]) -> None:
         """Copy parameters and optimiser tensors back."""
         self.net.flat.copy_(state["flat"])
-        for name, tensor in self.update.tensors.items():
-            tensor.copy_(state["tensors"][name])
+        for name, tensor in state["tensors"].items():
+            self.update.tensors[name].copy_(tensor)
         self.update.steps = state["steps"]
 
 
-class AutogradEngine:
+class AutogradEngine(OneByOne):
     """Any `nn.Module`s, one per replicate: resident tensors, channels_last for convs, bf16 autocast on request."""
 
     def __init__(self, net: Sequence[nn.Module], rule: Rule, loss: str, precision: str = "fp32"):

@@ -89,12 +89,21 @@ class Batches:
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """Return (x [G, B, ...], y [G, B]) of step `step` (0 is the first; the last of an epoch may be smaller)."""
+        rows, labels = self._rows_at(step)
+        return gather_rows(self.examples.x, rows), labels
+
+    def span(self, steps: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (rows [G, T], labels [G, T], edges [steps + 1]): step s takes columns edges[s] … edges[s + 1]."""
+        rows, labels = zip(*(self._rows_at(step) for step in steps), strict=True)
+        edges = np.cumsum([0, *(part.shape[1] for part in rows)])
+        return torch.cat(rows, 1).numpy(), torch.cat(labels, 1).numpy(), edges
+
+    def _rows_at(self, step: int) -> tuple[Tensor, Tensor]:
         epoch, within = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             self._shuffle(epoch)
         part = slice(within * self.size, (within + 1) * self.size)
-        rows = self._shuffled_rows[:, part]
-        return gather_rows(self.examples.x, rows), self._shuffled_labels[:, part]
+        return self._shuffled_rows[:, part], self._shuffled_labels[:, part]
 
     def _shuffle(self, epoch: int) -> None:
         self._epoch = epoch

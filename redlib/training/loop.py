@@ -12,9 +12,10 @@ from redlib.errors import BadInput
 from redlib.nets import RaggedMLP, StackedMLP
 from redlib.nets.losses import check_loss
 from redlib.progress import progress
-from redlib.training.chunks import chunk_size, in_threads, laid_out, plan_for, ranges_of
-from redlib.training.engines import AutogradEngine, Engine, StackedEngine
+from redlib.training.chunks import chunk_size, in_threads, laid_out, plan_for
+from redlib.training.engines import AutogradEngine, Engine
 from redlib.training.examples import Batches, Examples, examples_per_batch
+from redlib.training.execution import ENGINES, chosen, evaluator, in_chunks
 from redlib.training.history import History, join
 from redlib.training.optimisers import SGD, Rule
 from redlib.training.record import Plan, Probe, Record, mean_loss_and_error
@@ -43,6 +44,7 @@ def fit(
     resume: dict[str, Any] | None = None,
     chunk: int | None = None,
     device: str = "auto",
+    execution: str | Sequence[str] = "auto",
     precision: str = "fp32",
     label: str = "",
 ) -> History:
@@ -56,6 +58,8 @@ def fit(
     per replicate; where it is true the replicate keeps its weights from then on, and `stopped_at` says when.
     Replicates run in chunks that fit the cache (`chunk` = data groups at once). Each depends only on its own
     seed: trained alone or among others gives the same bits on the same machine and number of threads.
+    `execution` (for all, or one per replicate): "dense", "sparse" (pruned stacks on a CPU, at a cost that follows
+    their live weights; needs numba) or "auto", which times both and keeps the faster. They differ by rounding.
     Raises BadInput, or Diverged when a loss is not finite.
     """
     target = _device(device)
@@ -66,7 +70,7 @@ def fit(
         stop, label,
     )  # fmt: skip
     if isinstance(net, StackedMLP | RaggedMLP):
-        return _fit_stack(net, examples.to(target), plan, resume, chunk, target)
+        return _fit_stack(net, examples.to(target), plan, resume, chunk, execution)
     modules = [module.to(target) for module in ([net] if isinstance(net, nn.Module) else net)]
     engine = AutogradEngine(modules, plan.rule, loss, precision)
     return _run(engine, examples.to(target), plan, tuple(seeds or range(len(modules))), resume)
@@ -78,28 +82,31 @@ def _fit_stack(
     plan: Plan,
     resume: dict[str, Any] | None,
     chunk: int | None,
-    device: torch.device,
+    execution: str | Sequence[str],
 ) -> History:
-    moved = net.to(device)
+    moved = net.to(examples.x.device)
     examples, plan = laid_out(moved, examples, plan)
     states = (resume or {}).get("chunks")
     if states:
-        ranges = [(state["start"], state["stop"]) for state in states]
+        ranges = [(state["start"], state["stop"], state["execution"]) for state in states]
     else:
-        ranges = ranges_of(net.groups, chunk or chunk_size(net, plan.batch_size or len(examples)))
+        ranges = in_chunks(
+            chosen(moved, examples, plan, execution), chunk or chunk_size(moved, plan.batch_size or len(examples))
+        )
 
     def train(i: int) -> History:
-        a, b = ranges[i]
+        a, b, how = ranges[i]
         # A lone replicate takes another GEMM path (1e-7 off after 50 steps): it trains beside a copy of itself.
-        positions = [a, a] if b == a + 1 else list(range(a, b))
+        positions = [a, a] if b == a + 1 and how == "dense" else list(range(a, b))
         part = moved.select(positions)
-        engine = StackedEngine(part, (own := plan_for(plan, positions, net)).rule, plan.loss)
+        own = plan_for(plan, positions, net)
+        engine = ENGINES[how](part, own.rule, plan.loss)
         history = _run(engine, examples.select(positions), own, part.seeds, states and states[i])
-        moved.put(part, a, b - a)  # type: ignore[arg-type]  # part is a selection of the same net
-        history.state |= {"start": a, "stop": b}
+        moved.put(engine.net, a, b - a)
+        history.state |= {"start": a, "stop": b, "execution": how}
         return history.first((b - a) * net.replicates // net.groups)
 
-    parts = in_threads(train, len(ranges), device)
+    parts = in_threads(train, len(ranges), moved.flat.device)
     if moved is not net:
         net.flat.copy_(moved.flat)
     return join(parts)
@@ -111,32 +118,37 @@ def _run(
 ) -> History:
     batches = Batches(examples, seeds, plan.batch_size)
     record = Record(engine, plan)
-    start = 0
+    done = 0
     if resume:
         engine.load(resume["engine"])
-        start, record.stopped = resume["step"], resume["stopped"].clone()
-        record.first = start
-    steps = range(start, plan.total)
-    if start in plan.probe_steps and not resume:
-        record.probe(start)
-    for step in progress(steps, plan.label, total=len(steps)) if plan.label else steps:
-        x, y = batches.at(step)
-        record.losses.append(engine.step(x, y, record.rate(step)))
-        if (step + 1) % CHECK_EVERY == 0:
-            record.check_finite()
-        if step + 1 in plan.probe_steps:
-            record.probe(step + 1)
+        done, record.stopped = resume["step"], resume["stopped"].clone()
+        record.first = done
+    spans = _spans(done, plan)
+    if done in plan.probe_steps and not resume:
+        record.probe(done)
+    for span in progress(spans, plan.label) if plan.label else spans:
+        record.losses.append(engine.advance(batches, span, record.rate))
+        record.check_finite()
+        done = span.stop
+        if done in plan.probe_steps:
+            record.probe(done)
             if bool((record.stopped >= 0).all()):
                 break
-    record.check_finite()
-    state = {"engine": engine.state(), "step": start + len(record.losses), "stopped": record.stopped}
+    state = {"engine": engine.state(), "step": done, "stopped": record.stopped}
     return record.history(batches.per_epoch, state)
+
+
+def _spans(start: int, plan: Plan) -> list[range]:
+    """Return the steps still to take, cut where something happens: a probe, or a look for a NaN."""
+    looks = range(start - start % CHECK_EVERY, plan.total, CHECK_EVERY)
+    cuts = sorted({start, plan.total} | {at for at in (*plan.probe_steps, *looks) if start < at < plan.total})
+    return [range(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
 
 
 def evaluate(net: StackedMLP | RaggedMLP, examples: Examples, loss: str = "cross_entropy") -> dict[str, Tensor]:
     """Return {"loss": [R], "error": [R]} of a stacked net on `examples`: mean loss, and share of errors in [0, 1]."""
     examples = examples.with_inputs(net.pad(examples.x.flatten(1)))
-    total, wrong = mean_loss_and_error(StackedEngine(net, SGD(), loss), examples, loss)
+    total, wrong = mean_loss_and_error(evaluator(net, loss), examples, loss)
     return {"loss": total, "error": wrong}
 
 

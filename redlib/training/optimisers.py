@@ -11,6 +11,7 @@ from redlib.errors import BadInput
 from redlib.nets import RaggedMLP, StackedMLP
 
 Rate = float | tuple[float, ...]
+REMEMBERED = ("velocity", "mean", "square")  # the tensors of an optimiser that outlive a step
 
 
 @dataclass(frozen=True)

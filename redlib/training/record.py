@@ -46,7 +46,7 @@ class Record:
 
     def __init__(self, engine: Engine, plan: Plan):
         self.engine, self.plan = engine, plan
-        self.losses: list[Tensor] = []
+        self.losses: list[Tensor] = []  # blocks [R, steps]
         self.first, self.checked = 0, 0
         self.steps: list[int] = []
         self.values: dict[str, list[Tensor]] = {}
@@ -79,19 +79,20 @@ class Record:
         recent = self.losses[self.checked :]
         if not recent:
             return
-        losses = torch.stack(recent)
-        bad = (~torch.isfinite(losses)).nonzero()
+        losses = torch.cat(recent, 1)
+        bad = (~torch.isfinite(losses)).T.nonzero()
         if len(bad):
             at, replicate = bad[0].tolist()
-            what = f"loss of replicate {replicate} is {losses[at, replicate].item()}"
+            before = sum(block.shape[1] for block in self.losses[: self.checked])
+            what = f"loss of replicate {replicate} is {losses[replicate, at].item()}"
             remedy = f"lower the rate (lr = {self.plan.rule.lr}), or add a warm-up"
-            raise Diverged(f"{what} at step {self.first + self.checked + at}: {remedy}")
+            raise Diverged(f"{what} at step {self.first + before + at}: {remedy}")
         self.checked = len(self.losses)
 
     def history(self, per_epoch: int, state: dict[str, Any]) -> History:
         """Return everything as arrays, replicates first."""
         values = {name: torch.stack(v, 1).numpy() for name, v in self.values.items()}
-        losses = torch.stack(self.losses, 1).cpu().numpy() if self.losses else np.zeros((self.engine.replicates, 0))
+        losses = torch.cat(self.losses, 1).cpu().numpy() if self.losses else np.zeros((self.engine.replicates, 0))
         return History(np.array(self.steps), per_epoch, values, losses, self.stopped.numpy().copy(), state)
 
 
