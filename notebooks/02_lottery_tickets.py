@@ -55,12 +55,11 @@ import numpy as np
 from redlib.evidence.study import Study
 from redlib.measures import subsetsum
 from redlib.report import mask_explorer, plots, widgets
-from redlib.studies import configure, supermasks, tickets
+from redlib.studies import configure, supermasks, tickets, tickets_outside
 from redlib.studies import tickets_conv as conv
 from redlib.studies import tickets_conv_statistics as cs
-from redlib.studies import tickets_mnist1d as protocol
-from redlib.studies import tickets_outside
 from redlib.studies import tickets_figures as figures
+from redlib.studies import tickets_mnist1d as protocol
 from redlib.studies import tickets_plan as plan
 from redlib.studies import tickets_statistics as ts
 
@@ -327,7 +326,7 @@ middle.set_yscale("log")
 plots.curves(middle, done["flips"]["steps"], {"": (np.maximum(changes, 1e-4), "purple")}, seeds=False, marker="", xlabel="step", ylabel="signs changed a step (%)", title="Signs settle", marks={f"step {early}": early})
 plots.log_axis(middle, [1, 10, 100, 1000]), middle.yaxis.set_major_formatter("{x:g}")
 rows = {"ticket, step 0": (ticket, "blue"), f"ticket, step {early}": (same, "blue"), "its weights shuffled": (shuffle, "orange"), "its weights + 1 sd": (blur, "orange")}
-plots.dot_rows(right, rows, "test accuracy (%)"), right.set_title("What step %d decides" % early)
+plots.dot_rows(right, rows, "test accuracy (%)"), right.set_title(f"What step {early} decides")
 study.figure(fig, "early", claims=["LTH-23", "LTH-36"], alt="Barriers by step of parting, sign changes over training, accuracy after shuffling or blurring early weights.", caption=
     f"The dense net's barrier falls from {bars[:, 0, 0].mean():.1f} points (parting at step 0) to {bars[:, 0, -1].mean():.1f} (step {starts[-1]}). Signs change {flip.mean():.1f} times as often before step {early} as after. "
     f"Shuffling the ticket's weights of that step costs {(same - shuffle).mean():.1f} points.")  # fmt: skip

@@ -15,6 +15,7 @@ from redlib.pruning import masks
 from redlib.pruning.compaction import unstacked
 from redlib.studies import pruning_speed as speed
 from redlib.studies import pruning_speed_statistics as stat
+from redlib.studies import step_speed
 
 TINY = speed.SpeedConfig(
     sizes=(20, 16, 8, 4), batch=6, densities=(1.0, 0.5, 0.1), drop_in_densities=(0.5, 0.1), conv_width=2,
@@ -49,7 +50,9 @@ def test_half_the_units_have_the_parameters_and_flops_of_the_half_as_wide_net(re
     assert results["mlp_bytes"].tolist() == [[cost.bytes_of(dense), cost.bytes_of(half)]] * 2
     assert results["mlp_flops"].tolist() == [[cost.flops(dense, (20,)), cost.flops(half, (20,))]] * 2
     assert (results["conv_flops"][:, 1] < 0.5 * results["conv_flops"][:, 0]).all()
-    assert stat.adequate(results) == {"compaction_is_exact": True}
+    assert stat.adequate(results, {"stack_s": times([2.0]), "sparse_s": times([[1.0]])}) == {
+        "compaction_is_exact": True, "sparse_kernel_is_installed": True,
+    }  # fmt: skip
 
 
 def test_all_that_is_not_time_repeats_and_depends_on_its_own_seed_only(results):
@@ -128,11 +131,18 @@ def test_evidence_on_literal_times_is_exactly_what_the_claim_asks_for():
         "csr_s": times([[8.0, 2.0, 1.0], [8.0, 8.0, 8.0]]),
         "mlp_bytes": np.array([[100, 40], [100, 50]]),
     }
-    found = stat.evidence(literal)
+    steps = {
+        "densities": np.array([1.0, 0.11, 0.01]),
+        "stack_s": times([2.0, 4.0]),
+        "sparse_s": times([[4.0, 1.0, 0.5], [8.0, 8.0, 8.0]]),
+    }
+    found = stat.evidence(literal, steps)
     assert found["half_units_speedup"].tolist() == [2, 4]
     np.testing.assert_allclose(found["masked_dense_speedup"], [1.25, 0.8])
     assert found["half_units_bytes_ratio"].tolist() == [0.4, 0.5]
     np.testing.assert_allclose(found["sparse_crossover_density"], [0.1, np.nan])
+    assert found["sparse_step_speedup"].tolist() == [2, 0.5]
+    np.testing.assert_allclose(found["sparse_step_crossover"], [0.11**0.5, np.nan])
     assert list(by_name(load_claims()["LTH-32"].check_for("laptop"), found)) == list(found)
 
 
@@ -147,4 +157,18 @@ def test_the_crossover_is_interpolated_on_log_axes():
 
 def test_inexact_compaction_is_no_adequate_setting():
     gaps = {"mlp_difference": np.array([0.0, 1e-6]), "conv_difference": np.array([1e-6, 2e-5])}
-    assert stat.adequate(gaps) == {"compaction_is_exact": False}
+    steps = {"stack_s": times([2.0]), "sparse_s": times([[2.0, 2.0]])}  # what a run without numba returns
+    assert stat.adequate(gaps, steps) == {"compaction_is_exact": False, "sparse_kernel_is_installed": False}
+
+
+def test_a_step_is_timed_in_every_execution_and_sparse_falls_back_to_the_stack(monkeypatch):
+    config = step_speed.StepSpeed(
+        sizes=(20, 16, 8, 4), batch=6, densities=(1.0, 0.1), steps=2, repeats=3, seeds=(1000,)
+    )
+    shapes = {"stack_s": (1, 3), "sparse_s": (1, 2, 3), "autograd_s": (1, 3), "masked_s": (1, 2, 3), "densities": (2,)}
+    found = step_speed.run(config)
+    assert {name: values.shape for name, values in found.items()} == shapes
+    assert all((values > 0).all() for values in found.values())
+    monkeypatch.setattr(step_speed, "why_not", lambda net: ["no numba"] * net.groups)
+    without = step_speed.run(config)
+    assert (without["sparse_s"] == without["stack_s"][:, None]).all()

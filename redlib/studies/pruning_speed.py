@@ -138,10 +138,10 @@ def _mlp(config: SpeedConfig, seed: int) -> Arrays:
         arms[f"csr {i}"] = csr(pruned(net, density))
     for i, density in enumerate(config.drop_in_densities):
         arms[f"csr_drop_in {i}"] = csr(pruned(net, density), batch_last=False)
-    found = _gathered(cost.interleaved(arms, x, config.repeats, config.threads))
+    found = gathered(cost.interleaved(arms, x, config.repeats, config.threads))
     trained = {"dense": net, "half_units": small, "masked": worst}
     steps = {f"train_{name}": training_step(copy.deepcopy(arm), y) for name, arm in trained.items()}
-    return facts | found | _gathered(cost.interleaved(steps, x, config.repeats, config.threads))
+    return facts | found | gathered(cost.interleaved(steps, x, config.repeats, config.threads))
 
 
 def _conv(config: SpeedConfig, seed: int) -> Arrays:
@@ -150,7 +150,7 @@ def _conv(config: SpeedConfig, seed: int) -> Arrays:
     x = torch.randn(shape, generator=torch_rng(seed, "eval", 2))
     small, facts = _compacted(net.eval(), x, config, "conv")
     times = cost.interleaved({"conv_dense": net, "conv_half": small}, x, config.repeats, config.threads)
-    return facts | _gathered(times)
+    return facts | gathered(times)
 
 
 def _compacted(net: nn.Module, x: Tensor, config: SpeedConfig, name: str) -> tuple[nn.Module, Arrays]:
@@ -167,7 +167,7 @@ def _compacted(net: nn.Module, x: Tensor, config: SpeedConfig, name: str) -> tup
     return small, {f"{name}_{fact}": values for fact, values in facts.items()}
 
 
-def _gathered(times: dict[str, cost.Floats]) -> Arrays:
+def gathered(times: dict[str, cost.Floats]) -> Arrays:
     """Return {arm}_s [repeats], arms called "name i" joined to [D, repeats] in the order of i."""
     joined: dict[str, list[np.ndarray]] = {}
     for name, seconds in times.items():

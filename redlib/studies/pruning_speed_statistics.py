@@ -44,22 +44,28 @@ def _crossing(x: Floats, gain: Floats) -> float:
     return float(np.exp(x[after - 1] + share * (x[after] - x[after - 1])))
 
 
-def evidence(results: Arrays) -> dict[str, Floats]:
-    """Return the parts of LTH-32, each [S].
+def evidence(results: Arrays, steps: Arrays) -> dict[str, Floats]:
+    """Return the parts of LTH-32, each [S], from `pruning_speed.run` and `step_speed.run`.
 
     half_units_speedup (dense over compacted), masked_dense_speedup (dense over masked, at the lowest density,
-    where most could be saved), half_units_bytes_ratio, and sparse_crossover_density of the faster CSR layout.
+    where most could be saved), half_units_bytes_ratio, sparse_crossover_density of the faster CSR layout, and of
+    training steps sparse_step_speedup (at a tenth of the weights) and sparse_step_crossover.
     """
+    faster = speedup(steps, "sparse", "stack")
+    tenth = int(np.abs(np.log(steps["densities"] / 0.1)).argmin())
     lowest = int(np.argmin(results["densities"]))
     return {
         "half_units_speedup": speedup(results, "half_units"),
         "masked_dense_speedup": speedup(results, "masked")[:, lowest],
         "half_units_bytes_ratio": results["mlp_bytes"][:, 1] / results["mlp_bytes"][:, 0],
         "sparse_crossover_density": crossover(results["densities"], speedup(results, "csr")),
+        "sparse_step_speedup": faster[:, tenth],
+        "sparse_step_crossover": crossover(steps["densities"], faster),
     }
 
 
-def adequate(results: Arrays) -> dict[str, bool]:
-    """Return the gate of LTH-32: the compacted nets compute what the nets with those units off compute."""
+def adequate(results: Arrays, steps: Arrays) -> dict[str, bool]:
+    """Return the gates of LTH-32: compacted nets compute what nets with those units off do; the kernel could run."""
     gaps = np.concatenate([results["mlp_difference"], results["conv_difference"]])
-    return {"compaction_is_exact": bool((gaps <= EXACT).all())}
+    own = bool((steps["sparse_s"] != steps["stack_s"][:, None]).any())
+    return {"compaction_is_exact": bool((gaps <= EXACT).all()), "sparse_kernel_is_installed": own}
