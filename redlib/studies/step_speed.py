@@ -41,8 +41,8 @@ def run(config: StepSpeed) -> Arrays:
     """Return seconds of one step of one net, all variants timed in turns.
 
     densities [D]; stack_s [S, repeats] the dense stack, whatever the density; sparse_s [S, D, repeats] the sparse step
-    (those of the stack without numba, for then it is what runs); autograd_s [S, repeats] a plain module; masked_s [S, D, repeats] the same with a mask in
-    every pass.
+    (those of the stack without numba, for then it is what runs); autograd_s [S, repeats] a plain module; masked_s
+    [S, D, repeats] the same with a mask in every pass.
     """
     runs = [_timed(config, seed) for seed in config.seeds]
     arrays = {name: np.stack([found[name] for found in runs]) for name in runs[0]}
