@@ -296,7 +296,7 @@ plots.curves(left, list(ends), {f"tickets of {target:,} weights": (np.stack([ts.
 counts = (1, 2, 5, 10, 20)
 best_small = np.stack([ts.best_of(done["small"], count) for count in counts], 1)
 plots.curves(right, counts, {"best of K small dense nets": (best_small, "orange")}, log2=counts, xlabel="K", title=f"Equal weights ({plan.weights_kept(main, ts.D11):,})", marker="o")
-right.axhline(ticket.mean(), color=plots.COLOURS["blue"], label="ticket"), right.legend(loc="center right")
+right.axhline(ticket.mean(), color=plots.COLOURS["blue"], label="ticket"), right.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
 study.figure(fig, "lth_size", claims=["LTH-8", "LTH-35"], alt="Left: ticket accuracy by size of the starting net. Right: ticket against the best of K small dense nets.", caption=
     f"Doubling the starting net changes a ticket of {target:,} weights by {lth8.parts[0]['estimate']:+.2f} points. A ticket with {plan.weights_kept(main, ts.D11):,} weights beats one small dense net "
     f"by {small['ticket_minus_best_of_1'].mean():.1f} points and the best of twenty by {small['ticket_minus_best_of_20'].mean():.1f}.")  # fmt: skip
@@ -324,7 +324,7 @@ left.set(xlabel="step at which two copies part", ylabel="barrier (points of erro
 changes = 100 * done["flips"]["changed"] / np.diff(np.concatenate([[0], done["flips"]["steps"]]))
 middle.set_yscale("log")
 plots.curves(middle, done["flips"]["steps"], {"": (np.maximum(changes, 1e-4), "purple")}, seeds=False, marker="", xlabel="step", ylabel="signs changed a step (%)", title="Signs settle", marks={f"step {early}": early})
-plots.log_axis(middle, [1, 10, 100, 1000]), middle.yaxis.set_major_formatter("{x:g}")
+plots.log_axis(middle, [1, 10, 100, 1000]), plots.log_values(middle)
 rows = {"ticket, step 0": (ticket, "blue"), f"ticket, step {early}": (same, "blue"), "its weights shuffled": (shuffle, "orange"), "its weights + 1 sd": (blur, "orange")}
 plots.dot_rows(right, rows, "test accuracy (%)"), right.set_title(f"What step {early} decides")
 study.figure(fig, "early", claims=["LTH-23", "LTH-36"], alt="Barriers by step of parting, sign changes over training, accuracy after shuffling or blurring early weights.", caption=

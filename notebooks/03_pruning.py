@@ -34,8 +34,7 @@ mid_training = {"lab": {"hidden": [150, 150]}, "cuts": {}}  # what differs from 
 patience = 3  # training time, in multiples, of nets that shuffling is tested on again
 extrusion = {}  # settings of pruning.Extrusion
 filters = {"seeds": 8, "net": {}}  # the conv net whose filters are cut: seeds, settings of ConvLevel
-speed = {}  # settings of pruning_speed.SpeedConfig
-step_speed_of = {}  # settings of step_speed.StepSpeed
+speed = {"forward": {}, "step": {}}  # settings of pruning_speed.SpeedConfig and step_speed.StepSpeed
 
 # %%
 from dataclasses import replace
@@ -162,6 +161,8 @@ for k, colour in zip(range(cut.shape[1]), ("blue", "orange", "green"), strict=Fa
     plots.band(left, grid, 100 - cut[:, k], f"layer {k + 1} alone", colour, seeds=False)
 left.set(ylabel="test accuracy (%)", title="Cut one layer, no retraining"), left.legend()
 plots.density_axis(left, grid)
+
+# %%
 rows = {"deep net, one list": (ts.accuracy(pairs[0][0]), "blue"), "deep net, layer by layer": (ts.accuracy(pairs[0][1]), "orange")}
 rows |= {"our net, one list": (ts.accuracy(pairs[1][0]), "blue"), "our net, layer by layer": (ts.accuracy(pairs[1][1]), "orange")}
 plots.dot_rows(right, rows, "test accuracy (%)"), right.set_title("Tickets, retrained")
@@ -242,8 +243,8 @@ study.figure(fig, "unit_tix", claims=["LTH-21", "LTH-22"], alt="Left: accuracy a
 # library does. All times are medians of interleaved runs on one thread.
 
 # %%
-timed = study.sweep(pruning_speed.run, [configure(pruning_speed.SpeedConfig, speed)], label="speed").results[0]
-steps = study.sweep(step_speed.run, [configure(step_speed.StepSpeed, step_speed_of)], label="steps").results[0]
+timed = study.sweep(pruning_speed.run, [configure(pruning_speed.SpeedConfig, speed["forward"])], label="speed").results[0]
+steps = study.sweep(step_speed.run, [configure(step_speed.StepSpeed, speed["step"])], label="steps").results[0]
 lth32 = study.check("LTH-32", per_seed=sstat.evidence(timed, steps), adequacy=sstat.adequate(timed, steps))
 part = {part["name"]: part["estimate"] for part in lth32.parts}
 fig, (left, middle, right) = plots.panels(3, width=12.5, height=3.8)
@@ -261,6 +262,7 @@ middle.axhline(cost_of["stack_s"].mean(), color=plots.COLOURS["grey"], label="de
 plots.band(middle, share, cost_of["sparse_s"], "sparse step", "blue", seeds=False)
 middle.plot(share, cost_of["stack_s"].mean() * share, ":", color=plots.INK, linewidth=1, label="ideal")
 middle.set(ylabel="ms a step and net", title="Training"), middle.legend()
+plots.log_values(middle, (0.01, 0.03, 0.1, 0.3, 1, 3))
 plots.density_axis(middle, share)
 for layout, size, colour in zip(cost.LAYOUTS, timed["stored_bytes"], ("grey", "green", "purple", "orange", "gold"), strict=False):
     right.plot(timed["densities"], size / 1e6, "o-", color=plots.COLOURS[colour], label=layout.replace("_", " "))
@@ -278,7 +280,7 @@ study.figure(fig, "speed", claims=["LTH-32"], alt="Forward speed-up and time of 
 # random masks keep equal shares, `erk` those of sparse random graphs. Equivalence within one point needs more seeds where accuracy varies by two: such checks are marked
 # underpowered. Units are cut at equal shares in every hidden layer. The doomed weights of a dual ticket are shrunk in as many
 # steps as one training has. Tried and left on the tuning seeds: cutting the largest units of 100-100 nets at .3 to .67 of the training (they lose more), rates of .1 and Glorot
-# in the deep net (hard to train), half as long a squeeze, fine-tuning filters at lower rates (recovers less), 300 images for the conv net (intervals of three points). Speed is measured on one thread of one machine; CSR with activations in the layout it likes.
+# in the deep net (hard to train), half as long a squeeze, fine-tuning filters at lower rates (recovers less), 300 images for the conv net (intervals of three points). Speed is measured on one thread of one machine; CSR with activations in the layout it likes, training with momentum at batch 128 on masks that keep the largest initial weights.
 #
 # ## Exercises
 #

@@ -162,3 +162,11 @@ def test_values_outside_given_edges_are_missing_from_the_area(ax):
 def test_missing_values_have_no_histogram(ax):
     with pytest.raises(BadInput, match=r"a\[1\]"):
         plots.histogram(ax, {"a": ([0.0, np.nan], "blue")})
+
+
+def test_log_values_shows_plain_numbers_in_view_and_leaves_the_view(ax):
+    ax.set_yscale("log")
+    ax.set_ylim(0.02, 0.5)
+    plots.log_values(ax)
+    assert texts(ax.get_yticklabels()) == ["0.03", "0.1", "0.3"]
+    assert ax.get_ylim() == (0.02, 0.5)

@@ -377,3 +377,40 @@ def test_evaluation_of_a_sparse_net_equals_the_dense_one(loss):
     for value, dense in zip(found.values(), expected, strict=True):
         torch.testing.assert_close(value, dense, atol=1e-6, rtol=0)
     assert len(set(found["error"].tolist())) == 3
+
+
+@pytest.mark.parametrize("how", ["dense", "sparse"])
+def test_labels_beyond_the_outputs_are_refused_before_any_kernel_reads_them(how):
+    data = problem()
+    for label in (-1, SIZES[-1]):
+        wrong = data.y.clone()
+        wrong.view(-1)[0] = label
+        with pytest.raises(BadInput, match="labels"):
+            fit(pruned(), Examples(data.x, wrong, data.rows), steps=2, execution=how)
+    with pytest.raises(BadInput, match="type of the inputs"):
+        fit(pruned(), Examples(data.x.double(), data.y, data.rows), steps=2, execution=how)
+
+
+@pytest.mark.parametrize("how", ["dense", "sparse"])
+def test_a_run_resumed_to_fewer_steps_takes_none(how):
+    net = pruned()
+    state = fit(net, problem(), steps=20, execution=how).state
+    before = net.flat.clone()
+    assert fit(net, problem(), steps=10, resume=state, execution=how).batch_loss.shape[1] == 0
+    assert torch.equal(net.flat, before)
+
+
+@pytest.mark.parametrize("how", ["dense", "sparse"])
+def test_diverged_names_the_replicate_of_the_whole_stack(how):
+    rule = SGD((0.1, 0.1, 1e30, 0.1))
+    with pytest.raises(Diverged, match="replicate 2"):
+        fit(pruned(activation="relu"), problem(), optimizer=rule, steps=200, execution=how, chunk=2)
+
+
+def test_an_empty_replicate_can_still_be_evaluated_and_modules_cannot_be_sparse():
+    net = pruned()
+    net.apply_masks([torch.zeros_like(mask) for mask in net.masks])
+    assert evaluate(net, problem())["error"].shape == (len(SEEDS),)
+    for how in ("sparse", "bogus"):
+        with pytest.raises(BadInput, match="execution"):
+            fit(nn.Linear(20, 5), problem(), steps=1, execution=how)

@@ -117,6 +117,14 @@ def log_axis(ax: Axes, ticks: Sequence[float]) -> None:
     ax.set_xticks([], minor=True)
 
 
+def log_values(ax: Axes, ticks: Sequence[float] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1)) -> None:
+    """Give the y axis, already logarithmic, plain numbers at those of `ticks` that are in view."""
+    low, high = ax.get_ylim()
+    shown = [tick for tick in ticks if low <= tick <= high]
+    ax.set_yticks(shown, [f"{tick:g}" for tick in shown])
+    ax.set_yticks([], minor=True)
+
+
 def mark(ax: Axes, x: float, text: str, colour: str = "grey", y: float = 0.97) -> None:
     """Draw a dashed vertical line at x and write `text` beside its top (y in axes units)."""
     tint = COLOURS.get(colour, colour)

@@ -96,7 +96,7 @@ class Batches:
         """Return (rows [G, T], labels [G, T], edges [steps + 1]): step s takes columns edges[s] … edges[s + 1]."""
         rows, labels = zip(*(self._rows_at(step) for step in steps), strict=True)
         edges = np.cumsum([0, *(part.shape[1] for part in rows)])
-        return torch.cat(rows, 1).numpy(), torch.cat(labels, 1).numpy(), edges
+        return torch.cat(rows, 1).long().numpy(), torch.cat(labels, 1).long().numpy(), edges
 
     def _rows_at(self, step: int) -> tuple[Tensor, Tensor]:
         epoch, within = divmod(step, self.per_epoch)

@@ -18,7 +18,7 @@ from redlib.training.engines import Engine, StackedEngine
 from redlib.training.examples import Batches, Examples
 from redlib.training.optimisers import SGD
 from redlib.training.record import Plan
-from redlib.training.sparse import NO_NUMBA, SparseEngine, live_weights, why_not
+from redlib.training.sparse import EMPTY, NO_NUMBA, SparseEngine, live_weights, why_not
 
 EXECUTIONS = ("auto", "dense", "sparse")
 ENGINES: dict[str, Callable[..., Engine]] = {"dense": StackedEngine, "sparse": SparseEngine}
@@ -44,13 +44,13 @@ def evaluator(net: StackedMLP | RaggedMLP, loss: str = "cross_entropy") -> Engin
 
 def chosen(net: StackedMLP | RaggedMLP, examples: Examples, plan: Plan, asked: str | Sequence[str]) -> list[str]:
     """Return "dense" or "sparse" for each data group of `net`; BadInput where what was asked for cannot be."""
-    kinds = [asked] * net.groups if isinstance(asked, str) else list(asked)
-    if len(kinds) != net.groups or not set(kinds) <= set(EXECUTIONS):
-        raise BadInput.of("execution", asked, f"one of {EXECUTIONS}, or one per replicate", "Leave it out for 'auto'.")
+    kinds = check_execution(asked, net.groups)
     if set(kinds) == {"dense"}:
         return kinds
     reasons = why_not(net)
-    for kind, reason in zip(kinds, reasons, strict=True):
+    for g, (kind, reason) in enumerate(zip(kinds, reasons, strict=True)):
+        if reason == EMPTY and kind != "dense":
+            raise BadInput.of("weights of replicate", f"{g}: none", "at least one", "A mask must not be empty.")
         if kind == "sparse" and reason:
             raise BadInput.of("execution", "sparse", "a net that can be trained so", f"Use 'dense': {reason}.")
     if "auto" in kinds and NO_NUMBA in reasons:
@@ -58,6 +58,14 @@ def chosen(net: StackedMLP | RaggedMLP, examples: Examples, plan: Plan, asked: s
     open_ = [g for g, (kind, reason) in enumerate(zip(kinds, reasons, strict=True)) if kind == "auto" and not reason]
     faster = _faster(net, examples, plan, open_) if open_ else {}  # type: ignore[arg-type]
     return [faster.get(g, kind if kind != "auto" else "dense") for g, kind in enumerate(kinds)]
+
+
+def check_execution(asked: str | Sequence[str], groups: int) -> list[str]:
+    """Return one execution per data group; BadInput for an unknown one or another number of them."""
+    kinds = [asked] * groups if isinstance(asked, str) else list(asked)
+    if len(kinds) != groups or not set(kinds) <= set(EXECUTIONS):
+        raise BadInput.of("execution", asked, f"one of {EXECUTIONS}, or one per replicate", "Leave it out for 'auto'.")
+    return kinds
 
 
 def in_chunks(kinds: Sequence[str], size: int) -> list[tuple[int, int, str]]:

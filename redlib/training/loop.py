@@ -12,10 +12,10 @@ from redlib.errors import BadInput
 from redlib.nets import RaggedMLP, StackedMLP
 from redlib.nets.losses import check_loss
 from redlib.progress import progress
-from redlib.training.chunks import chunk_size, in_threads, laid_out, plan_for
+from redlib.training.chunks import check_examples, chunk_size, in_threads, laid_out, plan_for
 from redlib.training.engines import AutogradEngine, Engine
 from redlib.training.examples import Batches, Examples, examples_per_batch
-from redlib.training.execution import ENGINES, chosen, evaluator, in_chunks
+from redlib.training.execution import ENGINES, check_execution, chosen, evaluator, in_chunks
 from redlib.training.history import History, join
 from redlib.training.optimisers import SGD, Rule
 from redlib.training.record import Plan, Probe, Record, mean_loss_and_error
@@ -50,16 +50,15 @@ def fit(
 ) -> History:
     """Train every replicate of `net` in place; return the probed values [R, T, ...] and a state to resume from.
 
-    `net` is a stacked or ragged MLP (the fast step), an `nn.Module`, or a list of modules (one per
-    replicate, drawing from `seeds`; a stack has its own). Length: `epochs` or `steps` in all, counted from the
-    start even when resuming. `evaluate` names example sets whose `<name>_loss` and `<name>_error` are probed;
-    `probes` names functions of the net.
-    Probes run at `probe_steps` or `probe_epochs` (default: the end). `stop` maps the probed values to a bool
+    `net` is a stacked or ragged MLP (the fast step), an `nn.Module`, or a list of modules (one per replicate, drawing
+    from `seeds`; a stack has its own). Length: `epochs` or `steps` in all, counted from the start even when resuming.
+    `evaluate` names example sets whose `<name>_loss` and `<name>_error` are probed; `probes` names functions of the
+    net. Probes run at `probe_steps` or `probe_epochs` (default: the end). `stop` maps the probed values to a bool
     per replicate; where it is true the replicate keeps its weights from then on, and `stopped_at` says when.
-    Replicates run in chunks that fit the cache (`chunk` = data groups at once). Each depends only on its own
-    seed: trained alone or among others gives the same bits on the same machine and number of threads.
-    `execution` (for all, or one per replicate): "dense", "sparse" (pruned stacks on a CPU, at a cost that follows
-    their live weights; needs numba) or "auto", which times both and keeps the faster. They differ by rounding.
+    Replicates run in chunks that fit the cache (`chunk` = data groups at once). Each depends only on its own seed:
+    alone or among others gives the same bits on one machine, number of threads and `execution`.
+    `execution` (for all, or one each): "dense", "sparse" (pruned stacks on a CPU, at a cost that follows their live
+    weights; needs numba) or "auto", which times both and keeps the faster. They differ by rounding.
     Raises BadInput, or Diverged when a loss is not finite.
     """
     target = _device(device)
@@ -71,6 +70,8 @@ def fit(
     )  # fmt: skip
     if isinstance(net, StackedMLP | RaggedMLP):
         return _fit_stack(net, examples.to(target), plan, resume, chunk, execution)
+    if "sparse" in check_execution(execution, 1 if isinstance(net, nn.Module) else len(net)):
+        raise BadInput.of("execution", execution, "auto or dense for modules", "Only a StackedMLP trains sparsely.")
     modules = [module.to(target) for module in ([net] if isinstance(net, nn.Module) else net)]
     engine = AutogradEngine(modules, plan.rule, loss, precision)
     return _run(engine, examples.to(target), plan, tuple(seeds or range(len(modules))), resume)
@@ -85,6 +86,8 @@ def _fit_stack(
     execution: str | Sequence[str],
 ) -> History:
     moved = net.to(examples.x.device)
+    check_examples(moved, examples)
+    check_execution(execution, net.groups)
     examples, plan = laid_out(moved, examples, plan)
     states = (resume or {}).get("chunks")
     if states:
@@ -140,6 +143,8 @@ def _run(
 
 def _spans(start: int, plan: Plan) -> list[range]:
     """Return the steps still to take, cut where something happens: a probe, or a look for a NaN."""
+    if start >= plan.total:
+        return []
     looks = range(start - start % CHECK_EVERY, plan.total, CHECK_EVERY)
     cuts = sorted({start, plan.total} | {at for at in (*plan.probe_steps, *looks) if start < at < plan.total})
     return [range(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]

@@ -39,6 +39,7 @@ class Plan:
     probes: Mapping[str, Probe]
     stop: Callable[[Mapping[str, Tensor]], Tensor] | None
     label: str = ""
+    first: int = 0  # number, in the whole stack, of the first replicate of a chunk
 
 
 class Record:
@@ -84,7 +85,7 @@ class Record:
         if len(bad):
             at, replicate = bad[0].tolist()
             before = sum(block.shape[1] for block in self.losses[: self.checked])
-            what = f"loss of replicate {replicate} is {losses[replicate, at].item()}"
+            what = f"loss of replicate {self.plan.first + replicate} is {losses[replicate, at].item()}"
             remedy = f"lower the rate (lr = {self.plan.rule.lr}), or add a warm-up"
             raise Diverged(f"{what} at step {self.first + before + at}: {remedy}")
         self.checked = len(self.losses)

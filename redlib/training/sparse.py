@@ -14,21 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redlib.errors import BadInput
 from redlib.nets import RaggedMLP, StackedMLP
 from redlib.training.engines import Rates
 from redlib.training.examples import Batches
 from redlib.training.optimisers import SGD, Adam, Rule
 
 LINE = 64  # bytes of a cache line
+EMPTY, FROZEN = "it has no weights left", "its cut weights are not zero"
 NO_NUMBA = "numba is not installed (pip install 'redlib[sparse]')"
 
 
 def why_not(net: StackedMLP | RaggedMLP) -> list[str]:
-    """Return for each data group why it cannot be trained sparsely, "" where it can.
-
-    Raises BadInput for a replicate without a single live weight.
-    """
+    """Return for each data group why it cannot be trained sparsely, "" where it can."""
     if type(net) is not StackedMLP or net.gate() is None:
         return ["it is not a StackedMLP with masks"] * net.groups
     if net.flat.device.type != "cpu":
@@ -39,9 +36,8 @@ def why_not(net: StackedMLP | RaggedMLP) -> list[str]:
     for weights, mask in zip(net.weights, net.masks or [], strict=True):
         if mask is not None:
             frozen |= ((weights != 0) & ~mask).flatten(1).any(1)
-    if (empty := np.flatnonzero((live_weights(net) == 0) & ~frozen.numpy())).size:
-        raise BadInput.of("weights of replicate", f"{empty[0]}: none", "at least one", "A mask must not be empty.")
-    return ["its cut weights are not zero" if cut else "" for cut in frozen.tolist()]
+    empty = live_weights(net) == 0
+    return [FROZEN if cut else EMPTY if none else "" for cut, none in zip(frozen.tolist(), empty, strict=True)]
 
 
 def live_weights(net: StackedMLP) -> np.ndarray:
@@ -54,7 +50,8 @@ def live_weights(net: StackedMLP) -> np.ndarray:
 class SparseEngine:
     """The training step of `fit` on sparse graphs, one per replicate; `net` is brought up to date when it is asked for.
 
-    The net must be one for which `why_not` finds no reason.
+    The net must be one for which `why_not` finds no reason. Inputs that no live weight reads are not looked at, so
+    a NaN among them goes unnoticed.
     """
 
     def __init__(self, net: StackedMLP, rule: Rule, loss: str):
@@ -166,9 +163,10 @@ def settings_of(net: StackedMLP, rule: Rule, loss: str) -> Any:
     shape = net.sizes[-1], net.activation == "tanh", loss == "mse"
     if isinstance(rule, Adam):
         first, second = rule.betas
-        return Settings(*shape, True, False, rule.decoupled, first, second, rule.eps, rule.weight_decay)
+        numbers = (float(x) for x in (first, second, rule.eps, rule.weight_decay))  # an int would be compiled anew
+        return Settings(*shape, True, False, rule.decoupled, *numbers)
     assert isinstance(rule, SGD)
-    return Settings(*shape, False, rule.nesterov, False, rule.momentum, 0.0, 0.0, rule.weight_decay)
+    return Settings(*shape, False, rule.nesterov, False, float(rule.momentum), 0.0, 0.0, float(rule.weight_decay))
 
 
 def graph_of(net: StackedMLP, replicate: int) -> tuple[Any, np.ndarray]:
