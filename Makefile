@@ -23,6 +23,7 @@ help:  ## list these targets
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev,sparse]'
+	$(PY) -m redlib.training.precompile
 	touch $@
 
 env: $(STAMP)  ## create .venv with the pinned packages
