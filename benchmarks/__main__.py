@@ -169,7 +169,7 @@ def row(name: str, kinds: tuple[str, Timer, str, Timer], pairs: list[tuple[float
     ours, baseline = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(b / a for a, b in pairs)
     return {"name": name, "ours": ours, "ours_is": kinds[0], "baseline": baseline, "baseline_is": kinds[2],
-            "ratio": ratio, "unit": "ms per model-step", **about}  # fmt: skip
+            "ratio": ratio, "unit": "ms per model-step", "detail": pruned.is_detail(name), **about}  # fmt: skip
 
 
 if __name__ == "__main__":

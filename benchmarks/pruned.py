@@ -47,13 +47,18 @@ def steps(data: Examples) -> Iterator[tuple[str, int, object, object]]:
                 net = StackedMLP.create(LENET, range(replicates), init="glorot")
                 net.apply_masks([mask[:replicates] for mask in found[level].values()])
                 name = f"pruned LeNet-300-100, {density} of the weights, {replicates} nets, batch {batch}"
-                count = 1200 // replicates
+                count = 640 // replicates
                 yield name, count * replicates, *(_work(net, data, count, batch, how) for how in ("sparse", "dense"))
 
 
 def _work(net: StackedMLP, data: Examples, count: int, batch: int, how: str):
     rule = SGD(0.01, momentum=0.9)
     return lambda: fit(net, data, optimizer=rule, steps=count, batch_size=batch, execution=how, device="cpu")
+
+
+def is_detail(name: str) -> bool:
+    """Return whether a row is left to results.json: of the pruned nets, all but one number of nets and batch size."""
+    return name.startswith("pruned") and not name.endswith("8 nets, batch 128")
 
 
 def job(data: Examples, execution: str, rounds: int = 15, seeds: int = 5, epochs: int = 10) -> float:

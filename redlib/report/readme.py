@@ -62,7 +62,7 @@ def claims_section(claims: Mapping[str, Claim], records: Records) -> str:
 
 
 def speed_section(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the speed table from benchmarks/results.json, with the conditions it was measured under."""
+    """Return the speed table from benchmarks/results.json, with the conditions; rows marked as details stay there."""
     table = [
         [
             row["name"],
@@ -71,6 +71,7 @@ def speed_section(rows: Sequence[Mapping[str, Any]]) -> str:
             f"{row['ratio']:.2g}×",
         ]
         for row in rows
+        if not row.get("detail")
     ]
     conditions = sorted({_conditions(row) for row in rows})
     return _table(["task", "redlib", "baseline", "ratio"], table) + "\n\n" + "\n".join(conditions)
