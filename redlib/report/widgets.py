@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from numpy.typing import ArrayLike
 
 from redlib.errors import BadInput
 from redlib.report.mask_explorer import STRONGEST, Arms, Explored, explored
-from redlib.report.plots import COLOURS, GRID, density_axis, dot_rows, heat, log2_axis, mark
+from redlib.report.plots import COLOURS, GRID, INK, density_axis, dot_rows, heat, log2_axis, mark
 from redlib.report.plots import curves as draw_curves
+from redlib.report.point_player import MARKERS, Movement, Panel, Placed, colour_of, moving
 
 AXES = ("noise", "width", "epoch")
 
@@ -102,3 +105,71 @@ def _matrices(fig: SubFigure, seen: Explored, level: int) -> None:
         ax.spines[:].set(visible=True, color=GRID)  # where a sparse matrix ends
         ax.set_anchor("N")
         ax.xaxis.label.set_size(9)
+
+
+def point_player(
+    panels: Sequence[Panel],
+    labels: ArrayLike,
+    names: Sequence[str],
+    frames: Sequence[str],
+    *,
+    ticks: Sequence[str],
+    start: int | None = None,
+    title: str = "",
+    marked: ArrayLike | None = None,
+    what: str = "Epoch",
+) -> ipywidgets.Widget:
+    """Return a button that plays, and a slider over, the T frames in which n points move through each of the panels.
+
+    The arguments, and BadInput, are those of `point_player.point_twin`: panels of points [T, n, 2], labels and marked
+    [n], frames and ticks [T]; only the limit of 150 kB does not hold here.
+    """
+    seen = moving(panels, labels, names, frames, ticks, start, marked)
+    last = len(seen.frames) - 1
+    play = ipywidgets.Play(min=0, max=last, value=seen.start, interval=500)
+    slider = ipywidgets.SelectionSlider(
+        options=[(tick, frame) for frame, tick in enumerate(seen.ticks)], value=seen.start, description=what
+    )
+    ipywidgets.link((play, "value"), (slider, "index"))
+
+    def draw(frame: int) -> None:
+        fig = plt.figure(figsize=(3.7 * len(seen.panels), 4.4), layout="constrained")
+        for ax, placed in zip(fig.subplots(1, len(seen.panels), squeeze=False)[0], seen.panels, strict=True):
+            _scatter(ax, seen, placed, frame)
+        fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=5)
+        fig.suptitle("\n".join(filter(None, (title, seen.frames[frame]))), x=0.02, ha="left")
+        plt.show()
+
+    out = ipywidgets.interactive_output(draw, {"frame": slider})
+    return ipywidgets.VBox([ipywidgets.HBox([play, slider]), out])
+
+
+def _scatter(ax: Axes, seen: Movement, placed: Placed, frame: int) -> None:
+    """Draw one frame of a panel as in the twin: points, marked ones hollow and on top, and class means."""
+    points = placed.points[frame]
+    for hollow in (False, True):
+        for k, name in enumerate(seen.names):
+            x, y = points[(seen.labels == k) & (seen.marked == hollow)].T
+            tint = COLOURS[colour_of(k)]
+            look = {"facecolor": "white", "linewidth": 1.4} if hollow else {"facecolor": tint, "label": name}
+            ax.scatter(x, y, s=20, marker=MARKERS[k], edgecolor=tint, **look)
+    if placed.panel.means:
+        for k, (x, y) in enumerate(seen.means(points)):
+            ax.plot([0, x], [0, y], color=COLOURS[colour_of(k)], linewidth=1.6)
+            ax.plot(x, y, "o", markersize=11, markerfacecolor="none", markeredgecolor=INK)
+    _surround(ax, placed)
+
+
+def _surround(ax: Axes, placed: Placed) -> None:
+    """Draw what is the same in every frame of a panel: title, outline, corners, and the scale."""
+    if len(placed.outline):
+        ax.fill(*placed.outline.T, fill=False, edgecolor=INK)
+    for name, (x, y) in zip(placed.panel.corners, placed.outline, strict=False):
+        away = (0, 7 if y > placed.outline[:, 1].mean() else -16)
+        ax.annotate(name, (x, y), xytext=away, textcoords="offset points", ha="center")
+    (left, bottom), (right, top) = placed.ends
+    room = 0.1 * (max(right - left, top - bottom) or 1.0)
+    ax.set(xlim=(left - room, right + room), ylim=(bottom - room, top + room), aspect="equal")
+    words = fill(placed.panel.title, 32) + "\neach frame scaled to fit" * placed.panel.rescale
+    ax.set_title(words, loc="left", fontsize=11)
+    ax.axis("off")
