@@ -1,9 +1,13 @@
-"""`python -m benchmarks`: time every row in interleaved rounds and write benchmarks/results.json."""
+"""`python -m benchmarks [steps] [job]`: time rows in interleaved rounds, then a whole job, for benchmarks/results.json.
+
+Each part is written when it is done; without a name both are run, and a part that is not run keeps its rows.
+"""
 
 from __future__ import annotations
 
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +129,41 @@ def pruned_rows() -> dict[str, tuple[str, Timer, str, Timer]]:
     }
 
 
+def main(*asked: str) -> None:
+    """Run the parts asked for (default: all), print their rows and write each part into results.json."""
+    for part in asked or PARTS:
+        where = environment()
+        about = {"hardware": f"{where['cpu']}, {where['cores']} cores", "versions": where["versions"], "part": part}
+        found = PARTS[part](about | {"commit": where["commit"]})
+        for e in found:
+            print(f"{e['name']}: {e['ours']:.4g} vs {e['baseline']:.4g} {e['unit']}, ratio {e['ratio']:.2f}")
+        known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+        others = [e for e in known if e.get("part", "steps") != part]
+        ordered = sorted(others + found, key=lambda e: list(PARTS).index(e.get("part", "steps")))
+        write_atomic(RESULTS, (json.dumps(ordered, indent=1) + "\n").encode())
+
+
+def steps(about: dict) -> list[dict]:
+    """Return the rows of training steps, medians of interleaved rounds."""
+    rows = timers()
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
+    peaks = []
+    for turn in range(ROUNDS + 1):
+        peaks.append(peak_gflops())
+        for name, (_, ours, _, baseline) in rows.items():
+            times[name].append((ours(), baseline()))
+        print(f"round {turn}/{ROUNDS}{' (warm-up, not counted)' if not turn else ''}", flush=True)
+    about = about | {"runs": ROUNDS}
+    found = [row(name, rows[name], pairs[1:], about) for name, pairs in times.items()]
+    peak = statistics.median(peaks[1:])
+    rate = lenet_flops(128) / found[0]["ours"] / 1e6
+    return [*found, {
+        "name": "LeNet-300-100: arithmetic rate against torch.mm at 4096", "ours": rate,
+        "ours_is": "8 nets in one stack",
+        "baseline": peak, "baseline_is": "torch.mm, fp32", "ratio": rate / peak, "unit": "GFLOP/s", **about,
+    }]  # fmt: skip
+
+
 def whole_job(about: dict) -> list[dict]:
     """Return the row of a whole ticket job on all of MNIST, each way run once."""
     images = pruned.mnist(60_000)
@@ -138,30 +177,7 @@ def whole_job(about: dict) -> list[dict]:
     }]  # fmt: skip
 
 
-def main() -> None:
-    """Run all rows in interleaved rounds, print them and write results.json."""
-    rows, where = timers(), environment()
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
-    peaks = []
-    for turn in range(ROUNDS + 1):
-        peaks.append(peak_gflops())
-        for name, (_, ours, _, baseline) in rows.items():
-            times[name].append((ours(), baseline()))
-        print(f"round {turn}/{ROUNDS}{' (warm-up, not counted)' if not turn else ''}", flush=True)
-    hardware = f"{where['cpu']}, {where['cores']} cores"
-    about = {"runs": ROUNDS, "hardware": hardware, "versions": where["versions"], "commit": where["commit"]}
-    found = [row(name, rows[name], pairs[1:], about) for name, pairs in times.items()]
-    peak = statistics.median(peaks[1:])
-    rate = lenet_flops(128) / found[0]["ours"] / 1e6
-    found.append({
-        "name": "LeNet-300-100: arithmetic rate against torch.mm at 4096", "ours": rate,
-        "ours_is": "8 nets in one stack",
-        "baseline": peak, "baseline_is": "torch.mm, fp32", "ratio": rate / peak, "unit": "GFLOP/s", **about,
-    })  # fmt: skip
-    found += whole_job(about)
-    for e in found:
-        print(f"{e['name']}: {e['ours']:.4g} vs {e['baseline']:.4g} {e['unit']}, ratio {e['ratio']:.2f}")
-    write_atomic(RESULTS, (json.dumps(found, indent=1) + "\n").encode())
+PARTS = {"steps": steps, "job": whole_job}
 
 
 def row(name: str, kinds: tuple[str, Timer, str, Timer], pairs: list[tuple[float, float]], about: dict) -> dict:
@@ -173,4 +189,4 @@ def row(name: str, kinds: tuple[str, Timer, str, Timer], pairs: list[tuple[float
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

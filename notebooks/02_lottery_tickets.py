@@ -62,6 +62,7 @@ from redlib.studies import tickets_figures as figures
 from redlib.studies import tickets_mnist1d as protocol
 from redlib.studies import tickets_plan as plan
 from redlib.studies import tickets_statistics as ts
+from redlib.studies.experiments import carry_out
 
 plots.use_style()
 study = Study("02_lottery_tickets", profile)
@@ -79,8 +80,8 @@ five, images = replace(plain, seeds=main.seeds[:few]), configure(tickets.Lab, un
 chains = plan.chain_labs(plain, five, optimisers)
 runs = plan.experiments(main, five, chains, rounds, control, times, optimisers["rates"], sizes)
 data, narrow = tickets.dataset(main), plan.narrower(images, untrained["widths"])
-done = ts.carry_out(study, runs, data)
-done |= ts.carry_out(study, plan.mask_runs(images, untrained["learned"], narrow), tickets.dataset(images))
+done = carry_out(study, tickets.run, runs, data)
+done |= carry_out(study, tickets.run, plan.mask_runs(images, untrained["learned"], narrow), tickets.dataset(images))
 depth, watched, controls, criteria = rounds["depth"], rounds["watched"], control["controls"], control["criteria"]
 
 # %%
@@ -251,7 +252,7 @@ study.figure(fig, "smask", claims=["LTH-12", "LTH-13", "LTH-15", "LTH-16"], alt=
 # at 0.02; the profile `mnist` runs that very protocol (every fifth of its retrains), here our own net stands in and only the order can be compared.
 
 # %%
-own = ts.carry_out(study, {"": configure(protocol.Greydanus, outside)}, run=protocol.run, size=1)[""] if outside else None
+own = carry_out(study, protocol.run, {"": configure(protocol.Greydanus, outside)}, size=1)[""] if outside else None
 kinds = {"magnitude": (range(depth + 1), ts.at_end(found)), "random": (watched, ts.at_end(arms, 1))}
 near = tickets_outside.near_rows(density, kinds) if main.dataset == "mnist1d" else []
 table = tickets_outside.beside(density, alone, near, own)
@@ -341,7 +342,7 @@ study.figure(fig, "early", claims=["LTH-23", "LTH-36"], alt="Barriers by step of
 # %%
 gentle, wild = (plan.conv_level(conv_nets[kind], five.seeds) for kind in ("calm", "rough"))
 conv_late, pictures = conv_nets["late"], (conv.dataset(gentle), conv.dataset(wild))
-got = ts.carry_out(study, plan.conv_runs(gentle, wild, conv_nets["arm_steps"], conv_late), *pictures, run=conv.run)
+got = carry_out(study, conv.run, plan.conv_runs(gentle, wild, conv_nets["arm_steps"], conv_late), *pictures)
 gap = {"fc_reinit_minus_random": ts.accuracy(arms, 0, watched.index(ts.D21)) - ts.accuracy(arms, 1, watched.index(ts.D21))}
 gap |= cs.control_claim(got["conv reinit"], got["conv random"])
 lth4 = study.check("LTH-4", per_seed=gap, adequacy=learns | cs.arms_fit(got["conv reinit"], got["conv random"], bound=0.02))

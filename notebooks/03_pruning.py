@@ -49,6 +49,7 @@ from redlib.studies import pruning_speed_statistics as sstat
 from redlib.studies import pruning_statistics as ps
 from redlib.studies import tickets_plan as plan
 from redlib.studies import tickets_statistics as ts
+from redlib.studies.experiments import carry_out
 
 plots.use_style()
 study = Study("03_pruning", profile)
@@ -72,7 +73,7 @@ runs["extrusion"] = configure(pruning.Extrusion, extrusion, source=top, level=sp
 
 # %%
 data = tickets.dataset(main)
-done = ts.carry_out(study, runs, data)
+done = carry_out(study, tickets.run, runs, data)
 density = ts.densities(main, range(levels[-1] + 1))
 
 # %% [markdown]
@@ -214,7 +215,7 @@ lth22 = study.check("LTH-22", per_seed=claim, adequacy=ps.learns(dense_net=done[
 base = configure(tickets_conv.ConvLevel, vars(pruning_conv.WIDE), filters["net"], seeds=range(first, first + filters["seeds"]))
 cuts = {kept: pruning_conv.FilterCuts(base, kept) for kept in (0.7, 0.5)}
 pictures = tickets_conv.dataset(base)
-thin = ts.carry_out(study, {"wide": base} | {str(kept): config for kept, config in cuts.items()}, pictures, run=tickets_conv.run)
+thin = carry_out(study, tickets_conv.run, {"wide": base} | {str(kept): config for kept, config in cuts.items()}, pictures)
 by_share = {kept: thin[str(kept)] for kept in cuts}
 lth21 = study.check("LTH-21", per_seed=ps.filters_claim(by_share), adequacy=ps.filters_matter(thin["wide"], by_share))
 

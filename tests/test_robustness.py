@@ -33,6 +33,27 @@ def test_the_gradient_sign_points_away_from_the_label():
     assert torch.equal(gradient_sign(linear, x, y), torch.stack([away, -away]))
 
 
+def test_the_margin_has_a_direction_where_cross_entropy_is_certain():
+    x, y = torch.zeros(1, 3), torch.tensor([0])
+
+    def certain(x):
+        return 1e4 * linear(x) + torch.tensor([1e4, 0.0])
+
+    assert not gradient_sign(certain, x, y).any()
+    assert torch.equal(gradient_sign(certain, x, y, "margin"), (W[1] - W[0]).sign()[None])
+
+
+def test_the_margin_looks_at_the_strongest_other_class():
+    weights = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+    x, y = torch.tensor([[2.0, 1.0]]), torch.tensor([0])
+    assert gradient_sign(lambda x: x @ weights.T, x, y, "margin").tolist() == [[-1.0, 1.0]]
+
+
+def test_an_unknown_loss_is_named():
+    with pytest.raises(BadInput, match="hinge.*margin"):
+        gradient_sign(linear, torch.zeros(1, 3), torch.tensor([0]), "hinge")
+
+
 def test_wrong_examples_need_no_step_and_firm_ones_are_infinite():
     x = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     y = torch.tensor([1, 0])

@@ -21,7 +21,7 @@ from redlib.pruning.criteria import CRITERIA
 from redlib.pruning.masks import counts, weights_of
 from redlib.pruning.supermasks import ScoredMLP, sampled_accuracy, signed_constant
 from redlib.pruning.tickets import ARMS, REINIT, find_tickets, masks_at, prepare, shapes, stack
-from redlib.studies import supermasks, tickets
+from redlib.studies import experiments, supermasks, tickets
 from redlib.studies import tickets_plan as plan
 from redlib.studies import tickets_statistics as statistics
 from redlib.studies.tickets import Arms, Barriers, Flips, Lab, Level, OneShot, SmallNets, Untrained, run
@@ -155,11 +155,11 @@ def test_one_ranking_over_all_layers_keeps_the_same_total_and_the_largest_weight
 
 
 def test_a_seed_does_not_depend_on_its_company(levels):
-    alone = chain_of(statistics.with_seeds(SOURCE, (4,)), 3)
+    alone = chain_of(experiments.with_seeds(SOURCE, (4,)), 3)
     for one, both in zip(alone, levels, strict=True):
         assert equal(one, {name: v if name == "steps" else v[1:] for name, v in both.items()})
-    parts = [chain_of(statistics.with_seeds(SOURCE, (seed,)), 0)[0] for seed in (3, 4)]
-    assert equal(statistics.joined(parts), levels[0])
+    parts = [chain_of(experiments.with_seeds(SOURCE, (seed,)), 0)[0] for seed in (3, 4)]
+    assert equal(experiments.joined(parts), levels[0])
 
 
 def test_a_repeated_run_gives_the_same_bits(levels):
@@ -449,18 +449,18 @@ class Immediate:
 
 def test_seeds_run_in_groups_and_come_back_in_order():
     def echo(config):
-        seeds = np.array(statistics.seeds_of(config))
+        seeds = np.array(experiments.seeds_of(config))
         return {"steps": np.arange(3), "weights": np.array(7), "seed": seeds, "square": np.stack([seeds, seeds**2], 1)}
 
     five = dataclasses.replace(LAB, seeds=(4, 1, 5, 9, 2))
     named = {"level": Level(five, 2), "arms": Arms(Level(five), ("ticket",), (1,), lab=five), "one": Level(LAB)}
     study, data = Immediate(), types.SimpleNamespace(digest="d")
-    done = statistics.carry_out(study, named, data, data, run=echo, size=3)
+    done = experiments.carry_out(study, echo, named, data, data, size=3)
     assert list(done) == ["level", "arms", "one"] and study.asked[0][1] == "d"
     assert done["level"]["square"].tolist() == [[s, s * s] for s in (4, 1, 5, 9, 2)]
     assert done["level"]["steps"].tolist() == [0, 1, 2] and int(done["level"]["weights"]) == 7
     configs = study.asked[0][0]
-    assert [statistics.seeds_of(c) for c in configs] == [(4, 1, 5), (9, 2)] * 2 + [(3, 4)]
+    assert [experiments.seeds_of(c) for c in configs] == [(4, 1, 5), (9, 2)] * 2 + [(3, 4)]
     assert configs[2].lab.seeds == configs[2].source.lab.seeds == (4, 1, 5), "every lab in it has them"
     assert done["one"]["seed"].tolist() == [3, 4]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from redlib.studies import tickets, tickets_figures, tickets_outside
+from redlib.studies import experiments, tickets, tickets_figures, tickets_outside
 from redlib.studies import tickets_plan as plan
 from redlib.studies import tickets_statistics as ts
 from redlib.studies.tickets_conv import PAPER, ConvLevel
@@ -33,7 +33,9 @@ def test_every_run_that_needs_a_mask_goes_on_from_a_level_of_the_plan():
     known = {config for config in found.values() if isinstance(config, tickets.Level)}
     needed = {config.previous for config in found.values() if getattr(config, "previous", None) is not None}
     # Dear runs have fewer seeds: their chains are those of the plan for other seeds.
-    assert {ts.with_seeds(one, LAB.seeds) for one in needed} <= {ts.with_seeds(one, LAB.seeds) for one in known}
+    assert {experiments.with_seeds(one, LAB.seeds) for one in needed} <= {
+        experiments.with_seeds(one, LAB.seeds) for one in known
+    }
 
 
 def test_moved_tickets_come_from_one_chain_and_are_trained_as_another_says():

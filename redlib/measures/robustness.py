@@ -13,15 +13,30 @@ from redlib.errors import BadInput
 Logits = Callable[[Tensor], Tensor]
 
 
-def gradient_sign(logits: Logits, x: Tensor, y: Tensor) -> Tensor:
-    """Return the direction of fast gradient sign attacks [n, ...]: sign of d cross-entropy / dx.
+def _cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
+    return functional.cross_entropy(outputs, y, reduction="sum")
 
-    Source: Goodfellow, Shlens & Szegedy 2015, section 4.
+
+def _margin(outputs: Tensor, y: Tensor) -> Tensor:
+    own = functional.one_hot(y, outputs.shape[-1]).bool()
+    return (outputs.masked_fill(own, -torch.inf).amax(-1) - outputs[own]).sum()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": _cross_entropy, "margin": _margin}
+
+
+def gradient_sign(logits: Logits, x: Tensor, y: Tensor, loss: str = "cross_entropy") -> Tensor:
+    """Return the direction of fast gradient sign attacks [n, ...]: sign of d loss / dx.
+
+    Source: Goodfellow, Shlens & Szegedy 2015, section 4, with cross-entropy. Its gradient rounds to 0 where a net is
+    certain, and an attack without a direction looks like robustness; `loss="margin"`, the largest other logit minus
+    that of y (Carlini & Wagner 2017), has one always. Raises BadInput for another loss.
     """
+    if loss not in LOSSES:
+        raise BadInput.of("loss", loss, f"one of {list(LOSSES)}", "Take margin where nets are certain.")
     moving = x.detach().clone().requires_grad_(True)
     with torch.enable_grad():
-        loss = functional.cross_entropy(logits(moving), y, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, moving)
+        (gradient,) = torch.autograd.grad(LOSSES[loss](logits(moving), y), moving)
     return gradient.sign()
 
 

@@ -92,7 +92,8 @@ def _cell(row: Row | None) -> str:
 def _conditions(row: Mapping[str, Any]) -> str:
     versions = row["versions"]
     named = ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else str(versions)
-    return f"Medians of {row['runs']} runs on {row['hardware']}; {named}; commit {str(row['commit'])[:10]}."
+    count = f"Medians of {row['runs']} runs" if row["runs"] > 1 else "The whole job: one run"
+    return f"{count} on {row['hardware']}; {named}; commit {str(row['commit'])[:10]}."
 
 
 def _amount(value: float, unit: str) -> str:

@@ -18,9 +18,11 @@ from redlib.pruning.compaction import unstacked
 
 Net = StackedMLP | Sequence[nn.Module]
 Numbers = dict[str, Tensor]
+Ends = tuple[Tensor, Tensor]
+BATCH = 2000  # examples that go through the net at a time
 CONFIDENT = 0.99
 NEIGHBOURS = (5, 30)  # the slides' number and that of Doimo et al. (2020)
-STEPS = tuple(np.geomspace(1e-3, 3, 46).tolist())  # largest change of an input, in the units the net sees
+STEPS = tuple(np.geomspace(1e-2, 3, 36).tolist())  # largest change of an input, in the units the net sees
 
 
 @dataclass
@@ -39,35 +41,41 @@ class Look:
     classes: int
     seeds: Sequence[int]
     labels: Mapping[int, Tensor] = field(default_factory=dict)
-    neighbours: int = 500
-    margins: int = 100
+    neighbours: int = 300
+    margins: int = 60
     names: list[str] = field(default_factory=list)
 
     @torch.no_grad()
     def __call__(self, net: Net) -> Tensor:
         """Return all numbers of the replicates of `net`, float64 [R, numbers]."""
+        self._follow(net)
         seeds = net.seeds if isinstance(net, StackedMLP) else self.seeds
         told = torch.stack([self.labels.get(seed, self.y) for seed in seeds])
-        train, test = layers_of(net, self.x), layers_of(net, self.test_x)
-        found = self._collapse(classifier_of(net), train, test, told) | self._outputs(train[-1], test[-1], told)
-        found |= self._mislabelled(train[-2], told)
-        found |= self._layers(train, self.y, "train") | self._layers(test, self.test_y, "test")
+        train, test = last_layers(net, self.x), last_layers(net, self.test_x)
+        found = self._collapse(classifier_of(net), train, test, told) | self._outputs(train[1], test[1], told)
+        found |= self._mislabelled(train[0], told)
+        found |= self._layers(net, self.x, self.y, "train") | self._layers(net, self.test_x, self.test_y, "test")
         found |= alignment(net) | {"margin": self._margin(net)}
         self.names[:] = list(found)
         return torch.stack([values.double() for values in found.values()], 1)
 
-    def _collapse(
-        self, classifier: collapse.Classifier, train: list[Tensor], test: list[Tensor], told: Tensor
-    ) -> Numbers:
+    def _follow(self, net: Net) -> None:
+        """Move the data to the device of the net."""
+        device = (net.flat if isinstance(net, StackedMLP) else next(net[0].parameters())).device
+        for name in ("x", "y", "test_x", "test_y"):
+            setattr(self, name, getattr(self, name).to(device))
+        self.labels = {seed: labels.to(device) for seed, labels in self.labels.items()}
+
+    def _collapse(self, classifier: collapse.Classifier, train: Ends, test: Ends, told: Tensor) -> Numbers:
         """Return NC1 to NC4 of the features, NC1 and NC4 of the test set, and NC1 of the logits."""
-        features = [(train[-2], told)]
+        features = [(train[0], told)]
         found = collapse.collapse(features, self.classes, classifier)
         means = collapse.class_means(features, self.classes)
         return found | {
-            "within": collapse.variability(features, means).within,
-            "test_nc1": collapse.collapse([(test[-2], self.test_y)], self.classes)["nc1"],
-            "test_nc4": collapse.ncc_mismatch([(test[-2], self.test_y)], means, *classifier),
-            "logit_nc1": collapse.collapse([(train[-1], told)], self.classes)["nc1"],
+            "test_nc1": collapse.collapse([(test[0], self.test_y)], self.classes)["nc1"],
+            "test_nc4": collapse.ncc_mismatch([(test[0], self.test_y)], means, *classifier),
+            "logit_nc1": collapse.collapse([(train[1], told)], self.classes)["nc1"],
+            **strengths(means),
         }
 
     def _mislabelled(self, features: Tensor, told: Tensor) -> Numbers:
@@ -92,13 +100,14 @@ class Look:
             "test_error": (test.argmax(2) != self.test_y).double().mean(1),
             "confident": (train.softmax(2).amax(2) > CONFIDENT).double().mean(1),
             "logit_norm": train.norm(dim=2).mean(1),
+            "gap_spread": gap_spread(train, told),
         }
 
-    def _layers(self, layers: list[Tensor], y: Tensor, part: str) -> Numbers:
+    def _layers(self, net: Net, x: Tensor, y: Tensor, part: str) -> Numbers:
         """Return the share of same-class neighbours by layer, chi<k>_<part>_<layer>; inputs are layer 0."""
         count, found = min(self.neighbours, len(y)), {}
-        for i, layer in enumerate(layers):
-            near = nearest_neighbours(layer[:, :count].flatten(2), max(NEIGHBOURS))
+        for i, layer in enumerate(layers_of(net, x[:count])):
+            near = nearest_neighbours(layer.flatten(2), max(NEIGHBOURS))
             for k in NEIGHBOURS:
                 found[f"chi{k}_{part}_{i}"] = same_class_fraction(near[:, :, :k], y[:count])
         return found
@@ -107,14 +116,35 @@ class Look:
         """Return the median over test examples of the smallest step along the gradient sign that changes a decision."""
         x, y = self.test_x[: self.margins], self.test_y[: self.margins]
         modules = [unstacked(net, r) for r in range(net.replicates)] if isinstance(net, StackedMLP) else list(net)
-        steps = [smallest_step(m, x, y, gradient_sign(m.eval(), x, y), STEPS) for m in modules]
+        steps = [smallest_step(m, x, y, gradient_sign(m.eval(), x, y, "margin"), STEPS) for m in modules]
         return torch.stack(steps).clamp(max=STEPS[-1]).median(1).values
+
+
+def strengths(means: collapse.ClassMeans) -> Numbers:
+    """Return the C - 1 singular values of the centred class means over the largest, strength_<k>: 1 in a simplex."""
+    values = torch.linalg.svdvals(means.centred)[:, : means.centred.shape[1] - 1]
+    return {f"strength_{k}": values[:, k] / values[:, 0] for k in range(values.shape[1])}
+
+
+def gap_spread(logits: Tensor, y: Tensor) -> Tensor:
+    """Return (95th - 5th percentile) / median of the examples' gaps between their own logit and the largest other."""
+    own = torch.nn.functional.one_hot(y, logits.shape[2]).bool()
+    gaps = logits[own].view(y.shape) - logits.masked_fill(own, -torch.inf).amax(2)
+    low, middle, high = (gaps.double().quantile(q, dim=1) for q in (0.05, 0.5, 0.95))
+    return (high - low) / middle
+
+
+def last_layers(net: Net, x: Tensor) -> Ends:
+    """Return (features [R, n, p], logits [R, n, C]) of the last two layers."""
+    parts = [layers_of(net, x[at : at + BATCH])[-2:] for at in range(0, len(x), BATCH)]
+    features, logits = (torch.cat(layer, 1) for layer in zip(*parts, strict=True))
+    return features, logits
 
 
 def layers_of(net: Net, x: Tensor) -> list[Tensor]:
     """Return the layers [R, n, ...] a study looks at: inputs first, features and logits last.
 
-    Of a stack every layer; of modules (nn.Sequential) what stands before each layer with weights, and the logits.
+    Of a stack every layer; of modules (nn.Sequential) what goes into each part with weights, and the logits.
     """
     if isinstance(net, StackedMLP):
         return net.hidden(x)
@@ -140,7 +170,7 @@ def alignment(net: Net) -> Numbers:
 def _module_layers(module: nn.Module, x: Tensor) -> list[Tensor]:
     layers, h = [], x
     for part in module.children():
-        if isinstance(part, nn.Linear | nn.Conv2d):
+        if any(isinstance(inner, nn.Linear | nn.Conv2d) for inner in part.modules()):
             layers.append(h.flatten(1))
         h = part(h)
     return [*layers, h]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import rankdata
 
+from redlib.evidence.peaks import threshold_width
 from redlib.studies.neural_collapse import Arrays
 
 Floats = np.ndarray
@@ -38,9 +39,7 @@ def at_end(results: Arrays, name: str) -> Floats:
 
 def first_epoch(results: Arrays) -> float:
     """Return the epoch of the first look at which every seed has fitted the data, NaN if one never does."""
-    return float(
-        at_fit(results | {"epochs": np.broadcast_to(results["epochs"], results["train_error"].shape)}, "epochs").max()
-    )
+    return float(threshold_width(results["train_error"], results["epochs"], 0.0).max())
 
 
 def terminal(results: Arrays, name: str = "terminal_phase") -> dict[str, bool]:
@@ -132,14 +131,14 @@ def correlation(settings: Sequence[Arrays]) -> Floats:
     return np.array([_rank_correlation(a[ok], -b[ok]) for a, b, ok in zip(nc1, accuracy, fits, strict=True)])
 
 
-def ticket_claim(results: Arrays, arms: Sequence[str], examples: int) -> dict[str, Floats]:
-    """Return NC-10 from arrays [S, arms, T]: log2 of the ticket's NC1 to NC4 over those of the dense and random nets.
+def ticket_claim(pruned: Mapping[str, Arrays], examples: int) -> dict[str, Floats]:
+    """Return NC-10 from the runs of ticket, random and dense: log2 of the ticket's NC1 to NC4 over the others'.
 
     NC4 counts examples out of `examples`; half a count is added to each, as both may be 0.
     """
     found = {}
     for name, key in MEASURES.items():
-        values = dict(zip(arms, results[key][:, :, LAST].T, strict=True))
+        values = {arm: at_end(results, key) for arm, results in pruned.items()}
         if name == "nc4":
             values = {arm: v * examples + 0.5 for arm, v in values.items()}
         for other in ("dense", "random"):

@@ -16,7 +16,9 @@ from redlib.errors import BadInput
 from redlib.measures.collapse import class_means, collapse
 from redlib.measures.simplex import simplex_etf
 from redlib.nets import StackedMLP
+from redlib.nets.convnets import resnet18k, seeded
 from redlib.nets.initialisers import Initialiser, mean_field
+from redlib.nets.normed import normed_mlp
 from redlib.nets.ticketnets import build
 from redlib.pruning.tickets import find_tickets, stacked_arms
 from redlib.studies.collapse_look import Look, layers_of
@@ -31,44 +33,55 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Terminal:
-    """MLPs (`hidden` units) or, with `channels`, conv nets with BatchNorm, trained long after they fit the data."""
+    """A net trained long after it fits the data.
+
+    `net` is "mlp" or "normed_mlp" (BatchNorm behind every hidden layer) of `hidden` units, or a conv net with
+    BatchNorm: "small_conv" or "resnet18k" (ResNet-18 for 64) of `channels`.
+    """
 
     dataset: str = "digits"
     train: int = 1437
     tests: int = 360
     hidden: tuple[int, ...] = (256, 256, 256)
-    channels: int = 0  # of the first convolution of `small_conv`; 0: an MLP
+    net: str = "mlp"
+    channels: int = 16  # of the first convolution
     loss: str = "mse"
-    gain: float = 0.5  # times the standard deviation of He et al. (2015), for MLPs
-    lr: float = 0.25
+    gain: float = 0.6  # times the standard deviation of He et al. (2015), for MLPs
+    lr: float = 1.5
     momentum: float = 0.9
-    weight_decay: float = 1e-4
-    drops: tuple[float, ...] = ()  # shares of training after which the rate falls to a tenth
+    weight_decay: float = 3e-5
+    drops: tuple[float, ...] = (0.8,)  # shares of training after which the rate falls to a tenth
     batch: int = 64
-    epochs: int = 300
+    epochs: int = 200
     noise: float = 0.0  # share of training labels that are wrong
-    looks: int = 24
-    neighbours: int = 500
-    margins: int = 100
+    looks: int = 28
+    neighbours: int = 300
+    margins: int = 60
     seeds: tuple[int, ...] = SEEDS
 
     @property
     def cost(self) -> float:
         """Relative time of the run: multiplications of a forward pass, over all examples and epochs."""
-        sizes = 64 if self.dataset == "digits" else 784, *self.hidden, 10
-        each = sizes[0] * 200 * self.channels**2 if self.channels else sum(np.multiply(sizes[1:], sizes[:-1]))
+        pixels = 64 if self.dataset == "digits" else 784
+        sizes = pixels, *self.hidden, 10
+        each = sum(np.multiply(sizes[1:], sizes[:-1])) if self.rows else pixels * 200 * self.channels
         return float(self.epochs * self.train * len(self.seeds) * each)
+
+    @property
+    def rows(self) -> bool:
+        """Whether the net takes images as rows of pixels."""
+        return self.net.endswith("mlp")
 
 
 @dataclass(frozen=True)
 class Tickets:
-    """Tickets (found by rounds of shorter trainings), random masks and the dense net, trained to the end (NC-10)."""
+    """Tickets, found by rounds of shorter trainings, and random masks, trained as long as the dense net (NC-10)."""
 
     source: Terminal
     rounds: int = 5
     rate: float = 0.37  # cut each round; the output layer half of it
-    round_epochs: int = 40
-    arms: tuple[str, ...] = ("ticket", "random", "dense")
+    round_epochs: int = 30
+    arms: tuple[str, ...] = ("ticket", "random")
 
     @property
     def cost(self) -> float:
@@ -165,7 +178,7 @@ def in_plane(features: Tensor, y: Tensor, classes: int) -> Tensor:
 
 def dataset(config: Terminal) -> Dataset:
     """Return the data, images for conv nets, rows for MLPs."""
-    return load(config.dataset, n_train=config.train, n_test=config.tests, flatten=not config.channels)
+    return load(config.dataset, n_train=config.train, n_test=config.tests, flatten=config.rows)
 
 
 def examples(config: Terminal, data: Dataset) -> tuple[Examples, Look]:
@@ -180,11 +193,15 @@ def examples(config: Terminal, data: Dataset) -> tuple[Examples, Look]:
 
 
 def nets(config: Terminal, x: Tensor, classes: int) -> Any:
-    """Return one initial net per seed for inputs x: a stack of MLPs, or a list of conv nets."""
-    if config.channels:
-        shape = x.shape[1], x.shape[-1]
-        return [build("small_conv", seed, classes, *shape, width=config.channels) for seed in config.seeds]
-    return StackedMLP.create((x.shape[1], *config.hidden, classes), config.seeds, init=initialiser(config))
+    """Return one initial net per seed for inputs x: a stack of MLPs, or a list of modules with BatchNorm."""
+    sizes = x.shape[1], *config.hidden, classes
+    if config.net == "mlp":
+        return StackedMLP.create(sizes, config.seeds, init=initialiser(config))
+    if config.net == "normed_mlp":
+        return [seeded(normed_mlp, seed, sizes, config.gain) for seed in config.seeds]
+    if config.net == "resnet18k":
+        return [seeded(resnet18k, seed, config.channels, classes, x.shape[1]) for seed in config.seeds]
+    return [build(config.net, seed, classes, x.shape[1], x.shape[-1], width=config.channels) for seed in config.seeds]
 
 
 def initialiser(config: Terminal) -> Initialiser:

@@ -8,65 +8,25 @@ Every array is [S]; a level is a pruning round, d21 (7 rounds of 20%) and d11 (1
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import fisher_exact
 
-from redlib.data.sources import Dataset
 from redlib.evidence.stats import Interval, slope_per_seed
 from redlib.measures import concentration, movement
 from redlib.measures.connectivity import barrier
 from redlib.pruning.allocation import keep, round_counts, shapes_of
 from redlib.pruning.masks import weights_of
-from redlib.studies.tickets import Arrays, Lab, restored, run, setting, unpacked
+from redlib.studies.experiments import SHARED
+from redlib.studies.tickets import Arrays, Lab, restored, setting, unpacked
 from redlib.studies.tickets_plan import CONTROLS as SIGNS
 from redlib.studies.tickets_plan import D11, D21, MOVED, QUICK_ROUNDS
 
 D51, D13, D4 = 3, 9, 15  # pruning rounds of 20%, with D21 and D11
-SHARED = ("steps", "weights", "sparsity", "path_sparsity")  # arrays without a seed axis
 Floats = np.ndarray
-
-
-def with_seeds(config: Any, seeds: Sequence[int]) -> Any:
-    """Return the configuration for other seeds, wherever in it they are named."""
-    changes: dict[str, Any] = {}
-    for part in fields(config):
-        value = getattr(config, part.name)
-        if part.name == "seeds":
-            changes["seeds"] = tuple(seeds)
-        elif is_dataclass(value):
-            changes[part.name] = with_seeds(value, seeds)
-    return replace(config, **changes)
-
-
-def seeds_of(config: Any) -> tuple[int, ...]:
-    """Return the seeds a configuration names, directly or in a part of it."""
-    if hasattr(config, "seeds"):
-        return tuple(config.seeds)
-    parts = (getattr(config, part.name) for part in fields(config))
-    return next(seeds_of(part) for part in parts if is_dataclass(part) and not isinstance(part, type))
-
-
-def carry_out(study: Any, plan: Mapping[str, Any], *data: Dataset, run: Any = run, size: int = 5) -> dict[str, Arrays]:
-    """Return the arrays of every named configuration; its seeds run in groups of at most `size`.
-
-    Each group stores its own results, so an interrupted sweep goes on where it stopped.
-    """
-    seeds = {name: seeds_of(config) for name, config in plan.items()}
-    parts = {name: np.array_split(own, -(-len(own) // size)) for name, own in seeds.items()}
-    configs = [with_seeds(plan[name], group.tolist()) for name, split in parts.items() for group in split]
-    digests = "".join(dict.fromkeys(study.data(one).digest for one in data))
-    results = iter(study.sweep(run, configs, data=digests, label="runs").results)
-    return {name: joined([next(results) for _ in split]) for name, split in parts.items()}
-
-
-def joined(parts: Sequence[Arrays]) -> Arrays:
-    """Return the results of groups of seeds as one, seeds in order."""
-    first = parts[0]
-    return {name: first[name] if name in SHARED else np.concatenate([part[name] for part in parts]) for name in first}
 
 
 def chain(done: Mapping[str, Arrays], name: str, depth: int) -> Arrays:
