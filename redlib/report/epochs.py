@@ -13,6 +13,7 @@ from redlib.report.plots import COLOURS, band, log_axis, log_values
 Run = Mapping[str, np.ndarray]  # epochs [T], quantities [S, T]; one with train_error is marked
 Named = Mapping[str, tuple[Run, str]]  # label: (run, colour)
 TICKS = (1, 3, 10, 30, 100, 300)
+DECADES, STEPS = (1e-4, 1e-3, 0.01, 0.1, 1, 10, 100), (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 
 
 def over_epochs(
@@ -31,7 +32,7 @@ def over_epochs(
         mark_fit(ax, run, colour)
     log_axis(ax, [tick for tick in TICKS if tick <= max(run["epochs"][-1] for run, _ in named.values())])
     if log:
-        log_values(ax, (1e-4, 1e-3, 0.01, 0.1, 1, 10, 100))
+        log_values(ax, DECADES if np.divide(*ax.get_ylim()[::-1]) > 100 else STEPS)
     ax.set(xlabel="epoch", ylabel=ylabel, title=title)
     if len(named) > 1:
         ax.legend()
