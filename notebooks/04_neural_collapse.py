@@ -335,7 +335,7 @@ study.figure(fig, "nc_gen", claims=["NC-9"], alt="Test error and smallest advers
 
 # %%
 study.conclude(
-    answer=f"With squared error yes: NC1 ends at {end['squared error']:.2g} (NC-1 {nc1.verdict}, NC-2 {nc2.verdict}). With cross-entropy an MLP stalls at {end['cross-entropy']:.2g}; BatchNorm "
-    f"and weight decay together bring it to {end['cross-entropy, BatchNorm']:.2g}. That collapse makes nets better is {nc9.verdict} (NC-9): accuracy changes by "
+    answer=f"It depends on the loss. With squared error NC1 ends at {end['squared error']:.2g} (NC-1 {nc1.verdict}) and the class means form a simplex (NC-2 {nc2.verdict}); with cross-entropy an MLP stalls at "
+    f"{end['cross-entropy']:.2g}, and BatchNorm with weight decay brings it to {end['cross-entropy, BatchNorm']:.2g}. That collapse makes nets better is {nc9.verdict} (NC-9): accuracy changes by "
     f"{claim['test_accuracy_end_minus_first_zero_error'].mean():+.2f} points in the terminal phase. Mislabelled images collapse onto the label they were told (NC-8 {nc8.verdict})."
 )
