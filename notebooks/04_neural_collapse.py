@@ -37,7 +37,7 @@ wrong = {"net": "normed_mlp", "weight_decay": 0.001, "drops": [0.4, 0.8], "epoch
 conv = {"net": "small_conv", "channels": 8, "weight_decay": 0.002, "epochs": 60}  # what differs in the conv net
 settings = [{"weight_decay": 0.0}, {"weight_decay": 0.0001}, {"hidden": [128, 128, 128]}, {"hidden": [64, 64, 64]}]  # compared in NC-9
 pruning = {}  # settings of neural_collapse.Tickets
-picture = {"source": {"hidden": [64, 64], "train": 1437}, "classes": [3, 5, 8]}  # the net of the explorer
+picture = {"source": {"net": "normed_mlp", "hidden": [64, 64], "weight_decay": 0.001}, "classes": [3, 5, 8]}  # the net of the explorer
 
 # %%
 from dataclasses import replace
@@ -139,7 +139,7 @@ study.figure(fig, "nc4", claims=["NC-4"], alt="Share of examples whose class is 
 # ### Why cross-entropy stalls, and what mends it
 #
 # Two things set the curves apart. **Strength**: NC1 divides the spread within classes by that between them, direction by direction. With plain cross-entropy
-# some of the nine directions between class means are six times weaker than others, and there the classes overlap. **Pull**: squared error draws every
+# some of the nine directions between class means are several times weaker than others, and there the classes overlap. **Pull**: squared error draws every
 # example to one target; under cross-entropy an example that is right with certainty is no longer drawn anywhere, and gaps between the right logit and the next
 # stay wide apart. Weight decay shortens the far ones. BatchNorm evens out the directions. Neither is enough alone.
 
@@ -163,7 +163,7 @@ study.figure(fig, "nc_why", alt="NC1 by loss, BatchNorm and weight decay; streng
 # %% [markdown]
 # ## 2. Watch it happen
 #
-# Three digits that are easily confused, one small net, cross-entropy. On the left each example's three probabilities are a point in a triangle whose corners are certainty. In the
+# Three digits that are easily confused, one small net with BatchNorm, cross-entropy. On the left each example's three probabilities are a point in a triangle whose corners are certainty. In the
 # middle its features, in the plane through the three class means; on the right its logits. Move the slider, or press play.
 
 # %%
@@ -171,7 +171,7 @@ tri = done["triangle"]
 corners, digits = point_player.triangle(), [str(label) for label in runs["triangle"].classes]
 panels = [
     point_player.Panel("Softmax output", point_player.on_triangle(tri["probabilities"]), outline=corners, corners=digits),
-    point_player.Panel("Features, plane of class means", tri["features"], means=True, rescale=True),
+    point_player.Panel("Features, plane of class means", figures.features_like(tri, corners), means=True, rescale=True),
     point_player.Panel("Logits, seen along (1, 1, 1)", figures.logits_seen_from_the_diagonal(tri, corners), means=True),
 ]
 movement = {"panels": panels, "labels": tri["y"], "names": digits, "frames": figures.frames(tri), "ticks": [f"{epoch:g}" for epoch in tri["epochs"]]}
@@ -179,8 +179,8 @@ widgets.point_player(**movement)
 
 # %% tags=["twin"]
 caption = (
-    f"Zero training error comes at epoch {tri['epochs'][(tri['train_error'] == 0).argmax()]:g}; from there the outputs run into the corners and the logits keep growing, "
-    f"from a mean length of {np.linalg.norm(tri['logits'][(tri['train_error'] == 0).argmax()], axis=-1).mean():.0f} to {np.linalg.norm(tri['logits'][-1], axis=-1).mean():.0f}."
+    f"Zero training error comes at epoch {tri['epochs'][(tri['train_error'] == 0).argmax()]:g}; from there the outputs run into the corners and the features of a class draw together, NC1 from {tri['nc1'][(tri['train_error'] == 0).argmax()]:.2g} to {tri['nc1'][-1]:.2g}; "
+    f"the mean length of the logits goes from {np.linalg.norm(tri['logits'][(tri['train_error'] == 0).argmax()], axis=-1).mean():.0f} to {np.linalg.norm(tri['logits'][-1], axis=-1).mean():.0f}."
 )
 study.twin(point_player.point_twin(**movement), caption=caption, alt="Explorer: outputs, features and logits of three classes moving through training.")
 
@@ -200,8 +200,8 @@ fig, (left, middle, right) = plots.panels(3, width=12.5, height=3.8)
 grid = sorted(by_width)
 for name, label, colour in (("confident", "probability above .99", "blue"), ("train_error", "training error", "orange")):
     plots.band(left, grid, 100 * np.stack([cs.at_end(by_width[width], name) for width in grid], 1), label, colour, seeds=False)
-plots.log2_axis(left, grid, "units in each hidden layer"), left.legend()
-left.set(ylabel="training examples (%)", title="Who reaches the corners", ylim=(-1, 103))
+left.set(ylabel="training examples (%)", title="Who reaches the corners", ylim=(-1, 103)), left.legend()
+plots.log2_axis(left, grid, "units in each hidden layer")
 
 # %%
 long = {f"decay {decay:g}": (done[f"plain {decay:g}"], colour) for decay, colour in zip(decays, ("orange", "gold"), strict=False)}
@@ -234,7 +234,7 @@ for label, results, colour in (("MLP", mse, "blue"), ("conv net", done["conv"], 
     for part, style in (("train", "-"), ("test", "--")):
         layers = results[f"chi30_{part}"][:, -1]
         plots.band(axes[2], np.linspace(0, 1, layers.shape[1]), layers, f"{label}, {part}", colour, seeds=False, linestyle=style)
-axes[2].set(xlabel="depth (0: inputs, 1: logits)", ylabel="χ", title="At the end"), axes[2].legend()
+axes[2].set(xlabel="depth (0: inputs, 1: logits)", title="χ at the end"), axes[2].legend()
 rise, share = (cs.neighbours_claim(mse)[f"chi_{name}_k30_train"].mean() for name in ("output_minus_input", "largest_step_share"))
 study.figure(fig, "chi_nn", claims=["NC-7"], alt="Share of same-class neighbours by layer and epoch, and by depth at the end.", caption=
     f"From inputs to logits the share of same-class neighbours rises by {rise:.2f} on training data; the largest step makes {share:.0%} of the rise.")  # fmt: skip
@@ -271,9 +271,10 @@ over_epochs(left, {"clean": (clean, "blue"), "20% wrong": (noisy, "orange")}, "n
 for by, colour in (("told", "orange"), ("true", "green")):
     over_epochs(right, {f"by the {by} label": (noisy, colour)}, f"mislabelled_nc1_{by}", title="Mislabelled images alone")
 right.legend()
+told, true = (noisy[f"mislabelled_nc1_{by}"].mean(0) for by in ("told", "true"))
 study.figure(fig, "nc_noise", claims=["NC-8"], alt="Within-class variability with and without wrong labels; of mislabelled images by told and by true label.", caption=
-    f"With 20% wrong labels NC1 ends at {cs.at_end(noisy, 'nc1').mean():.2g} instead of {cs.at_end(clean, 'nc1').mean():.2g}. Mislabelled images collapse onto the class they were told "
-    f"({cs.at_end(noisy, 'mislabelled_nc1_told').mean():.2g}), not onto the one they show ({cs.at_end(noisy, 'mislabelled_nc1_true').mean():.2g}).")  # fmt: skip
+    f"With 20% wrong labels NC1 ends at {cs.at_end(noisy, 'nc1').mean():.2g} instead of {cs.at_end(clean, 'nc1').mean():.2g}. The net first puts mislabelled images with the class they show (NC1 {true[1]:.2g}), "
+    f"but from epoch {noisy['epochs'][(told < true).argmax()]:g} with the one they were told: at the end {told[-1]:.2g} against {true[-1]:.2g}.")  # fmt: skip
 
 # %%
 pruned = {name: cs.arm(done["tickets"], k) for k, name in enumerate(runs["tickets"].arms)} | {"dense": mse}

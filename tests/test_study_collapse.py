@@ -133,6 +133,8 @@ def test_the_triangle_shows_the_points_of_three_classes():
     assert plane.shape == (*result["logits"].shape[:2], 2) and len(figures.frames(result)) == len(plane)
     pure = figures.logits_seen_from_the_diagonal({"logits": 5 + np.eye(3)[None]}, corners)
     assert np.allclose(pure, corners[None]), "logits that differ for one class alone point to its corner"
+    own = figures.features_like({"features": simplex_etf(3, 2).numpy()[None]}, corners)
+    assert np.allclose(own, corners[None]), "and so do features that form a simplex"
     assert np.abs(on_triangle(result["probabilities"])).max() <= 1.001
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from redlib.measures.simplex import simplex_etf
 from redlib.studies.neural_collapse import Arrays
 
 Rows = dict[str, tuple[np.ndarray, str]]
@@ -25,6 +26,11 @@ def frames(found: Arrays) -> list[str]:
     """Return what to write under each look of a `Triangle` run."""
     looks = zip(found["epochs"], found["train_error"], found["nc1"], strict=True)
     return [f"epoch {epoch:g} · training error {100 * error:.1f}% · NC1 {nc1:.2g}" for epoch, error, nc1 in looks]
+
+
+def features_like(found: Arrays, corners: np.ndarray) -> np.ndarray:
+    """Return features of three classes turned so that their means point to the triangle `corners` [3, 2]: [T, n, 2]."""
+    return found["features"] @ (simplex_etf(3, 2).numpy().T @ corners) * 2 / 3
 
 
 def logits_seen_from_the_diagonal(found: Arrays, corners: np.ndarray) -> np.ndarray:
