@@ -11,7 +11,6 @@ from redlib.nets import StackedMLP
 from redlib.pruning.masks import Tensors
 from redlib.pruning.tickets import find_tickets
 from redlib.training import SGD, Adam, Examples, fit
-from redlib.training.execution import by_density
 
 LENET = (784, 300, 100, 10)
 DENSITIES = {3: "51%", 7: "21%", 10: "10.7%", 13: "5.5%", 20: "1.15%"}  # after so many rounds of 20% (last layer 10%)
@@ -66,8 +65,7 @@ def job(data: Examples, execution: str, rounds: int = 15, seeds: int = 5, epochs
     net = StackedMLP.create(LENET, range(seeds), init="glorot")
 
     def train(part: StackedMLP) -> None:
-        how = by_density(part) if execution == "sparse" else "dense"
-        fit(part, data, optimizer=Adam(1.2e-3), epochs=epochs, batch_size=128, execution=how, device="cpu")
+        fit(part, data, optimizer=Adam(1.2e-3), epochs=epochs, batch_size=128, execution=execution, device="cpu")
 
     begin = time.perf_counter()
     find_tickets(net, train, rounds)

@@ -227,7 +227,8 @@ limits = min(mse[f"chi30_{part}"].mean(0).min() for part in ("train", "test")), 
 for ax, part in zip(axes, ("train", "test"), strict=False):
     mean, title = mse[f"chi30_{part}"].mean(0).T[::-1], "Training data" if part == "train" else "Test data"
     ticks = [f"{epoch:g}" if k % 5 == 0 else "" for k, epoch in enumerate(mse["epochs"])]
-    plots.heat(ax, mean, rows=names[::-1], columns=ticks, xlabel="epoch", title=title, limits=limits, bar="χ" if part == "test" else ""), ax.set_aspect("auto")
+    plots.heat(ax, mean, rows=names[::-1], columns=ticks, xlabel="epoch", title=title, limits=limits, bar="χ" if part == "test" else "")
+    ax.set_aspect("auto"), ax.axvline(np.searchsorted(mse["epochs"], cs.first_epoch(mse)), color="white", linestyle="--")
 
 # %%
 for label, results, colour in (("MLP", mse, "blue"), ("conv net", done["conv"], "purple")):
@@ -237,7 +238,7 @@ for label, results, colour in (("MLP", mse, "blue"), ("conv net", done["conv"], 
 axes[2].set(xlabel="depth (0: inputs, 1: logits)", title="χ at the end"), axes[2].legend()
 rise, share = (cs.neighbours_claim(mse)[f"chi_{name}_k30_train"].mean() for name in ("output_minus_input", "largest_step_share"))
 study.figure(fig, "chi_nn", claims=["NC-7"], alt="Share of same-class neighbours by layer and epoch, and by depth at the end.", caption=
-    f"From inputs to logits the share of same-class neighbours rises by {rise:.2f} on training data; the largest step makes {share:.0%} of the rise.")  # fmt: skip
+    f"From inputs to logits the share of same-class neighbours rises by {rise:.2f} on training data; the largest step makes {share:.0%} of the rise. Dashed: zero training error.")  # fmt: skip
 
 # %% [markdown]
 # ### Do weight vectors align?
