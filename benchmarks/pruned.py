@@ -11,6 +11,7 @@ from redlib.nets import StackedMLP
 from redlib.pruning.masks import Tensors
 from redlib.pruning.tickets import find_tickets
 from redlib.training import SGD, Adam, Examples, fit
+from redlib.training.execution import by_density
 
 LENET = (784, 300, 100, 10)
 DENSITIES = {3: "51%", 7: "21%", 10: "10.7%", 13: "5.5%", 20: "1.15%"}  # after so many rounds of 20% (last layer 10%)
