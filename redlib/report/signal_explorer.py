@@ -1,0 +1,636 @@
+"""Static twin of the signal explorer: what mean-field theory says of a random net, and where it is in the plane of σ.
+
+Pre-activations of a wide random net have variance q and, for two inputs, correlation c. A layer turns q into
+V(q) = σ_w²·E[φ²] + σ_b² and, at V's fixed point q*, c into C(c); χ₁ is the slope of C at c = 1 (Poole et al. 2016).
+Theory comes in tables over q and c alone: they are the same for all σ_w and σ_b, so the browser computes the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from math import ceil, floor, inf, isnan, log, log10, nan, sqrt
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from redlib.errors import BadInput
+from redlib.report.twins import MAX_BYTES
+
+WIDTH, HEIGHT = 300, 270  # of a panel
+LEFT, RIGHT, TOP, BOTTOM = 40, 12, 12, 42  # its margins
+ACROSS, DOWN = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+NEAR: Final = 0.01  # what is as near to χ₁ = 1 is called the edge
+ROUNDING: Final = 1e-9  # what is as near to 1 counts as 1
+FIRST_Q: Final = 0.01  # where tables begin at the latest: below their first q, E[φ²]/q is held
+FEWEST: Final = 4  # nodes of a cubic
+HALVINGS: Final = 60
+REACHES: Final = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # of the axes of the Q-map
+SAMPLES: Final = 60  # of a curve
+COBWEB: Final = 14  # layers of it at most
+PHASES: Final = ("ordered", "edge", "chaotic")
+COLUMNS: Final = ("q*", "χ₁", "ξ", "c*", "phase")
+_TEMPLATES = Path(__file__).parent / "templates"
+Places = list[tuple[float, float]]
+Start = tuple[str, float, float, float]  # activation, σ_w, σ_b, density
+
+
+@dataclass(frozen=True)
+class SignalTable:
+    """What theory says of one activation φ, for u ~ N(0, q) and for pairs u₁, u₂ of that variance and correlation c.
+
+    `q` [Q] rises from at most 0.01, `c` [C] from 0 to 1, four values or more of each; best are `np.geomspace` and
+    cosines of equally spaced angles. `square` [Q] is E[φ(u)²], `gain` [Q] E[φ'(u)²], and `correlation` [Q, C] is
+    E[φ(u₁)φ(u₂)]/E[φ(u)²]. `edge` [B] is the σ_w at which χ₁ = 1, for each σ_b of the explorer.
+    """
+
+    q: ArrayLike
+    c: ArrayLike
+    square: ArrayLike
+    gain: ArrayLike
+    correlation: ArrayLike
+    edge: ArrayLike
+
+
+@dataclass(frozen=True)
+class State:
+    """What a net does to its signals: q*, χ₁, c*, the depth scale ξ of correlations, and the phase.
+
+    q* is infinite where q grows without bound (c* and ξ are then NaN) and NaN where every q is a fixed point. `share`
+    is that of q* which comes from the weights, σ_w²·E[φ²]/q*.
+    """
+
+    q: float
+    chi: float
+    c: float
+    depth: float
+    share: float
+
+    @property
+    def phase(self) -> str:
+        """Return "ordered", "edge" (χ₁ within 0.01 of 1) or "chaotic"."""
+        return PHASES[1 + int(self.chi > 1 + NEAR) - int(self.chi < 1 - NEAR)]
+
+    @property
+    def words(self) -> list[str]:
+        """Return what stands in the columns of the readout."""
+        return [*map(number, (self.q, self.chi, self.depth, self.c)), self.phase]
+
+
+@dataclass(frozen=True)
+class Theory:
+    """A checked table: `ratio` [Q] = E[φ²]/q, `gain` [Q], `chord` [Q, C] = (1 - correlation)/(1 - c), its limit at 1.
+
+    Both are smooth where q is small and where c is near 1, so that cubics between the nodes lose nothing there.
+    """
+
+    q: np.ndarray
+    c: np.ndarray
+    ratio: np.ndarray
+    gain: np.ndarray
+    chord: np.ndarray
+    edge: np.ndarray
+
+    @cached_property
+    def angles(self) -> np.ndarray:
+        """Return -arccos(c) [C], which rises."""
+        return -np.arccos(self.c)
+
+    def weights(self, q: float) -> np.ndarray:
+        """Return the weights [Q] of the nodes at q."""
+        return cubic(np.log(self.q), log(min(max(q, self.q[0]), self.q[-1])))
+
+    def up(self, q: float, w: float, b: float) -> float:
+        """Return V(q) for σ_w = w, σ_b = b."""
+        return w * w * q * float(self.weights(q) @ self.ratio) + b * b
+
+    def fixed_point(self, w: float, b: float) -> float:
+        """Return q*: infinite where q grows without bound, NaN where every q is a fixed point."""
+        low, high = float(self.q[0]), float(self.q[-1])
+        first, last = w * w * float(self.ratio[0]), w * w * float(self.ratio[-1])
+        if b == 0 and max(abs(first - 1), abs(last - 1)) < ROUNDING:
+            return nan
+        if self.up(high, w, b) > high:
+            return b * b / (1 - last) if last < 1 - ROUNDING else inf
+        if self.up(low, w, b) <= low:
+            return b * b / (1 - first)
+        for _ in range(HALVINGS):
+            middle = sqrt(low * high)
+            low, high = (middle, high) if self.up(middle, w, b) > middle else (low, middle)
+        return high
+
+    def state(self, w: float, b: float) -> State:
+        """Return what a net of σ_w = w and σ_b = b does."""
+        q = self.fixed_point(w, b)
+        at = self.weights(1.0 if isnan(q) else q)
+        chi = w * w * float(at @ self.gain)
+        share = 1 - b * b / q if 0 < q < inf else 1.0
+        chord = at @ self.chord
+        if q == inf:
+            return State(q, chi, 1.0 if chi <= 1 + ROUNDING else nan, inf if chi <= 1 + ROUNDING else nan, share)
+        c = self._correlation(share * chord) if chi > 1 + ROUNDING else 1.0
+        slope = chi if c == 1 else self._slope(c, share * chord)
+        return State(q, chi, c, depth_of(slope), share)
+
+    def correlate(self, c: float, state: State) -> float:
+        """Return C(c) at the fixed point of this state; where that is 0 or infinite, the limit."""
+        return 1 - (1 - c) * state.share * self._at(c, self.weights(state.q if state.q >= 0 else 1.0) @ self.chord)
+
+    def _at(self, c: float, chord: np.ndarray) -> float:
+        return float(cubic(self.angles, -float(np.arccos(c))) @ chord)
+
+    def _correlation(self, chord: np.ndarray) -> float:
+        """Return c* < 1, where the chord [C] from there to c = 1 has slope 1; it rises with c, as C is convex."""
+        low, high = 0.0, 1.0
+        if self._at(low, chord) >= 1:
+            return 0.0
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._at(middle, chord) < 1 else (low, middle)
+        return low
+
+    def _slope(self, c: float, chord: np.ndarray) -> float:
+        step = min(0.05 * (1 - c), 0.01)
+        low, high = max(c - step, 0.0), c + step
+        return ((1 - low) * self._at(low, chord) - (1 - high) * self._at(high, chord)) / (high - low)
+
+
+def cubic(nodes: np.ndarray, x: float) -> np.ndarray:
+    """Return the weights [N] of values at the rising nodes [N] in the cubic through the four around x."""
+    first = min(max(int(np.searchsorted(nodes, x)) - 2, 0), len(nodes) - 4)
+    four = nodes[first : first + 4]
+    away = (x - four) / (four[:, None] - four + np.eye(4))
+    np.fill_diagonal(away, 1)
+    weights = np.zeros(len(nodes))
+    weights[first : first + 4] = away.prod(1)
+    return weights
+
+
+def depth_of(slope: float) -> float:
+    """Return ξ = 1/|log slope|, the number of layers in which a distance shrinks by e."""
+    size = abs(log(slope)) if slope > 0 else inf
+    return 1 / size if size > ROUNDING else inf
+
+
+def number(value: float) -> str:
+    """Return the value in about three digits."""
+    if isnan(value):
+        return "–"
+    return "∞" if value == inf else f"{value:.{3 - sum(value >= ten - 0.0005 for ten in (1, 10, 100))}f}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What both explorers draw: maps of a net of σ_w = `w`, σ_b = `b`, dense and with this `density` of weights.
+
+    Cut at random, weights have σ_w² times the density.
+    """
+
+    theory: Theory
+    w: float
+    b: float
+    density: float
+
+    @property
+    def kept_w(self) -> float:
+        """Return σ_w of the pruned net."""
+        return self.w * sqrt(self.density)
+
+    @cached_property
+    def dense(self) -> State:
+        """Return the state of the dense net."""
+        return self.theory.state(self.w, self.b)
+
+    @cached_property
+    def sparse(self) -> State:
+        """Return the state of the pruned net."""
+        return self.theory.state(self.kept_w, self.b)
+
+    @property
+    def reach(self) -> float:
+        """Return the end of the axes of the Q-map: the dense net's q* too, unless that of the pruned is far smaller."""
+        q = self.sparse.q
+        if not 0 <= q < inf:
+            return 2.0
+        wanted = 1.3 * max(q, min(self.dense.q, 4 * q)) if self.dense.q > 0 else q
+        return next((reach for reach in REACHES if reach >= wanted), REACHES[-1])
+
+    def q_curve(self, w: float) -> Places:
+        """Return V for this σ_w, over the axis of the Q-map."""
+        across = np.linspace(0, self.reach, SAMPLES + 1).tolist()
+        return [(q, self.theory.up(q, w, self.b)) for q in across]
+
+    def c_curve(self, state: State) -> Places:
+        """Return C at q* of this state, from c = 0 to 1."""
+        return [(c, self.theory.correlate(c, state)) for c in np.linspace(0, 1, SAMPLES + 1).tolist()]
+
+    def q_web(self) -> Places:
+        """Return the variance from layer to layer of the pruned net: from above, or from below where q* is infinite."""
+        start = self.reach * (0.05 if self.sparse.q == inf else 0.95)
+        return cobweb(lambda q: self.theory.up(q, self.kept_w, self.b), start, self.reach)
+
+    def c_web(self) -> Places:
+        """Return the correlation from layer to layer of the pruned net: from 0.9 where c* is below 1, else from 0.1."""
+        return cobweb(lambda c: self.theory.correlate(c, self.sparse), 0.9 if self.sparse.c < 1 else 0.1, 1.0)
+
+    def tangent(self) -> Places:
+        """Return the ends of the tangent of slope χ₁ at c = 1, or nothing where q* is 0 or infinite."""
+        if not 0 < self.sparse.q < inf:
+            return []
+        wide = min(0.6, 0.95 / self.sparse.chi)
+        return [(1 - wide, 1 - wide * self.sparse.chi), (1.0, 1.0)]
+
+    def note(self) -> str:
+        """Return what is written into the C-map: the slope at c = 1, or which limit is drawn."""
+        if isnan(self.sparse.q):
+            return "the same at every q"
+        if self.sparse.q == inf:
+            return "limit as q grows"
+        return f"slope at c = 1: χ₁ = {number(self.sparse.chi)}" if self.sparse.q > 0 else "limit as q vanishes"
+
+
+def cobweb(step: Callable[[float], float], start: float, reach: float) -> Places:
+    """Return the corners of the way from `start` up to the curve, across to the diagonal, and so on."""
+    places, x = [(start, 0.0)], start
+    for _ in range(COBWEB):
+        y = step(x)
+        places += [(x, y), (y, y)]
+        if abs(y - x) < 0.003 * reach or y > 2 * reach:
+            break
+        x = y
+    return places
+
+
+@dataclass(frozen=True)
+class Signals:
+    """The checked contents of an explorer; `start` is the activation's name and the places on the three axes."""
+
+    theories: dict[str, Theory]
+    sigma_w: tuple[float, ...]
+    sigma_b: tuple[float, ...]
+    densities: tuple[float, ...]
+    start: tuple[str, int, int, int]
+
+    def scene(self, name: str, w: int, b: int, d: int) -> Scene:
+        """Return what is drawn for an activation and places on the axes."""
+        return Scene(self.theories[name], self.sigma_w[w], self.sigma_b[b], self.densities[d])
+
+
+def signals(
+    tables: Mapping[str, SignalTable],
+    sigma_w: Sequence[float],
+    sigma_b: Sequence[float],
+    densities: Sequence[float],
+    start: Start | None = None,
+) -> Signals:
+    """Return the checked contents of an explorer; the arguments are those of `signal_twin`, and so is BadInput."""
+    if not len(tables):
+        raise BadInput.of("tables", {}, "at least one activation", "Pass a SignalTable.")
+    w, b = _rising("sigma_w", sigma_w, 2), _rising("sigma_b", sigma_b, 2)
+    kept = _rising("densities, reversed,", list(densities)[::-1], 1)[::-1]
+    if w[0] < 0 or b[0] < 0:
+        raise BadInput.of("least sigma_w and sigma_b", (w[0], b[0]), ">= 0", "They are standard deviations.")
+    if not 0 < kept[-1] <= kept[0] <= 1:
+        raise BadInput.of("densities", kept, "0 < density <= 1", "Pass the fractions of weights KEPT.")
+    theories = {name: _theory(name, table, len(b)) for name, table in tables.items()}
+    for name, found in theories.items():
+        _far_enough(name, found, w[-1], b[-1])
+    first = (next(iter(tables)), w[len(w) // 2], b[len(b) // 2], kept[0]) if start is None else start
+    if first[0] not in tables:
+        raise BadInput.of("activation", first[0], f"one of {list(tables)}", "Pass its table.")
+    places = [_place(*axis) for axis in zip(("sigma_w", "sigma_b", "density"), (w, b, kept), first[1:], strict=True)]
+    return Signals(theories, w, b, kept, (first[0], *places))  # type: ignore[arg-type]
+
+
+def signal_twin(
+    tables: Mapping[str, SignalTable],
+    sigma_w: Sequence[float],
+    sigma_b: Sequence[float],
+    densities: Sequence[float],
+    *,
+    start: Start | None = None,
+    title: str = "",
+) -> str:
+    """Return the HTML of an explorer: the plane of σ_w and σ_b with the edge of chaos, the Q-map and the C-map.
+
+    `tables` holds the theory of each activation (all names of them are shown as they are), `sigma_w` [A] and `sigma_b`
+    [B] are the values of their sliders, rising, `densities` [D] the fractions of weights kept at random, falling; a
+    density d moves a net to (σ_w·√d, σ_b). `start` is the activation, σ_w, σ_b and density shown first (default: the
+    first table, the middle of both axes, the first density), and all there is without JavaScript.
+
+    The fragment has ids of its own, follows the page's theme and names no outside address. BadInput for no table,
+    an activation without one, axes that are not finite or do not rise, negative variances and deviations, other
+    shapes, a start that is not on the axes, tables that end below a net's q* (unless E[φ²] is proportional to q, as
+    for relu), and more than 150 kB.
+    """
+    seen = signals(tables, sigma_w, sigma_b, densities, start)
+    html = _document(seen, title)
+    if len(html.encode()) > MAX_BYTES:
+        remedy = "Pass smaller tables: 64 variances and 25 correlations will do."
+        raise BadInput.of("size of the explorer", len(html.encode()), f"<= {MAX_BYTES} bytes", remedy)
+    return html
+
+
+# --- what is given ------------------------------------------------------------------------------------------
+
+
+def _rising(what: str, values: ArrayLike, fewest: int) -> tuple[float, ...]:
+    found = np.asarray(values, dtype=float)
+    if found.ndim != 1 or len(found) < fewest:
+        raise BadInput.of(f"shape of {what}", found.shape, f"[n], n >= {fewest}", "Pass the values in a list.")
+    if not np.isfinite(found).all() or not (np.diff(found) > 0).all():
+        raise BadInput.of(what, found.tolist(), "finite values that rise", "Sort the values.")
+    return tuple(found.tolist())
+
+
+def _place(what: str, axis: Sequence[float], value: float) -> int:
+    """Return where the value is on its axis, up to rounding."""
+    away = [abs(known - value) for known in axis]
+    if not min(away) <= ROUNDING:
+        raise BadInput.of(f"start of {what}", value, f"one of {list(axis)}", "Start at a value of the axis.")
+    return away.index(min(away))
+
+
+def _theory(name: str, table: SignalTable, count: int) -> Theory:
+    """Return the checked table of an activation; `count` is the number of σ_b."""
+    q = np.array(_rising(f"q of {name}", table.q, FEWEST))
+    c = np.array(_rising(f"c of {name}", table.c, FEWEST))
+    if not 0 < q[0] <= FIRST_Q:
+        raise BadInput.of(f"least q of {name}", float(q[0]), f"0 < q <= {FIRST_Q}", "Variances: start near 0.")
+    if (c[0], c[-1]) != (0, 1):
+        raise BadInput.of(f"ends of c of {name}", (c[0], c[-1]), "0 and 1", "Pass correlations from 0 to 1.")
+    square, gain = (_positive(f"{kind} of {name}", getattr(table, kind), len(q)) for kind in ("square", "gain"))
+    ratio = square / q
+    chord = _chord(name, table.correlation, c, len(q), gain / ratio)
+    return Theory(q, c, ratio, gain, chord, _positive(f"edge of {name}", table.edge, count))
+
+
+def _positive(what: str, values: ArrayLike, count: int) -> np.ndarray:
+    found = np.asarray(values, dtype=float)
+    if found.shape != (count,):
+        raise BadInput.of(f"shape of {what}", found.shape, f"({count},)", "One value a node of its axis.")
+    if not (np.isfinite(found) & (found > 0)).all():
+        raise BadInput.of(f"least {what}", float(found.min()), "finite, > 0", "Pass means of squares, and σ_w.")
+    return found
+
+
+def _chord(name: str, values: ArrayLike, c: np.ndarray, count: int, limit: np.ndarray) -> np.ndarray:
+    """Return (1 - correlation)/(1 - c) [Q, C], and its `limit` [Q] at c = 1."""
+    found, what = np.asarray(values, dtype=float), f"correlation of {name}"
+    if found.shape != (count, len(c)):
+        raise BadInput.of(f"shape of {what}", found.shape, str((count, len(c))), "Order it [q, c].")
+    if not (np.isfinite(found) & (np.abs(found) <= 1 + ROUNDING)).all():
+        ends = (float(found.min()), float(found.max()))
+        raise BadInput.of(f"least and largest {what}", ends, "-1 to 1", "Divide E[φφ] by E[φ²].")
+    if not np.allclose(found[:, -1], 1, atol=1e-6):
+        raise BadInput.of(f"{what} at c = 1", found[:, -1].tolist(), "1", "Divide E[φφ] by E[φ²].")
+    return np.column_stack([(1 - found[:, :-1]) / (1 - c[:-1]), limit])
+
+
+def _far_enough(name: str, theory: Theory, w: float, b: float) -> None:
+    """Raise BadInput unless q* is within the table for the largest σ_w and σ_b, or E[φ²] is proportional to q."""
+    top = float(theory.q[-1])
+    if theory.up(top, w, b) > top and not np.allclose(theory.ratio, theory.ratio[0], rtol=1e-6):
+        allowed = f">= V(q) = {theory.up(top, w, b):.3g}, at sigma_w = {w:g}, sigma_b = {b:g}"
+        raise BadInput.of(f"largest q of {name}", top, allowed, "Go on to larger q.")
+
+
+# --- the fragment -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Box:
+    """The values at the sides of a panel's plot, and where others lie in the SVG."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    def pixel(self, x: float, y: float) -> tuple[float, float]:
+        across, up = (x - self.left) / (self.right - self.left), (y - self.bottom) / (self.top - self.bottom)
+        return LEFT + ACROSS * across, TOP + DOWN * (1 - up)
+
+    def path(self, places: Places) -> str:
+        """Return the line through the places, nothing for none."""
+        return "M" * bool(places) + "L".join("{:.1f} {:.1f}".format(*self.pixel(*place)) for place in places)
+
+    def dot(self, kind: str, x: float, y: float, radius: float = 5) -> str:
+        """Return a circle, outside the panel where a value is not finite."""
+        u, v = self.pixel(x, y) if abs(x) < inf and abs(y) < inf else (-99.0, -99.0)
+        return f'<circle class="{kind}" r="{radius:g}" cx="{u:.1f}" cy="{v:.1f}"/>'
+
+
+def _packed(theory: Theory) -> dict[str, Any]:
+    """Return the table for the script: the chords as base64 of 16-bit shares of their largest."""
+    unit = float(theory.chord.max()) / 65535
+    whole = np.rint(theory.chord / unit).astype("<u2")
+    rows = {name: [float(f"{x:.7g}") for x in getattr(theory, name)] for name in ("q", "c", "ratio", "gain", "edge")}
+    return {**rows, "unit": unit, "chord": base64.b64encode(whole.tobytes()).decode()}
+
+
+def _payload(seen: Signals) -> str:
+    data = {
+        "kinds": {name: _packed(theory) for name, theory in seen.theories.items()},
+        **{"w": seen.sigma_w, "b": seen.sigma_b, "d": seen.densities, "percent": list(map(percent, seen.densities))},
+        **{"box": (LEFT, TOP, ACROSS, DOWN), "near": NEAR, "reaches": REACHES, "samples": SAMPLES, "cobweb": COBWEB},
+    }
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _document(seen: Signals, title: str) -> str:
+    """Return the fragment: style, controls, readout, the three panels at the start, key and script."""
+    payload, scene = _payload(seen), seen.scene(*seen.start)
+    id = "twin-" + hashlib.sha256(repr((payload, seen.start, title)).encode()).hexdigest()[:8]
+    style, script = ((_TEMPLATES / f"signal_explorer.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    script = script.replace('"ID"', f'"{id}"').replace("DATA);", f"{payload});")
+    head = f'<p class="title">{escape(title)}</p>' if title else ""
+    return (
+        f'<div id="{id}" class="explorer"><style>{style.replace("ID", id)}</style>{head}{_controls(seen, id)}'
+        f"{_readout(seen, scene)}"
+        f'<div class="panels">{_plane(seen, scene)}{_q_panel(scene)}{_c_panel(scene)}</div>'
+        f'{_key()}<p class="said" aria-live="polite"></p><script>{script}</script></div>'
+    )
+
+
+def _controls(seen: Signals, id: str) -> str:
+    """Return the activations and the three sliders; hidden, since without the script they do nothing."""
+    name, *places = seen.start
+    radios = [
+        f'<label><input type="radio" name="{id}-kind" value="{escape(kind, quote=True)}"{" checked" * (kind == name)}>'
+        f"<span>{escape(kind)}</span></label>"
+        for kind in seen.theories
+    ]
+    values = (seen.sigma_w, seen.sigma_b, seen.densities)
+    axes = (("w", f"σ{_low('w')}", "weights"), ("b", f"σ{_low('b')}", "biases"), ("d", "density", "weights kept"))
+    sliders = [
+        f"<label><span>{symbol} <small>{words}</small></span><output></output>"
+        f'<input type="range" data-axis="{axis}" min="0" max="{len(known) - 1}" step="1" value="{at}"></label>'
+        for (axis, symbol, words), known, at in zip(axes, values, places, strict=True)
+    ]
+    return (
+        '<div class="controls" hidden><fieldset><legend>Activation</legend>'
+        f'{"".join(radios)}</fieldset><div class="sliders">{"".join(sliders)}</div></div>'
+    )
+
+
+def _readout(seen: Signals, scene: Scene) -> str:
+    """Return the numbers of the dense and of the pruned net; the marks before their names are the key of the plots."""
+    heads = ("q*", "χ₁", 'ξ<span class="unit"> (layers)</span>', "c*", "phase")
+    kept = f"{percent(scene.density)} kept"
+    rows = (("dense", "dense", scene.dense), ("sparse", kept, scene.sparse))
+    body = [
+        f'<tr class="{kind}"><th scope="row">{_sample(kind)}<span>{name}</span></th>'
+        + "".join(f"<td>{word}</td>" for word in state.words[:-1])
+        + f'<td class="{state.phase}">{state.phase}</td></tr>'
+        for kind, name, state in rows
+    ]
+    setting = f"{escape(seen.start[0])}, σ{_low('w')} = {scene.w:g}, σ{_low('b')} = {scene.b:g}"
+    return (
+        f'<table class="readout"><thead><tr><td class="setting">{setting}</td>'
+        f"{''.join(f'<th>{head}</th>' for head in heads)}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    )
+
+
+def percent(density: float) -> str:
+    """Return how a density is written: "20.6%"."""
+    return f"{100 * density:.3g}%"
+
+
+def _low(letter: str) -> str:
+    return f"<sub>{letter}</sub>"
+
+
+def _sample(kind: str) -> str:
+    """Return a piece of curve with its dot."""
+    line, dot = f'<path class="{kind}-line" d="M-13 0H13"/>', f'<circle class="{kind}-dot" r="4.5"/>'
+    return f'<svg class="sample" viewBox="-14 -7 28 14" aria-hidden="true">{line}{dot}</svg>'
+
+
+def _key() -> str:
+    words = {"web": "pruned net, layer by layer", "tangent": "tangent at c = 1, slope χ₁", "same": "no change"}
+    head = '<svg class="sample" viewBox="-14 -7 28 14" aria-hidden="true">'
+    paths = {"web": "M-13 5V-1H-3V-5H13", "tangent": "M-13 0H13", "same": "M-13 0H13"}
+    items = (f'<li>{head}<path class="{kind}" d="{paths[kind]}"/></svg>{told}</li>' for kind, told in words.items())
+    return f'<ul class="key">{"".join(items)}</ul>'
+
+
+def _panel(kind: str, name: str, alt: str, plot: str, around: str) -> str:
+    """Return a panel: what is cut off at the sides of the plot, and what is written around it."""
+    size = f'x="{LEFT}" y="{TOP}" width="{ACROSS}" height="{DOWN}" viewBox="{LEFT} {TOP} {ACROSS} {DOWN}"'
+    return (
+        f'<div class="panel"><p class="name">{name}</p>'
+        f'<svg class="{kind}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt, quote=True)}">'
+        f'<rect class="paper" x="{LEFT}" y="{TOP}" width="{ACROSS}" height="{DOWN}"/>'
+        f"<svg {size}>{plot}</svg>{around}</svg></div>"
+    )
+
+
+def _plane(seen: Signals, scene: Scene) -> str:
+    """Return the plane of the sigmas: both phases, the edge, the dense and the pruned net."""
+    box = _Box(0, seen.sigma_w[-1], seen.sigma_b[0], seen.sigma_b[-1])
+    edge = list(zip(scene.theory.edge.tolist(), seen.sigma_b, strict=True))
+    sides = {0.0: "ordered", 1e3 * box.right: "chaotic"}
+    areas = [
+        f'<path class="side {name}" d="{box.path([*edge, (x, box.top), (x, box.bottom)])}Z"/>'
+        for x, name in sides.items()
+    ]
+    (u, y), (x, _) = box.pixel(scene.w, scene.b), box.pixel(scene.kept_w, scene.b)
+    plot = (
+        f'{"".join(areas)}<path class="edge-line" d="{box.path(edge)}"/>{_sides(scene, box)}'
+        f'<path class="arrow" d="{arrow(u, x, y)}"/>'
+        f"{box.dot('dense-dot', scene.w, scene.b, 6)}{box.dot('sparse-dot', scene.kept_w, scene.b)}"
+    )
+    marks = _marks(box, _ticks(box.left, box.right), _ticks(box.bottom, box.top))
+    around = marks + _titles(_dip("w", ", of the weights"), _dip("b", ", of the biases"))
+    alt = "Plane of sigma_w and sigma_b with the edge of chaos; an arrow leads from the dense to the pruned net"
+    return _panel("plane", "Edge of chaos", alt, plot, around)
+
+
+def arrow(start: float, end: float, y: float) -> str:
+    """Return the path of a horizontal arrow between two dots, nothing where they touch."""
+    if start - end < 18:
+        return ""
+    tip = end + 7
+    return f"M{start - 7:.1f} {y:.1f}H{tip:.1f}M{tip + 6:.1f} {y - 4:.1f}L{tip:.1f} {y:.1f}L{tip + 6:.1f} {y + 4:.1f}"
+
+
+def _sides(scene: Scene, box: _Box) -> str:
+    """Return the names of the phases and of the line between them."""
+    b = box.bottom + 0.74 * (box.top - box.bottom)
+    x, y = box.pixel(float(scene.theory.edge[-1]), b)
+    inner = f'<text class="edge-name" x="{min(x + 5, WIDTH - RIGHT - 46):.1f}" y="{TOP + 16}">χ₁ = 1</text>'
+    ordered = f'<text x="{LEFT + 7}" y="{TOP + 16}">ordered</text>'
+    chaotic = f'<text x="{WIDTH - RIGHT - 7}" y="{TOP + DOWN - 8}" text-anchor="end">chaotic</text>'
+    return f'<g class="phases">{ordered}{chaotic}</g>{inner}'
+
+
+def _q_panel(scene: Scene) -> str:
+    """Return the Q-map of both nets and the cobweb of the pruned one."""
+    box = _Box(0, scene.reach, 0, scene.reach)
+    plot = _curves(box, scene.q_curve(scene.w), scene.q_curve(scene.kept_w), scene.q_web())
+    dots = box.dot("dense-dot", scene.dense.q, scene.dense.q) + box.dot("sparse-dot", scene.sparse.q, scene.sparse.q)
+    ends = [share * scene.reach for share in (0, 0.5, 1)]
+    around = _marks(box, ends, ends) + _titles("q, variance in a layer", "V(q), a layer up")
+    alt = "Q-map: the variance of a layer against that of the layer below, with fixed points"
+    return _panel("q-map", "Q-map: variance", alt, plot + dots, around)
+
+
+def _c_panel(scene: Scene) -> str:
+    """Return the C-map of both nets, the cobweb and the tangent of the pruned one."""
+    box = _Box(0, 1, 0, 1)
+    plot = _curves(box, scene.c_curve(scene.dense), scene.c_curve(scene.sparse), scene.c_web())
+    dots = box.dot("dense-dot", scene.dense.c, scene.dense.c) + box.dot("sparse-dot", scene.sparse.c, scene.sparse.c)
+    note = f'<text class="slope" x="{LEFT + 7}" y="{TOP + 16}">{scene.note()}</text>'
+    tangent = f'<path class="tangent" d="{box.path(scene.tangent())}"/>'
+    around = _marks(box, (0, 0.5, 1), (0, 0.5, 1)) + _titles("c, correlation of two inputs", "C(c), a layer up")
+    alt = "C-map: the correlation of two inputs in a layer against that in the layer below, with its slope at 1"
+    return _panel("c-map", "C-map: correlation", alt, plot + tangent + dots + note, around)
+
+
+def _curves(box: _Box, dense: Places, sparse: Places, web: Places) -> str:
+    diagonal = box.path([(box.left, box.bottom), (box.right, box.top)])
+    lines = {"same": diagonal, "web": box.path(web), "dense-line": box.path(dense), "sparse-line": box.path(sparse)}
+    return "".join(f'<path class="{kind}" d="{path}"/>' for kind, path in lines.items())
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return at most six round values."""
+    rough = (high - low) / 5
+    size = 10.0 ** floor(log10(rough))
+    step = next(size * nice for nice in (1, 2, 5, 10) if size * nice >= rough * 0.999)
+    return [round(n * step, 9) for n in range(ceil(low / step - ROUNDING), floor(high / step + ROUNDING) + 1)]
+
+
+def _marks(box: _Box, across: Sequence[float], up: Sequence[float]) -> str:
+    """Return the ticks of both axes with their numbers."""
+    foot, parts = TOP + DOWN, []
+    for x, _ in (box.pixel(value, box.bottom) for value in across):
+        parts.append(f'<path class="grid" d="M{x:.1f} {foot}v4"/>')
+    for _, y in (box.pixel(box.left, value) for value in up):
+        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}h-4"/>')
+    for value in across:
+        parts.append(f'<text class="x" x="{box.pixel(value, 0)[0]:.1f}" y="{foot + 17}">{value:g}</text>')
+    for value in up:
+        parts.append(f'<text class="y" x="{LEFT - 7}" y="{box.pixel(0, value)[1] + 4:.1f}">{value:g}</text>')
+    return "".join(parts)
+
+
+def _titles(across: str, up: str) -> str:
+    place = f'transform="translate(13 {TOP + DOWN / 2:g}) rotate(-90)"'
+    return (
+        f'<text class="axis" x="{LEFT + ACROSS / 2:g}" y="{HEIGHT - 7}">{across}</text>'
+        f'<text class="axis" {place}>{up}</text>'
+    )
+
+
+def _dip(letter: str, rest: str) -> str:
+    """Return σ with a lower letter, and the rest back on the line."""
+    return f'σ<tspan class="low" dy="3">{letter}</tspan><tspan dy="-3">{rest}</tspan>'

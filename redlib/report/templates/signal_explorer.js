@@ -1,0 +1,1 @@
+((root, data) => {})(document.getElementById("ID"), DATA);
