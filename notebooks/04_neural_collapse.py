@@ -310,9 +310,12 @@ for k, (results, changes) in enumerate(zip(compared, [{}, *settings], strict=Tru
     right.plot(cs.at_end(results, "nc1"), 100 - 100 * cs.at_end(results, "test_error"), "o", color=plots.CYCLE[k], markersize=6, label=label)
 plots.log_axis(right, [tick for tick in (5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02) if tick < 2 * max(cs.at_end(r, "nc1").max() for r in compared)])
 right.set(xlabel="NC1 at the end", ylabel="test accuracy (%)", title="Nets without training error"), right.legend(fontsize=8.5)
+
+# %%
+together = claim["partial_correlation_nc1_accuracy"].mean()
 study.figure(fig, "nc_gen", claims=["NC-9"], alt="Test error and smallest adversarial step over epochs; test accuracy against NC1 at the end.", caption=
     f"From zero error to the end accuracy changes by {claim['test_accuracy_end_minus_first_zero_error'].mean():+.2f} points and the step by {claim['smallest_fgsm_epsilon_end_minus_first_zero_error'].mean():+.3f}. "
-    f"Over {len(compared)} settings the rank correlation of NC1 and accuracy is {claim['partial_correlation_nc1_accuracy'].mean():+.2f}.")  # fmt: skip
+    + (f"Over {len(compared)} settings the rank correlation of NC1 and accuracy is {together:+.2f}." if np.isfinite(together) else "Too few of the settings fit the data to correlate NC1 and accuracy."))  # fmt: skip
 
 # %% [markdown]
 # ## Limits

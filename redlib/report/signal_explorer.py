@@ -25,7 +25,7 @@ from redlib.errors import BadInput
 from redlib.report.twins import MAX_BYTES
 
 WIDTH, HEIGHT = 300, 270  # of a panel
-LEFT, RIGHT, TOP, BOTTOM = 40, 12, 12, 42  # its margins
+LEFT, RIGHT, TOP, BOTTOM = 47, 10, 10, 42  # its margins
 ACROSS, DOWN = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 NEAR: Final = 0.01  # what is as near to χ₁ = 1 is called the edge
 ROUNDING: Final = 1e-9  # what is as near to 1 counts as 1
@@ -33,10 +33,10 @@ FIRST_Q: Final = 0.01  # where tables begin at the latest: below their first q, 
 FEWEST: Final = 4  # nodes of a cubic
 HALVINGS: Final = 60
 REACHES: Final = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # of the axes of the Q-map
+LEVELS: Final = 65535  # of a chord, in 16 bits
 SAMPLES: Final = 60  # of a curve
 COBWEB: Final = 14  # layers of it at most
 PHASES: Final = ("ordered", "edge", "chaotic")
-COLUMNS: Final = ("q*", "χ₁", "ξ", "c*", "phase")
 _TEMPLATES = Path(__file__).parent / "templates"
 Places = list[tuple[float, float]]
 Start = tuple[str, float, float, float]  # activation, σ_w, σ_b, density
@@ -186,6 +186,11 @@ def number(value: float) -> str:
     return "∞" if value == inf else f"{value:.{3 - sum(value >= ten - 0.0005 for ten in (1, 10, 100))}f}"
 
 
+def percent(density: float) -> str:
+    """Return how a density is written: "20.6%"."""
+    return f"{100 * density:.3g}%"
+
+
 @dataclass(frozen=True)
 class Scene:
     """What both explorers draw: maps of a net of σ_w = `w`, σ_b = `b`, dense and with this `density` of weights.
@@ -244,8 +249,14 @@ class Scene:
         """Return the ends of the tangent of slope χ₁ at c = 1, or nothing where q* is 0 or infinite."""
         if not 0 < self.sparse.q < inf:
             return []
-        wide = min(0.6, 0.95 / self.sparse.chi)
+        wide = min(1.0, 0.95 / self.sparse.chi)
         return [(1 - wide, 1 - wide * self.sparse.chi), (1.0, 1.0)]
+
+    def lines(self) -> list[str]:
+        """Return what is said of the dense net, and of the pruned one."""
+        nets = {"dense": self.dense, f"{percent(self.density)} kept": self.sparse}
+        told = "{}: q* = {}, χ₁ = {}, ξ = {} layers, c* = {}, {}"
+        return [told.format(name, *state.words) for name, state in nets.items()]
 
     def note(self) -> str:
         """Return what is written into the C-map: the slope at c = 1, or which limit is drawn."""
@@ -391,7 +402,9 @@ def _chord(name: str, values: ArrayLike, c: np.ndarray, count: int, limit: np.nd
         raise BadInput.of(f"least and largest {what}", ends, "-1 to 1", "Divide E[φφ] by E[φ²].")
     if not np.allclose(found[:, -1], 1, atol=1e-6):
         raise BadInput.of(f"{what} at c = 1", found[:, -1].tolist(), "1", "Divide E[φφ] by E[φ²].")
-    return np.column_stack([(1 - found[:, :-1]) / (1 - c[:-1]), limit])
+    chord = np.column_stack([(1 - found[:, :-1]) / (1 - c[:-1]), limit])
+    unit = chord.max() / LEVELS
+    return np.asarray(np.rint(chord / unit) * unit)  # as the script has it: both say the same
 
 
 def _far_enough(name: str, theory: Theory, w: float, b: float) -> None:
@@ -415,6 +428,7 @@ class _Box:
     top: float
 
     def pixel(self, x: float, y: float) -> tuple[float, float]:
+        """Return where the values lie in the SVG."""
         across, up = (x - self.left) / (self.right - self.left), (y - self.bottom) / (self.top - self.bottom)
         return LEFT + ACROSS * across, TOP + DOWN * (1 - up)
 
@@ -422,15 +436,19 @@ class _Box:
         """Return the line through the places, nothing for none."""
         return "M" * bool(places) + "L".join("{:.1f} {:.1f}".format(*self.pixel(*place)) for place in places)
 
-    def dot(self, kind: str, x: float, y: float, radius: float = 5) -> str:
-        """Return a circle, outside the panel where a value is not finite."""
-        u, v = self.pixel(x, y) if abs(x) < inf and abs(y) < inf else (-99.0, -99.0)
-        return f'<circle class="{kind}" r="{radius:g}" cx="{u:.1f}" cy="{v:.1f}"/>'
+    def dots(self, dense: tuple[float, float], sparse: tuple[float, float]) -> str:
+        """Return the circles of both nets; one that is not within the plot lies outside the panel."""
+        parts = []
+        for kind, radius, (x, y) in (("dense", 6, dense), ("sparse", 4.5, sparse)):
+            inside = self.left <= x <= self.right and self.bottom <= y <= self.top
+            u, v = self.pixel(x, y) if inside else (-99.0, -99.0)
+            parts.append(f'<circle class="{kind}-dot" r="{radius:g}" cx="{u:.1f}" cy="{v:.1f}"/>')
+        return "".join(parts)
 
 
 def _packed(theory: Theory) -> dict[str, Any]:
     """Return the table for the script: the chords as base64 of 16-bit shares of their largest."""
-    unit = float(theory.chord.max()) / 65535
+    unit = float(theory.chord.max()) / LEVELS
     whole = np.rint(theory.chord / unit).astype("<u2")
     rows = {name: [float(f"{x:.7g}") for x in getattr(theory, name)] for name in ("q", "c", "ratio", "gain", "edge")}
     return {**rows, "unit": unit, "chord": base64.b64encode(whole.tobytes()).decode()}
@@ -482,26 +500,21 @@ def _controls(seen: Signals, id: str) -> str:
 
 
 def _readout(seen: Signals, scene: Scene) -> str:
-    """Return the numbers of the dense and of the pruned net; the marks before their names are the key of the plots."""
+    """Return the numbers of both nets, with their marks in the plots; and where they are, for want of the sliders."""
     heads = ("q*", "χ₁", 'ξ<span class="unit"> (layers)</span>', "c*", "phase")
-    kept = f"{percent(scene.density)} kept"
+    kept = f'<span class="kept">{percent(scene.density)}</span><span class="unit"> kept</span>'
     rows = (("dense", "dense", scene.dense), ("sparse", kept, scene.sparse))
     body = [
-        f'<tr class="{kind}"><th scope="row">{_sample(kind)}<span>{name}</span></th>'
+        f'<tr class="{kind}"><th scope="row">{_sample(kind)}{name}</th>'
         + "".join(f"<td>{word}</td>" for word in state.words[:-1])
         + f'<td class="{state.phase}">{state.phase}</td></tr>'
         for kind, name, state in rows
     ]
     setting = f"{escape(seen.start[0])}, σ{_low('w')} = {scene.w:g}, σ{_low('b')} = {scene.b:g}"
     return (
-        f'<table class="readout"><thead><tr><td class="setting">{setting}</td>'
+        f'<p class="setting">{setting}</p><table class="readout"><thead><tr><th></th>'
         f"{''.join(f'<th>{head}</th>' for head in heads)}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     )
-
-
-def percent(density: float) -> str:
-    """Return how a density is written: "20.6%"."""
-    return f"{100 * density:.3g}%"
 
 
 def _low(letter: str) -> str:
@@ -546,10 +559,10 @@ def _plane(seen: Signals, scene: Scene) -> str:
     plot = (
         f'{"".join(areas)}<path class="edge-line" d="{box.path(edge)}"/>{_sides(scene, box)}'
         f'<path class="arrow" d="{arrow(u, x, y)}"/>'
-        f"{box.dot('dense-dot', scene.w, scene.b, 6)}{box.dot('sparse-dot', scene.kept_w, scene.b)}"
     )
     marks = _marks(box, _ticks(box.left, box.right), _ticks(box.bottom, box.top))
-    around = marks + _titles(_dip("w", ", of the weights"), _dip("b", ", of the biases"))
+    titles = _titles(_dip("w", ", of the weights"), _dip("b", ", of the biases"))
+    around = marks + titles + box.dots((scene.w, scene.b), (scene.kept_w, scene.b))
     alt = "Plane of sigma_w and sigma_b with the edge of chaos; an arrow leads from the dense to the pruned net"
     return _panel("plane", "Edge of chaos", alt, plot, around)
 
@@ -564,8 +577,7 @@ def arrow(start: float, end: float, y: float) -> str:
 
 def _sides(scene: Scene, box: _Box) -> str:
     """Return the names of the phases and of the line between them."""
-    b = box.bottom + 0.74 * (box.top - box.bottom)
-    x, y = box.pixel(float(scene.theory.edge[-1]), b)
+    x, _ = box.pixel(float(scene.theory.edge[-1]), box.top)
     inner = f'<text class="edge-name" x="{min(x + 5, WIDTH - RIGHT - 46):.1f}" y="{TOP + 16}">χ₁ = 1</text>'
     ordered = f'<text x="{LEFT + 7}" y="{TOP + 16}">ordered</text>'
     chaotic = f'<text x="{WIDTH - RIGHT - 7}" y="{TOP + DOWN - 8}" text-anchor="end">chaotic</text>'
@@ -576,23 +588,23 @@ def _q_panel(scene: Scene) -> str:
     """Return the Q-map of both nets and the cobweb of the pruned one."""
     box = _Box(0, scene.reach, 0, scene.reach)
     plot = _curves(box, scene.q_curve(scene.w), scene.q_curve(scene.kept_w), scene.q_web())
-    dots = box.dot("dense-dot", scene.dense.q, scene.dense.q) + box.dot("sparse-dot", scene.sparse.q, scene.sparse.q)
+    dots = box.dots((scene.dense.q,) * 2, (scene.sparse.q,) * 2)
     ends = [share * scene.reach for share in (0, 0.5, 1)]
     around = _marks(box, ends, ends) + _titles("q, variance in a layer", "V(q), a layer up")
     alt = "Q-map: the variance of a layer against that of the layer below, with fixed points"
-    return _panel("q-map", "Q-map: variance", alt, plot + dots, around)
+    return _panel("q-map", "Q-map: variance", alt, plot, around + dots)
 
 
 def _c_panel(scene: Scene) -> str:
     """Return the C-map of both nets, the cobweb and the tangent of the pruned one."""
     box = _Box(0, 1, 0, 1)
     plot = _curves(box, scene.c_curve(scene.dense), scene.c_curve(scene.sparse), scene.c_web())
-    dots = box.dot("dense-dot", scene.dense.c, scene.dense.c) + box.dot("sparse-dot", scene.sparse.c, scene.sparse.c)
+    dots = box.dots((scene.dense.c,) * 2, (scene.sparse.c,) * 2)
     note = f'<text class="slope" x="{LEFT + 7}" y="{TOP + 16}">{scene.note()}</text>'
     tangent = f'<path class="tangent" d="{box.path(scene.tangent())}"/>'
     around = _marks(box, (0, 0.5, 1), (0, 0.5, 1)) + _titles("c, correlation of two inputs", "C(c), a layer up")
     alt = "C-map: the correlation of two inputs in a layer against that in the layer below, with its slope at 1"
-    return _panel("c-map", "C-map: correlation", alt, plot + tangent + dots + note, around)
+    return _panel("c-map", "C-map: correlation", alt, plot + tangent + note, around + dots)
 
 
 def _curves(box: _Box, dense: Places, sparse: Places, web: Places) -> str:

@@ -17,6 +17,7 @@ from redlib.report.mask_explorer import STRONGEST, Arms, Explored, explored
 from redlib.report.plots import COLOURS, GRID, INK, density_axis, dot_rows, heat, log2_axis, mark
 from redlib.report.plots import curves as draw_curves
 from redlib.report.point_player import MARKERS, Movement, Panel, Placed, colour_of, moving
+from redlib.report.signal_explorer import Places, Scene, Signals, SignalTable, Start, percent, signals
 
 AXES = ("noise", "width", "epoch")
 
@@ -173,3 +174,83 @@ def _surround(ax: Axes, placed: Placed) -> None:
     words = fill(placed.panel.title, 32) + "\neach frame scaled to fit" * placed.panel.rescale
     ax.set_title(words, loc="left", fontsize=11)
     ax.axis("off")
+
+
+def signal_explorer(
+    tables: Mapping[str, SignalTable],
+    sigma_w: Sequence[float],
+    sigma_b: Sequence[float],
+    densities: Sequence[float],
+    *,
+    start: Start | None = None,
+    title: str = "",
+) -> ipywidgets.Widget:
+    """Return a choice of activation and sliders for σ_w, σ_b and density over the edge of chaos, the Q- and the C-map.
+
+    The arguments, and BadInput, are those of `signal_explorer.signal_twin`: a table for each activation, axes [A], [B]
+    and [D]; only the limit of 150 kB does not hold here.
+    """
+    seen = signals(tables, sigma_w, sigma_b, densities, start)
+    values = {"σ_w": [f"{w:g}" for w in seen.sigma_w], "σ_b": [f"{b:g}" for b in seen.sigma_b]}
+    values["weights kept"] = [percent(density) for density in seen.densities]
+    kinds = ipywidgets.ToggleButtons(options=list(seen.theories), value=seen.start[0], style={"button_width": "5rem"})
+    sliders = [
+        ipywidgets.SelectionSlider(options=[(told, n) for n, told in enumerate(labels)], value=at, description=name)
+        for (name, labels), at in zip(values.items(), seen.start[1:], strict=True)
+    ]
+
+    def draw(kind: str, w: int, b: int, d: int) -> None:
+        scene = seen.scene(kind, w, b, d)
+        fig, (plane, q_map, c_map) = plt.subplots(1, 3, figsize=(11.5, 4.6), layout="constrained")
+        _sigma_plane(plane, seen, scene)
+        _signal_map(q_map, scene.q_curve(scene.w), scene.q_curve(scene.kept_w), scene.q_web(), scene.reach)
+        q_map.set(title="Q-map: variance", xlabel="q, variance in a layer", ylabel="V(q), a layer up")
+        _signal_map(c_map, scene.c_curve(scene.dense), scene.c_curve(scene.sparse), scene.c_web(), 1.0)
+        c_map.set(title="C-map: correlation", xlabel="c, correlation of two inputs", ylabel="C(c), a layer up")
+        c_map.plot(*np.reshape(scene.tangent(), (-1, 2)).T, "--", color=COLOURS["green"])
+        c_map.annotate(scene.note(), (0.03, 0.97), xycoords="axes fraction", va="top")
+        plane.legend(loc="upper right")
+        q_map.legend(loc="upper left")
+        for ax, states in ((q_map, (scene.dense.q, scene.sparse.q)), (c_map, (scene.dense.c, scene.sparse.c))):
+            _nets(ax, [(value, value) for value in states])
+        fig.suptitle("\n".join(filter(None, (title, *scene.lines()))), x=0.02, ha="left", fontsize=11)
+        plt.show()
+
+    out = ipywidgets.interactive_output(draw, dict(zip(("kind", "w", "b", "d"), (kinds, *sliders), strict=True)))
+    return ipywidgets.VBox([kinds, ipywidgets.HBox(sliders), out])
+
+
+def _sigma_plane(ax: Axes, seen: Signals, scene: Scene) -> None:
+    """Draw both phases, the line between them, and the way from the dense to the pruned net."""
+    edge, right = scene.theory.edge, seen.sigma_w[-1]
+    for left, end, colour in ((np.zeros_like(edge), edge, "blue"), (edge, np.full_like(edge, 1e3 * right), "orange")):
+        ax.fill_betweenx(seen.sigma_b, left, end, color=COLOURS[colour], alpha=0.14, linewidth=0)
+    ax.plot(edge, seen.sigma_b, color=INK, label="χ₁ = 1")
+    for words, place, across, up in (
+        ("ordered", (0.03, 0.97), "left", "top"),
+        ("chaotic", (0.97, 0.03), "right", "bottom"),
+    ):
+        ax.annotate(words, place, xycoords="axes fraction", ha=across, va=up, fontweight="bold")
+    if scene.density < 1:
+        look = {"arrowstyle": "->", "color": INK, "shrinkA": 5, "shrinkB": 4}
+        ax.annotate("", (scene.kept_w, scene.b), xytext=(scene.w, scene.b), arrowprops=look, zorder=4)
+    _nets(ax, [(scene.w, scene.b), (scene.kept_w, scene.b)])
+    ax.set(title="Edge of chaos", xlabel="σ_w, of the weights", ylabel="σ_b, of the biases")
+    ax.set(xlim=(0, right), ylim=(seen.sigma_b[0], seen.sigma_b[-1]))
+
+
+def _signal_map(ax: Axes, dense: Places, sparse: Places, web: Places, reach: float) -> None:
+    """Draw a map of the dense and of the pruned net, the diagonal, and the way through the layers of the latter."""
+    ax.plot([0, reach], [0, reach], ":", color=INK, linewidth=1)
+    ax.plot(*np.transpose(web), color=INK, linewidth=0.9)
+    ax.plot(*np.transpose(dense), "--", color=COLOURS["grey"], label="dense")
+    ax.plot(*np.transpose(sparse), color=COLOURS["purple"], label="pruned")
+    ax.set(xlim=(0, reach), ylim=(0, reach))
+
+
+def _nets(ax: Axes, places: Places) -> None:
+    """Draw the dense net hollow and the pruned one filled; one that is not finite not at all."""
+    looks = (("white", INK, 8.0), (COLOURS["purple"], "white", 7.0))
+    for (x, y), (face, rim, size) in zip(places, looks, strict=True):
+        if np.isfinite([x, y]).all():
+            ax.plot(x, y, "o", markersize=size, markerfacecolor=face, markeredgecolor=rim, zorder=5)

@@ -31,6 +31,7 @@ from redlib.pruning import tickets as lottery
 from redlib.pruning.allocation import keep, round_counts, shapes_of, shuffled
 from redlib.pruning.masks import Tensors, apply, dense, masks_of, weights_of
 from redlib.pruning.tickets import cut_further, masks_at, prepare, shapes, stack
+from redlib.studies import configure
 from redlib.studies.tickets import axes, packed, restored, unpacked
 from redlib.training import Adam, Examples, History, evaluate, fit
 from redlib.training.early import EarlyStop, early_values
@@ -46,6 +47,9 @@ LITERAL = 0.3 / 16  # the biases' standard deviation if it is divided by √256,
 PER_UNIT, DIP_NULL, DRAWS = 51, 52, 53  # keys of streams, so that no other draw of a seed repeats these
 BINS, REACH = 21, 3.0  # of the histogram of weights: bins, and root mean squares to either side
 JACOBIANS = 16  # inputs whose Jacobian is taken
+LAWS: tuple[mf.Law, ...] = ("naive", "density", "rows")
+TWO, THREE = (0.36, 0.19), (0.488, 0.271)  # rate and last of two, and of three, rounds of 20% and 10% taken at once
+DEPTHS = {"normal": 15, "orthogonal": 6, "augmented": 3, "residual": 3, "conv": 2}  # the last level of each chain
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,7 @@ class Wide:
     """
 
     width: int = 1024
-    depth: int = 20
+    depth: int = 30
     sigmas: tuple[tuple[float, float], ...] = ((1.2, 0.1), (1.4, 0.3), (2.0, 0.3), (3.0, 0.6))  # (σ_w, σ_b)
     residual: bool = False
     inputs: int = 8
@@ -179,7 +183,7 @@ class Depths:
     pool: int = 1437
     tests: int = 360
     width: int = 64
-    depths: tuple[int, ...] = (4, 8, 12, 16, 24, 32, 48)
+    depths: tuple[int, ...] = (4, 8, 12, 16, 24, 36, 56)
     sigmas: tuple[float, ...] = (1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 4.0)
     sigma_b: float = 0.3
     lr: float = 1e-3
@@ -205,12 +209,12 @@ class ConvLevel:
     channels: int = 8
     sigma_w: float = 1.4
     sigma_b: float = 0.3
-    lr: float = 3e-3
-    batch: int = 128
+    lr: float = 5e-3
+    batch: int = 32
     epochs: int = 12
     level: int = 0
-    rate: float = 0.488  # three rounds of 20% at once
-    last: float = 0.271
+    rate: float = THREE[0]
+    last: float = THREE[1]
     seeds: tuple[int, ...] = tuple(range(5))
 
     @property
@@ -560,7 +564,7 @@ def weight_look(net: StackedMLP) -> Arrays:
     return {name: np.stack(layers, 1) for name, layers in found.items()}
 
 
-def signals(net: StackedMLP, x: Tensor, laws: Sequence[mf.Law] = mf.LAWS) -> Arrays:
+def signals(net: StackedMLP, x: Tensor, laws: Sequence[mf.Law] = LAWS) -> Arrays:
     """Return q and q_<law> [R, L], chi [R, L-1] and log_sigma_max, log_mean_square, log_condition of the Jacobian [R].
 
     Means over inputs, of logarithms for the Jacobian of the logits by the inputs.
@@ -726,40 +730,54 @@ def _propagated(config: Wide, seed: int, cell: int) -> list[float]:
 # What to run
 
 
-def experiments(lab: Lab, depth: int = 15, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return all runs of the study by name; `more` replaces or adds some.
+def experiments(
+    lab: Lab, depths: Mapping[str, int] = DEPTHS, settings: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return all runs of the study by name; a chain's are named "<chain> <level>", its last level is in `depths`.
 
-    Chains are named "<name> <level>": normal (depth + 1 levels of 20%), orthogonal (two rounds of 20% in one, gain 1
-    as S4 has it), augmented, residual and conv (three rounds in one).
+    normal is pruned by 20% a round, orthogonal (gain 1, as S4 has it) two rounds at once, augmented, residual and conv
+    three. `settings` changes fields of what is trained or drawn beside the chains, by name: conv, dips, fitted, depths,
+    wide, "residual wide".
     """
-    top, literal = Level(lab), replace(lab, sigma_b=LITERAL)
-    ortho = replace(lab, init="orthogonal", sigma_w=1.0)
-    quick = {"rate": 0.488, "last": 0.271}
-    runs: dict[str, Any] = levels("normal", top, depth)
-    runs |= levels("orthogonal", Level(ortho, rate=0.36, last=0.19), 6)
-    runs |= levels("augmented", Level(replace(lab, shifts=(-2, -1, 1, 2)), **quick), 3)
-    runs |= levels("residual", Level(replace(lab, residual=True), **quick), 3)
-    runs |= levels("conv", ConvLevel(seeds=lab.seeds), 2)
-    runs |= arms(top)
-    wide = (256,) * len(lab.hidden)
-    starts = {"full": lab, "literal": literal, "orthogonal": ortho}
-    runs |= {f"start {name}": Start(replace(one, hidden=wide)) for name, one in starts.items()}
-    runs |= {"wide": Wide(seeds=lab.seeds), "depths": Depths(seeds=lab.seeds)}
-    runs |= {"residual wide": Wide(512, 12, ((lab.sigma_w, lab.sigma_b),), residual=True, seeds=lab.seeds)}
-    return runs | dict(more or {})
+    more: Mapping[str, Mapping[str, Any]] = settings or {}
+    top, ortho = Level(lab), replace(lab, init="orthogonal", sigma_w=1.0)
+    chains: dict[str, Level | ConvLevel] = {
+        "normal": top,
+        "orthogonal": Level(ortho, 0, *TWO),
+        "augmented": Level(replace(lab, shifts=(-2, -1, 1, 2)), 0, *THREE),
+        "residual": Level(replace(lab, residual=True), 0, *THREE),
+        "conv": configure(ConvLevel, {"seeds": lab.seeds}, more.get("conv", {})),
+    }
+    runs: dict[str, Any] = {}
+    for name, source in chains.items():
+        runs |= levels(name, source, depths[name])
+    starts = {"full": lab, "literal": replace(lab, sigma_b=LITERAL), "orthogonal": ortho}
+    runs |= {f"start {name}": Start(replace(one, hidden=(256,) * len(lab.hidden))) for name, one in starts.items()}
+    return runs | arms(top, more) | random_nets(lab, more)
 
 
-def arms(top: Level) -> dict[str, Any]:
+def arms(top: Level, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return what needs the masks of the main chain by name."""
     stds = tuple(f"random_{std}" for std in STDS) + ("fresh", *(f"fresh_{std}" for std in STDS))
     bimodal = "random", "bimodal", "normal", "fresh", "bimodal_ticket", "normal_ticket"
     return {
         "random": Arms(top, ("random",), (1, D51, 5)),
-        "corrected": Arms(top, ("random", "corrected", "chi_matched"), (D21, D11)),
+        "rescaled": Arms(top, ("random", "corrected", "chi_matched"), (D21, D11)),
         "stds": Arms(top, stds, (D21,)),
         "bimodal": Arms(top, bimodal, (D41,)),
-        "fitted": Fitted(top),
-        "dips": Dips(top),
+        "fitted": configure(Fitted, {"source": top}, settings.get("fitted", {})),
+        "dips": configure(Dips, {"source": top}, settings.get("dips", {})),
+    }
+
+
+def random_nets(lab: Lab, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what needs no pruning by name: wide nets against the recursions, and short trainings of deep nets."""
+    seeds = {"seeds": lab.seeds}
+    skipping = {"width": 512, "depth": 12, "sigmas": ((lab.sigma_w, lab.sigma_b),), "residual": True}
+    return {
+        "wide": configure(Wide, seeds, settings.get("wide", {})),
+        "residual wide": configure(Wide, skipping, seeds, settings.get("residual wide", {})),
+        "depths": configure(Depths, seeds, settings.get("depths", {})),
     }
 
 
