@@ -126,7 +126,7 @@ def test_maps_are_those_of_theory_between_the_nodes_too():
         assert np.allclose([theory.up(x, w, b) for x in q], meanfield.q_map(q, w, b, THEORY[name]), rtol=1e-5)
         state, c = theory.state(w, b), np.array([0, 0.123, 0.77, 0.9999, 1])
         wanted = meanfield.c_map(c, meanfield.q_fixed_point(w, b, THEORY[name]), w, b, THEORY[name])
-        assert np.allclose([theory.correlate(x, state) for x in c], wanted, atol=2e-5)
+        assert np.allclose([theory.correlate(x, state) for x in c], wanted, atol=1e-4)
 
 
 def test_a_cubic_is_exact_for_cubics_and_passes_through_its_nodes():
@@ -332,7 +332,7 @@ def test_the_live_explorer_draws_the_net_of_its_sliders(drawn):
         assert np.allclose(dots(q_map), [[scene.dense.q] * 2, [scene.sparse.q] * 2])
         assert np.allclose(dots(c_map), [[scene.dense.c] * 2, [scene.sparse.c] * 2])
         assert drawn[-1].get_suptitle().split("\n") == ["Signals", *scene.lines()]
-        assert scene.note() in [text.get_text() for text in c_map.texts]
+        assert c_map.get_title("right") == scene.note() and c_map.get_title("left") == "C-map: correlation"
 
 
 def test_the_live_explorer_follows_activation_and_density_where_q_is_infinite_too(drawn):
@@ -400,12 +400,11 @@ MOVE = """([kind, ...places]) => {
     const inputs = [...document.querySelectorAll('[type=range]')];
     inputs.forEach((input, n) => { input.value = places[n]; });
     inputs[0].dispatchEvent(new Event('input'));
-    return [...document.querySelectorAll('.readout tbody tr')].map(row => [...row.querySelectorAll('td')].map(e => e.textContent)); }"""
+    const rows = [...document.querySelectorAll('.readout tbody tr')];
+    return rows.map(row => [...row.querySelectorAll('td')].map(cell => cell.textContent)); }"""
 DOT = "([panel, net]) => ['cx', 'cy'].map(name => +document.querySelector(`.${panel} .${net}-dot`).getAttribute(name))"
-DRAWN = """() => [...document.querySelectorAll('.panel svg *, .readout *')].map(
-    e => e.outerHTML.replace(/ aria-valuetext="[^"]*"/, ''))"""
 SMALLEST = """() => Math.min(...[...document.querySelectorAll(
-    '.explorer text, .explorer tspan, .explorer td, .explorer th, .explorer li, .explorer label, .explorer sub, .explorer small'
+    ['text', 'tspan', 'td', 'th', 'li', 'label', 'sub', 'small'].map(name => `.explorer ${name}`).join()
     )].filter(e => e.getClientRects().length).map(e => parseFloat(getComputedStyle(e).fontSize) * (
         e.closest('.panel svg') ? e.closest('.panel svg').getScreenCTM().a : 1)))"""
 LEFTS = "() => [...document.querySelectorAll('.panel > svg')].map(svg => svg.getBoundingClientRect().x)"
@@ -509,8 +508,9 @@ def test_nothing_is_wider_than_the_page_and_letters_are_large_enough(visit, widt
 
 @pytest.mark.slow
 def test_colours_follow_the_theme(visit):
-    asked = """() => [...document.querySelectorAll('.plane .side, .edge-line, .q-map .sparse-line, .explorer')].map(e => {
-        const style = getComputedStyle(e); return [style.fill, style.stroke, style.backgroundColor]; })"""
+    asked = """() => ['.ordered.side', '.chaotic.side', '.edge-line', '.q-map .sparse-line', '.explorer'].map(name => {
+        const style = getComputedStyle(document.querySelector(name));
+        return [style.fill, style.stroke, style.backgroundColor]; })"""
     light, dark = (visit(color_scheme=scheme).evaluate(asked) for scheme in ("light", "dark"))
     assert all(old != new for old, new in zip(light, dark, strict=True))
     strokes = [[stroke for _, stroke, _ in theme] for theme in (light, dark)]

@@ -259,12 +259,12 @@ class Scene:
         return [told.format(name, *state.words) for name, state in nets.items()]
 
     def note(self) -> str:
-        """Return what is written into the C-map: the slope at c = 1, or which limit is drawn."""
+        """Return what is written above the C-map: its slope at c = 1, or which limit is drawn."""
         if isnan(self.sparse.q):
             return "the same at every q"
         if self.sparse.q == inf:
             return "limit as q grows"
-        return f"slope at c = 1: χ₁ = {number(self.sparse.chi)}" if self.sparse.q > 0 else "limit as q vanishes"
+        return f"slope χ₁ = {number(self.sparse.chi)}" if self.sparse.q > 0 else "limit as q vanishes"
 
 
 def cobweb(step: Callable[[float], float], start: float, reach: float) -> Places:
@@ -528,7 +528,11 @@ def _sample(kind: str) -> str:
 
 
 def _key() -> str:
-    words = {"web": "pruned net, layer by layer", "tangent": "tangent at c = 1, slope χ₁", "same": "no change"}
+    words = {
+        "web": "pruned net, layer by layer",
+        "tangent": "tangent at c = 1, slope χ₁",
+        "same": "diagonal, no change",
+    }
     head = '<svg class="sample" viewBox="-14 -7 28 14" aria-hidden="true">'
     paths = {"web": "M-13 5V-1H-3V-5H13", "tangent": "M-13 0H13", "same": "M-13 0H13"}
     items = (f'<li>{head}<path class="{kind}" d="{paths[kind]}"/></svg>{told}</li>' for kind, told in words.items())
@@ -600,11 +604,11 @@ def _c_panel(scene: Scene) -> str:
     box = _Box(0, 1, 0, 1)
     plot = _curves(box, scene.c_curve(scene.dense), scene.c_curve(scene.sparse), scene.c_web())
     dots = box.dots((scene.dense.c,) * 2, (scene.sparse.c,) * 2)
-    note = f'<text class="slope" x="{LEFT + 7}" y="{TOP + 16}">{scene.note()}</text>'
+    name = f'C-map: correlation<small class="slope">{scene.note()}</small>'
     tangent = f'<path class="tangent" d="{box.path(scene.tangent())}"/>'
     around = _marks(box, (0, 0.5, 1), (0, 0.5, 1)) + _titles("c, correlation of two inputs", "C(c), a layer up")
     alt = "C-map: the correlation of two inputs in a layer against that in the layer below, with its slope at 1"
-    return _panel("c-map", "C-map: correlation", alt, plot + tangent + note, around + dots)
+    return _panel("c-map", name, alt, plot + tangent, around + dots)
 
 
 def _curves(box: _Box, dense: Places, sparse: Places, web: Places) -> str:

@@ -204,11 +204,13 @@ def signal_explorer(
         fig, (plane, q_map, c_map) = plt.subplots(1, 3, figsize=(11.5, 4.6), layout="constrained")
         _sigma_plane(plane, seen, scene)
         _signal_map(q_map, scene.q_curve(scene.w), scene.q_curve(scene.kept_w), scene.q_web(), scene.reach)
-        q_map.set(title="Q-map: variance", xlabel="q, variance in a layer", ylabel="V(q), a layer up")
+        q_map.set(xlabel="q, variance in a layer", ylabel="V(q), a layer up")
         _signal_map(c_map, scene.c_curve(scene.dense), scene.c_curve(scene.sparse), scene.c_web(), 1.0)
-        c_map.set(title="C-map: correlation", xlabel="c, correlation of two inputs", ylabel="C(c), a layer up")
+        c_map.set(xlabel="c, correlation of two inputs", ylabel="C(c), a layer up")
         c_map.plot(*np.reshape(scene.tangent(), (-1, 2)).T, "--", color=COLOURS["green"])
-        c_map.annotate(scene.note(), (0.03, 0.97), xycoords="axes fraction", va="top")
+        c_map.set_title(scene.note(), loc="right", fontsize=10, fontweight="normal")
+        for ax, words in ((plane, "Edge of chaos"), (q_map, "Q-map: variance"), (c_map, "C-map: correlation")):
+            ax.set_title(words, loc="left", fontsize=11)
         plane.legend(loc="upper right")
         q_map.legend(loc="upper left")
         for ax, states in ((q_map, (scene.dense.q, scene.sparse.q)), (c_map, (scene.dense.c, scene.sparse.c))):
@@ -235,7 +237,7 @@ def _sigma_plane(ax: Axes, seen: Signals, scene: Scene) -> None:
         look = {"arrowstyle": "->", "color": INK, "shrinkA": 5, "shrinkB": 4}
         ax.annotate("", (scene.kept_w, scene.b), xytext=(scene.w, scene.b), arrowprops=look, zorder=4)
     _nets(ax, [(scene.w, scene.b), (scene.kept_w, scene.b)])
-    ax.set(title="Edge of chaos", xlabel="σ_w, of the weights", ylabel="σ_b, of the biases")
+    ax.set(xlabel="σ_w, of the weights", ylabel="σ_b, of the biases")
     ax.set(xlim=(0, right), ylim=(seen.sigma_b[0], seen.sigma_b[-1]))
 
 

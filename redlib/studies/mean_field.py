@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 from math import ceil, prod, sqrt
 from typing import Any, Literal
 
@@ -49,7 +49,7 @@ BINS, REACH = 21, 3.0  # of the histogram of weights: bins, and root mean square
 JACOBIANS = 16  # inputs whose Jacobian is taken
 LAWS: tuple[mf.Law, ...] = ("naive", "density", "rows")
 TWO, THREE = (0.36, 0.19), (0.488, 0.271)  # rate and last of two, and of three, rounds of 20% and 10% taken at once
-DEPTHS = {"normal": 15, "orthogonal": 6, "augmented": 3, "residual": 3, "conv": 2}  # the last level of each chain
+DEPTHS = {"normal": 15, "orthogonal": 4, "augmented": 3, "residual": 3, "conv": 2}  # the last level of each chain
 
 
 @dataclass(frozen=True)
@@ -352,18 +352,15 @@ def run_dips(config: Dips, before: Arrays) -> Arrays:
 
     p is the share of uniform samples whose √n·dip is at least as large, the observed one counted among them.
     """
-    _, _, initial = setting(config.source.lab)
-    masks = list(masks_at(unpacked(before["survives"], weights_of(initial)), config.level).values())
     source = rng(0, "eval", DIP_NULL)
     null = np.array([dip(source.random(config.sample)) for _ in range(config.draws)]) * sqrt(config.sample)
     found: Arrays = {}
-    for when, net in (("start", initial), ("end", restored(initial, before["final"]))):
-        kept = [kept_values(w, mask) for w, mask in zip(net.weights, masks, strict=True)]
+    for when, kept in kept_weights(config.previous, before).items():
         dips = np.array([[dip(row) for row in values] for values in kept]).T
         roots = np.sqrt([values.shape[1] for values in kept])
         exceed = (null >= (dips * roots)[..., None]).sum(2)
         found |= {f"{when}_dip": dips, f"{when}_p": (exceed + 1) / (config.draws + 1)}
-    return found | {"null": np.broadcast_to(null, (len(initial.seeds), len(null))).copy()}
+    return found | {"null": np.broadcast_to(null, (len(dips), len(null))).copy()}
 
 
 @run.register
@@ -436,7 +433,7 @@ def setting(lab: Lab) -> tuple[Lab, Parts, StackedMLP]:
 
 def dataset(lab: Lab) -> Dataset:
     """Return the data set of a lab."""
-    return load(lab.dataset, n_train=lab.pool, n_validation=lab.validation, n_test=lab.tests)
+    return _loaded(lab.dataset, lab.pool, lab.validation, lab.tests)
 
 
 def augmented(x: Tensor, shifts: Sequence[int]) -> Tensor:
@@ -598,6 +595,20 @@ def in_degrees(net: StackedMLP, x: Tensor) -> Arrays:
     }
 
 
+def kept_weights(config: Level, found: Arrays) -> dict[str, list[np.ndarray]]:
+    """Return the kept weights of every layer times √fan-in, [S, K] each: "start" (rewound) and "end" (trained).
+
+    `found` are the arrays of the level; the initial weights are drawn again.
+    """
+    _, _, initial = setting(config.lab)
+    masks = masks_at(unpacked(found["survives"], weights_of(initial)), config.level)
+    nets = {"start": initial, "end": restored(initial, found["final"])}
+    return {
+        when: [kept_values(w, mask) * sqrt(w.shape[2]) for w, mask in zip(net.weights, masks.values(), strict=True)]
+        for when, net in nets.items()
+    }
+
+
 def kept_values(weights: Tensor, mask: Tensor) -> np.ndarray:
     """Return the kept weights of a layer [R, K], float64; K must be the same in every replicate."""
     rows = [w[m] for w, m in zip(weights, mask, strict=True)]
@@ -663,6 +674,11 @@ def _hull(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 # The pieces of a run
+
+
+@lru_cache(2)  # MNIST-1D is generated anew by every load, and a sweep has dozens of short runs
+def _loaded(name: str, pool: int, validation: int, tests: int) -> Dataset:
+    return load(name, n_train=pool, n_validation=validation, n_test=tests)
 
 
 def _next_masks(config: Level, initial: StackedMLP, before: Arrays | None) -> tuple[Tensors, Tensors]:

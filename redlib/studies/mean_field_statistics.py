@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from redlib.evidence.stats import slope_per_seed
+from redlib.evidence.stats import mean_interval, slope_per_seed
 from redlib.measures import meanfield as mf
 from redlib.studies.mean_field import D4, D11, D21, D41, D51, DEPTHS, LAWS, STDS, Arms, Arrays, Lab
 from redlib.studies.tickets_statistics import at_end
@@ -170,6 +170,16 @@ def departure(tickets: Arrays, law: str) -> Floats:
     gone = np.abs(error - error[:, :1]) > DEPARTED
     density = tickets["start_density"][0, :, 0]
     return np.asarray(density[np.where(gone.any(1), gone.argmax(1), -1)])
+
+
+def mean_departure(tickets: Arrays, law: str) -> float:
+    """Return the largest density at which the 95% interval of |relative error| lies above a tenth, NaN if none.
+
+    The rule of the ledger: one number for all seeds, chance included.
+    """
+    error = np.abs(prediction_error(tickets, law))
+    gone = [mean_interval(level).low > DEPARTED for level in error.T]
+    return float(tickets["start_density"][0, int(np.argmax(gone)), 0]) if any(gone) else float("nan")
 
 
 def theory_claims(tickets: Arrays) -> dict[str, dict[str, Floats]]:

@@ -133,7 +133,7 @@
     drawMap("c-map", frame, maps.map((map) => samples(map, 1)), cobweb(maps[1], c < 1 ? 0.9 : 0.1, 1), nets.map((net) => net.c));
     const wide = Math.min(1, 0.95 / chi);
     place(".c-map .tangent", { d: fixed ? frame.path([[1 - wide, 1 - wide * chi], [1, 1]]) : "" });
-    find(".slope").textContent = isNaN(q) ? "the same at every q" : q === Infinity ? "limit as q grows" : fixed ? `slope at c = 1: χ₁ = ${number(chi)}` : "limit as q vanishes";
+    find(".slope").textContent = isNaN(q) ? "the same at every q" : q === Infinity ? "limit as q grows" : fixed ? `slope χ₁ = ${number(chi)}` : "limit as q vanishes";
   }
 
   function tell(name, nets, words) {
