@@ -33,9 +33,9 @@ FIRST_Q: Final = 0.01  # where tables begin at the latest: below their first q, 
 FEWEST: Final = 4  # nodes of a cubic
 HALVINGS: Final = 60
 REACHES: Final = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # of the axes of the Q-map
-LEVELS: Final = 65535  # of a chord, in 16 bits
+LEVELS: Final = 2**24 - 1  # of a chord, in three bytes
 SAMPLES: Final = 60  # of a curve
-COBWEB: Final = 14  # layers of it at most
+COBWEB: Final = 30  # layers of it at most
 PHASES: Final = ("ordered", "edge", "chaotic")
 _TEMPLATES = Path(__file__).parent / "templates"
 Places = list[tuple[float, float]]
@@ -447,11 +447,11 @@ class _Box:
 
 
 def _packed(theory: Theory) -> dict[str, Any]:
-    """Return the table for the script: the chords as base64 of 16-bit shares of their largest."""
+    """Return the table for the script: chords as base64 of shares of their largest, high bytes first."""
     unit = float(theory.chord.max()) / LEVELS
-    whole = np.rint(theory.chord / unit).astype("<u2")
+    whole = np.rint(theory.chord / unit).astype(int)[..., None] >> np.array([16, 8, 0]) & 255
     rows = {name: [float(f"{x:.7g}") for x in getattr(theory, name)] for name in ("q", "c", "ratio", "gain", "edge")}
-    return {**rows, "unit": unit, "chord": base64.b64encode(whole.tobytes()).decode()}
+    return {**rows, "unit": unit, "chord": base64.b64encode(whole.astype(np.uint8).tobytes()).decode()}
 
 
 def _payload(seen: Signals) -> str:
@@ -487,7 +487,7 @@ def _controls(seen: Signals, id: str) -> str:
         for kind in seen.theories
     ]
     values = (seen.sigma_w, seen.sigma_b, seen.densities)
-    axes = (("w", f"σ{_low('w')}", "weights"), ("b", f"σ{_low('b')}", "biases"), ("d", "density", "weights kept"))
+    axes = (("w", f"σ{_low('w')}", "weights"), ("b", f"σ{_low('b')}", "biases"), ("d", "density", "kept"))
     sliders = [
         f"<label><span>{symbol} <small>{words}</small></span><output></output>"
         f'<input type="range" data-axis="{axis}" min="0" max="{len(known) - 1}" step="1" value="{at}"></label>'

@@ -184,7 +184,7 @@ class Depths:
     tests: int = 360
     width: int = 64
     depths: tuple[int, ...] = (4, 8, 12, 16, 24, 36, 56)
-    sigmas: tuple[float, ...] = (1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 4.0)
+    sigmas: tuple[float, ...] = (1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5)
     sigma_b: float = 0.3
     lr: float = 1e-3
     batch: int = 100

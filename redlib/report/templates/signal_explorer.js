@@ -10,8 +10,9 @@
   // Theory, as in signal_explorer.py
 
   const kinds = new Map(Object.entries(data.kinds).map(([name, kind]) => {
-    const whole = new Uint16Array(Uint8Array.from(atob(kind.chord), (letter) => letter.charCodeAt(0)).buffer);
-    const columns = kind.c.map((_, k) => kind.q.map((_, n) => whole[n * kind.c.length + k] * kind.unit));
+    const bytes = Uint8Array.from(atob(kind.chord), (letter) => letter.charCodeAt(0));
+    const whole = (at) => bytes[at] << 16 | bytes[at + 1] << 8 | bytes[at + 2];
+    const columns = kind.c.map((_, k) => kind.q.map((_, n) => whole(3 * (n * kind.c.length + k)) * kind.unit));
     return [name, { ...kind, chord: columns, logs: kind.q.map(Math.log), angles: kind.c.map((c) => -Math.acos(c)), last: kind.q.length - 1 }];
   }));
 
