@@ -20,7 +20,6 @@ from redlib.report.twins import MAX_BYTES
 
 matplotlib.use("agg")
 TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
-CHROMIUM = Path("/usr/bin/chromium")
 DENSITIES = [1.0, 0.5, 0.25, 0.125]
 WEIGHTS = np.arange(-4.0, 4.0).reshape(2, 4)  # -4 ... 3
 LEVELS = np.array([[3, 2, 1, 0], [0, 0, 0, 1]])
@@ -205,18 +204,6 @@ def page(tmp_path_factory) -> Path:
         encoding="utf-8",
     )
     return where
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make env")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from redlib.report.twins import MAX_BYTES
 
 matplotlib.use("agg")
 TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
-CHROMIUM = Path("/usr/bin/chromium")
 LABELS = np.array([0, 0, 1, 1, 2, 2])
 DRAWN = [0, 2, 4, 1, 3, 5]  # classes take turns
 NAMES = ["cat", "dog", "owl"]
@@ -300,18 +299,6 @@ def page(tmp_path_factory) -> Path:
         encoding="utf-8",
     )
     return where
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make env")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

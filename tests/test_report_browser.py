@@ -11,12 +11,7 @@ import report_fixtures as given
 
 from redlib.report.html import index_page, study_card, study_page
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make env")
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM}: apt-get install chromium"),
-]
+pytestmark = pytest.mark.slow
 COMMITTED = sorted(Path(__file__).parents[1].glob("reports/*/*.html"))
 NAMES = ["index.html", f"{given.STUDY}.html"]
 PAGES = [*NAMES, *COMMITTED]  # a name is a page of the fixture, a path one of the repository
@@ -47,16 +42,6 @@ def folder(tmp_path_factory) -> Path:
     (where / NAMES[0]).write_text(index_page(cards, claims, {"laptop": records}, runs, "laptop"), "utf-8")
     (where / NAMES[1]).write_text(study, "utf-8")
     return where
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

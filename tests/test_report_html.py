@@ -134,7 +134,7 @@ def test_key_figures_come_before_the_narrative_and_cost_nothing():
 
 def test_figures_of_primary_claims_come_first_and_the_others_follow():
     first, more = study().split("<h3>More figures</h3>")
-    assert re.findall(r'class="finding"><a href="#fig-(\w+)"', first) == ["dd_rff", "dd_model"]
+    assert re.findall(r'class="finding"><a class="scroll" href="#fig-(\w+)"', first) == ["dd_rff", "dd_model"]
     assert re.findall(r'class="thumb" href="#fig-(\w+)"', more) == ["dd_noise", "dd_time"]
 
 

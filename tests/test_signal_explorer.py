@@ -37,7 +37,6 @@ from redlib.report.twins import MAX_BYTES
 
 matplotlib.use("agg")
 TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
-CHROMIUM = Path("/usr/bin/chromium")
 SIGMA_W = [n / 10 for n in range(1, 31)]
 SIGMA_B = [n / 10 for n in range(11)]
 DENSITIES = [1, 0.8, 0.5, 0.2, 0.05]
@@ -360,18 +359,6 @@ def page(tmp_path_factory) -> Path:
         encoding="utf-8",
     )
     return where
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make env")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
