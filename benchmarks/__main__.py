@@ -16,6 +16,7 @@ import torch
 
 from benchmarks import pruned
 from benchmarks.baselines import data_loader_loop, plain_width, resident_loop
+from benchmarks.pruned import LENET
 from redlib.evidence.files import write_atomic
 from redlib.evidence.provenance import environment
 from redlib.nets import RaggedMLP, StackedMLP
@@ -23,7 +24,7 @@ from redlib.training import SGD, Adam, Examples, fit
 
 ROUNDS = 7
 RESULTS = Path(__file__).parent / "results.json"
-LENET, SMALL, WIDTHS = (784, 300, 100, 10), (40, 100, 100, 10), (2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512)
+SMALL, WIDTHS = (40, 100, 100, 10), (2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512)
 Timer = Callable[[], float]
 
 
@@ -138,8 +139,8 @@ def main(*asked: str) -> None:
         for e in found:
             print(f"{e['name']}: {e['ours']:.4g} vs {e['baseline']:.4g} {e['unit']}, ratio {e['ratio']:.2f}")
         known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-        others = [e for e in known if e.get("part", "steps") != part]
-        ordered = sorted(others + found, key=lambda e: list(PARTS).index(e.get("part", "steps")))
+        others = [e for e in known if e["part"] != part]
+        ordered = sorted(others + found, key=lambda e: list(PARTS).index(e["part"]))
         write_atomic(RESULTS, (json.dumps(ordered, indent=1) + "\n").encode())
 
 

@@ -1,14 +1,16 @@
-"""What several test modules share: one browser."""
+"""What several test modules share: one browser, and the page that a twin stands on in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
+TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +24,41 @@ def browser() -> Iterator[Any]:
         chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, twin: str) -> Path:
+    """Return a page that holds nothing but the module's `twin`, under the report's styles and its content policy."""
+    base = (TEMPLATES / "base.html.j2").read_text(encoding="utf-8")
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy".*?>', base)[0]  # type: ignore[index]
+    style, dark = ((TEMPLATES / f"{name}.css").read_text(encoding="utf-8") for name in ("style", "dark"))
+    theme = f"{style} @media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
+    theme += f'@media screen {{ :root[data-theme="dark"] {{ {dark} }} }}'
+    where = tmp_path_factory.mktemp("twin") / "twin.html"
+    where.write_text(
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{policy}<style>{theme}</style></head>'
+        f'<body><main class="page"><figure class="twin">{twin}</figure></main></body></html>',
+        encoding="utf-8",
+    )
+    return where
+
+
+@pytest.fixture
+def visit(browser: Any, page: Path) -> Iterator[Callable[..., Any]]:
+    """Return a function that opens `page` offline; at the end no error and no request may have been seen."""
+    contexts, troubles = [], []
+
+    def opened(width: int = 1400, **options: Any) -> Any:
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
+        contexts[-1].set_offline(True)
+        tab = contexts[-1].new_page()
+        tab.on("console", lambda line: line.type in ("error", "warning") and troubles.append(line.text))
+        tab.on("pageerror", lambda error: troubles.append(str(error)))
+        tab.on("request", lambda request: request.url.startswith("file:") or troubles.append(request.url))
+        tab.goto(page.as_uri())
+        return tab
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert troubles == []

@@ -191,35 +191,15 @@ def test_the_live_explorer_refuses_what_the_twin_refuses():
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory) -> Path:
-    """Return a page that holds nothing but the twin, under the report's styles and its content policy."""
-    base = (TEMPLATES / "base.html.j2").read_text(encoding="utf-8")
-    policy = re.search(r'<meta http-equiv="Content-Security-Policy".*?>', base)[0]
-    style, dark = ((TEMPLATES / f"{name}.css").read_text(encoding="utf-8") for name in ("style", "dark"))
-    theme = f'{style} @media screen {{ :root[data-theme="dark"] {{ {dark} }} }}'
-    where = tmp_path_factory.mktemp("twin") / "twin.html"
-    where.write_text(
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{policy}<style>{theme}</style></head>'
-        f'<body><main class="page"><figure class="twin">{mask_twin(**given())}</figure></main></body></html>',
-        encoding="utf-8",
-    )
-    return where
+def twin() -> str:
+    """Return what the page of these tests holds."""
+    return mask_twin(**given())
 
 
 @pytest.fixture
-def tab(browser, page):
-    """Return the open page; at the end no error and no request may have been seen."""
-    context = browser.new_context(viewport={"width": 400, "height": 900})
-    context.set_offline(True)
-    troubles: list[str] = []
-    tab = context.new_page()
-    tab.on("console", lambda line: line.type in ("error", "warning") and troubles.append(line.text))
-    tab.on("pageerror", lambda error: troubles.append(str(error)))
-    tab.on("request", lambda request: request.url.startswith("file:") or troubles.append(request.url))
-    tab.goto(page.as_uri())
-    yield tab
-    context.close()
-    assert troubles == []
+def tab(visit):
+    """Return the page, open on a phone."""
+    return visit(400)
 
 
 PIXELS = """() => {

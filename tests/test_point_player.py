@@ -285,41 +285,9 @@ def test_the_live_player_draws_means_outline_corners_and_hollow_points(drawn):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory) -> Path:
-    """Return a page that holds nothing but the twin, under the report's styles and its content policy."""
-    base = (TEMPLATES / "base.html.j2").read_text(encoding="utf-8")
-    policy = re.search(r'<meta http-equiv="Content-Security-Policy".*?>', base)[0]
-    style, dark = ((TEMPLATES / f"{name}.css").read_text(encoding="utf-8") for name in ("style", "dark"))
-    theme = f"{style} @media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
-    where = tmp_path_factory.mktemp("twin") / "twin.html"
-    html = point_twin(**given(marked=MARKED, title="Collapse"))
-    where.write_text(
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{policy}<style>{theme}</style></head>'
-        f'<body><main class="page"><figure class="twin">{html}</figure></main></body></html>',
-        encoding="utf-8",
-    )
-    return where
-
-
-@pytest.fixture
-def visit(browser, page):
-    """Return a function that opens the page offline; at the end no error and no request may have been seen."""
-    contexts, troubles = [], []
-
-    def opened(width: int = 1400, **options: Any) -> Any:
-        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
-        contexts[-1].set_offline(True)
-        tab = contexts[-1].new_page()
-        tab.on("console", lambda line: line.type in ("error", "warning") and troubles.append(line.text))
-        tab.on("pageerror", lambda error: troubles.append(str(error)))
-        tab.on("request", lambda request: request.url.startswith("file:") or troubles.append(request.url))
-        tab.goto(page.as_uri())
-        return tab
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert troubles == []
+def twin() -> str:
+    """Return what the page of these tests holds."""
+    return point_twin(**given(marked=MARKED, title="Collapse"))
 
 
 PLACES = """panel => [...document.querySelectorAll('.panel svg')[panel].querySelectorAll('g > use')].map(

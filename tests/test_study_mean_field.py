@@ -13,6 +13,7 @@ from torch.nn import functional
 from redlib.errors import BadInput
 from redlib.evidence.claims import load_claims
 from redlib.measures import meanfield as mf
+from redlib.measures.dip import dip
 from redlib.nets import StackedMLP, mean_field
 from redlib.pruning.masks import masks_of
 from redlib.pruning.tickets import masks_at, prepare
@@ -254,9 +255,9 @@ def test_the_dip_is_the_distance_from_the_nearest_unimodal_distribution():
     source = np.random.default_rng(0)
     for size in (4, 5, 6, 7, 8, 9):
         for sample in (source.random(size), np.concatenate([source.normal(-2, 0.3, size), source.normal(2, 0.3, 2)])):
-            assert m.dip(sample) == pytest.approx(distance_from_unimodal(sample), abs=1e-7)
-    assert m.dip(np.arange(10.0)) == pytest.approx(1 / 20), "evenly spaced: half a step, the least there is"
-    assert m.dip(np.concatenate([np.arange(50) / 100, 10 + np.arange(50) / 100])) == pytest.approx(0.25, abs=0.02)
+            assert dip(sample) == pytest.approx(distance_from_unimodal(sample), abs=1e-7)
+    assert dip(np.arange(10.0)) == pytest.approx(1 / 20), "evenly spaced: half a step, the least there is"
+    assert dip(np.concatenate([np.arange(50) / 100, 10 + np.arange(50) / 100])) == pytest.approx(0.25, abs=0.02)
 
 
 def test_density_at_zero_tells_one_peak_from_two():
