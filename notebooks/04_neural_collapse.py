@@ -253,7 +253,7 @@ fig, ax = plots.panels(1, width=8, height=4)
 for k, colour in zip(range(len(main.hidden) + 1), ("sky", "blue", "purple", "orange"), strict=False):
     label = f"hidden layer {k + 1}" if k < len(main.hidden) else "output layer"
     over_epochs(ax[0], {label: (gained, colour)}, f"{k}", ylabel="gain of the mean |cosine|", title="Alignment of weight vectors", log=False)
-ax[0].legend()
+plots.end_labels(ax[0])
 study.figure(fig, "nc_layer", claims=["NC-11"], alt="Mean absolute cosine between weight vectors of a layer, less its start, over epochs.", caption=
     f"At the end the mean |cosine| has changed by {gained[str(len(main.hidden) - 1)][:, -1].mean():+.3f} in the last hidden layer, by "
     + " and ".join(f"{gained[str(k)][:, -1].mean():+.3f}" for k in range(len(main.hidden) - 1)) + " in the layers before.")  # fmt: skip
@@ -295,7 +295,7 @@ study.figure(fig, "nc_lth", claims=["NC-10"], alt="NC1 over epochs of ticket, ra
 #
 # "The benefits", says the abstract, are better generalisation, better robustness. Three readings of that: does test accuracy rise from zero error to the end; does the
 # smallest perturbation that changes a decision grow, along the sign of the gradient [@goodfellow2015explaining]; and, among nets that *all* make no training
-# error but were trained differently, do those with less NC1 do better?
+# error but were trained differently, do those with less NC1 do better? (Hollow points still make errors and do not count.)
 
 # %%
 compared = [mse, *(done[f"setting {k}"] for k in range(len(settings)))]
@@ -307,9 +307,11 @@ over_epochs(middle, shown, "margin", ylabel="smallest step that changes a decisi
 middle.get_legend().remove()
 for k, (results, changes) in enumerate(zip(compared, [{}, *settings], strict=True)):
     label = ", ".join(f"{name.replace('_', ' ')} {value if not isinstance(value, list) else value[0]}" for name, value in changes.items()) or "as above"
-    right.plot(cs.at_end(results, "nc1"), 100 - 100 * cs.at_end(results, "test_error"), "o", color=plots.CYCLE[k], markersize=6, label=label)
-plots.log_axis(right, [tick for tick in (5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02) if tick < 2 * max(cs.at_end(r, "nc1").max() for r in compared)])
-right.set(xlabel="NC1 at the end", ylabel="test accuracy (%)", title="Nets without training error"), right.legend(fontsize=8.5)
+    fits, tint = cs.at_end(results, "train_error") == 0, plots.CYCLE[k]
+    for some, fill in ((fits, tint), (~fits, "none")):
+        right.plot(cs.at_end(results, "nc1")[some], 100 - 100 * cs.at_end(results, "test_error")[some], "o", color=tint, markerfacecolor=fill, label=label if fill == tint else "")
+plots.log_axis(right, [tick for tick in (3e-4, 1e-3, 3e-3, 0.01, 0.03) if tick < 2 * max(cs.at_end(r, "nc1").max() for r in compared)])
+right.set(xlabel="NC1 at the end", ylabel="test accuracy (%)", title="Less NC1, better nets?"), right.legend(fontsize=8.5)
 
 # %%
 together = claim["partial_correlation_nc1_accuracy"].mean()
