@@ -18,6 +18,10 @@ from redlib.nets import StackedMLP, mean_field
 from redlib.pruning.masks import masks_of
 from redlib.pruning.tickets import masks_at, prepare
 from redlib.studies import mean_field as m
+from redlib.studies import mean_field_look as look
+from redlib.studies import mean_field_nets as nets
+from redlib.studies import mean_field_plan as plans
+from redlib.studies import mean_field_random as random
 from redlib.studies import mean_field_statistics as ms
 from redlib.studies.tickets import unpacked
 
@@ -32,7 +36,7 @@ SMALL = {
     "dips": {"draws": 99, "sample": 40},
     "fitted": {"epochs": 2},
 }
-PLAN = m.experiments(TINY, settings=SMALL)
+PLAN = plans.experiments(TINY, settings=SMALL)
 CLAIMS = [f"RMT-{number}" for number in range(21)]
 
 
@@ -78,9 +82,9 @@ def test_levels_keep_what_they_say_and_rewind(done, start, ticket):
     rewound = prepare(m.lottery.ARMS["ticket"], net, ticket)
     for w, first, mask in zip(rewound.weights, net.weights, ticket.values(), strict=True):
         assert torch.equal(w[mask], first[mask]) and not w[~mask].any()
-    look = m.weight_look(rewound)
-    assert np.array_equal(look["std"], done["normal 3"]["start_std"])
-    assert np.allclose(look["density"][0], shares, atol=2e-3)
+    seen = look.weight_look(rewound)
+    assert np.array_equal(seen["std"], done["normal 3"]["start_std"])
+    assert np.allclose(seen["density"][0], shares, atol=2e-3)
 
 
 def test_a_level_goes_on_from_the_one_before(done):
@@ -110,7 +114,7 @@ def test_conv_nets_keep_what_they_say(done):
 
 
 def test_residual_nets_have_the_gradient_of_their_skips():
-    net = m.ResidualTanh.create((5, 6, 6, 6, 6, 6, 3), (1, 2), "tanh", mean_field(1.4, 0.3))
+    net = nets.ResidualTanh.create((5, 6, 6, 6, 6, 6, 3), (1, 2), "tanh", mean_field(1.4, 0.3))
     source = torch.Generator().manual_seed(0)
     x, y = torch.randn(2, 7, 5, generator=source), torch.randint(0, 3, (2, 7), generator=source)
     ours = torch.zeros_like(net.flat)
@@ -135,9 +139,9 @@ def test_augmented_inputs_are_rolled_and_the_first_are_the_originals():
 
 
 def test_orthogonal_weights_are_orthogonal_and_unknown_starts_refused():
-    w, b = m.orthogonal(1.4, 0.3)(np.random.default_rng(0), 30, 12)
+    w, b = nets.orthogonal(1.4, 0.3)(np.random.default_rng(0), 30, 12)
     assert np.allclose(w.T @ w, 1.96 * np.eye(12)) and b.shape == (30,)
-    wide, _ = m.orthogonal(1.0, 0.0)(np.random.default_rng(0), 12, 30)
+    wide, _ = nets.orthogonal(1.0, 0.0)(np.random.default_rng(0), 12, 30)
     assert np.allclose(wide @ wide.T, np.eye(12))
     with pytest.raises(BadInput, match="init"):
         m.initialiser(replace(TINY, init="uniform"))
@@ -172,16 +176,15 @@ def test_arms_start_from_the_weights_they_name(start, ticket):
     assert torch.equal(nets["bimodal"].biases[0], start[2].biases[0])
 
 
-def test_redrawn_weights_have_the_ticket_s_law_or_its_mean_square(start, ticket):
-    own = m.kept_values(start[2].weights[2], ticket["layer3"])
-    for name, mask in (("bimodal", "random"), ("bimodal_ticket", "ticket"), ("normal", "random")):
+def test_redrawn_weights_have_the_ticket_s_law(start, ticket):
+    own = look.kept_values(start[2].weights[2], ticket["layer3"])
+    for name, mask in (("bimodal", "random"), ("bimodal_ticket", "ticket")):
         net = made(name, start, ticket)
-        drawn = m.kept_values(net.weights[2], masks_of(net)["layer3"])
+        drawn = look.kept_values(net.weights[2], masks_of(net)["layer3"])
         assert m.ARMS[name].mask == mask and not np.array_equal(np.sort(drawn), np.sort(own))
         assert np.allclose(np.square(drawn).mean(1), np.square(own).mean(1), rtol=0.35)
-        if name != "normal":
-            assert (np.abs(drawn).max(1) <= np.abs(own).max(1) + 1e-6).all()
-            assert np.allclose(np.quantile(drawn, 0.8, axis=1), np.quantile(own, 0.8, axis=1), atol=0.12)
+        assert (np.abs(drawn).max(1) <= np.abs(own).max(1) + 1e-6).all()
+        assert np.allclose(np.quantile(drawn, 0.8, axis=1), np.quantile(own, 0.8, axis=1), atol=0.12)
 
 
 def test_chi_matched_nets_have_the_chi_of_the_ticket(start, ticket):
@@ -264,7 +267,7 @@ def test_density_at_zero_tells_one_peak_from_two():
     source = np.random.default_rng(0)
     one = source.standard_normal(5000)
     two = np.concatenate([one[:2500] - 4, one[2500:] + 4])
-    flat = m.density_at_zero(np.stack([one, two, np.zeros(5000)]))
+    flat = look.density_at_zero(np.stack([one, two, np.zeros(5000)]))
     assert flat[0] > 0.85 and flat[1] < 0.02 and np.isnan(flat[2])
 
 
@@ -277,7 +280,7 @@ def test_the_dip_test_tells_two_peaks_from_one(done):
 
 def test_evening_out_in_degrees_keeps_what_leaves_each_input(start, ticket):
     net, x = prepare(m.lottery.ARMS["ticket"], start[2], ticket), start[1]["test"].x[:4]
-    found = m.in_degrees(net, x)
+    found = look.in_degrees(net, x)
     rows = mf.predicted_q(net.weights, net.biases, x, masks=list(ticket.values()), law="rows").mean(2)
     assert np.allclose(found["q_even_rows"][:, 0], rows[:, 0]), "the mean over the units of the first layer stays"
     assert not np.allclose(found["q_even_rows"][:, 2], rows[:, 2])
@@ -298,7 +301,7 @@ def test_signals_are_those_of_the_library(done, start):
 
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
 def test_wide_nets_follow_their_recursion(residual):
-    config = m.Wide(400, 6, ((1.4, 0.3),), residual, seeds=tuple(range(1000, 1006)))
+    config = random.Wide(400, 6, ((1.4, 0.3),), residual, seeds=tuple(range(1000, 1006)))
     q = m.run(config)["q"][:, 0].mean(0)
     plain = mf.q_profile(1.0, [1.4] * 6, 0.3)
     assert np.allclose(q, ms.residual_law(1.4, 0.3, 6) if residual else plain, rtol=0.15)
@@ -317,7 +320,6 @@ def test_every_statistic_of_the_claims_is_there(done):
             assert all(np.isfinite(values).all() for values in found.values()), id
     assert set(ms.learned(ms.chain(done, "normal", 1)).values()) == {False}
     assert set(ms.bracketed(done["depths"]).values()) == {False}
-    assert set(ms.shape_alone(ms.accuracies(done, PLAN, ms.chain(done, "normal", 15)))) == {"random_mask", "imp_mask"}
     assert ms.measured_change(ms.chain(done, "normal", 3)).shape == (2, 4)
 
 
@@ -372,7 +374,7 @@ def test_the_edge_of_chaos_is_where_theory_has_it(done):
 
 def test_plans_take_settings_by_name_and_refuse_unknown_ones():
     assert PLAN["conv 1"].channels == 3 and PLAN["wide"].width == 32 and PLAN["residual wide"].residual
-    assert isinstance(m.setting(PLAN["residual 0"].lab)[2], m.ResidualTanh) and m.LITERAL == 0.3 / 16
+    assert isinstance(m.setting(PLAN["residual 0"].lab)[2], nets.ResidualTanh) and plans.LITERAL == 0.3 / 16
     assert type(m.setting(PLAN["normal 0"].lab)[2]) is StackedMLP
     with pytest.raises(BadInput, match="widht"):
-        m.experiments(TINY, settings={"wide": {"widht": 3}})
+        plans.experiments(TINY, settings={"wide": {"widht": 3}})

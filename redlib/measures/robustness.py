@@ -17,9 +17,14 @@ def _cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
     return functional.cross_entropy(outputs, y, reduction="sum")
 
 
-def _margin(outputs: Tensor, y: Tensor) -> Tensor:
+def logit_gap(outputs: Tensor, y: Tensor) -> Tensor:
+    """Return [...] how far the logit of class y [...] lies above the largest other one; outputs [..., K]."""
     own = functional.one_hot(y, outputs.shape[-1]).bool()
-    return (outputs.masked_fill(own, -torch.inf).amax(-1) - outputs[own]).sum()
+    return outputs[own].view(y.shape) - outputs.masked_fill(own, -torch.inf).amax(-1)
+
+
+def _margin(outputs: Tensor, y: Tensor) -> Tensor:
+    return -logit_gap(outputs, y).sum()
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": _cross_entropy, "margin": _margin}

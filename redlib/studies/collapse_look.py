@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from redlib.measures import collapse
 from redlib.measures.neighbours import nearest_neighbours, same_class_fraction
-from redlib.measures.robustness import gradient_sign, smallest_step
+from redlib.measures.robustness import gradient_sign, logit_gap, smallest_step
 from redlib.measures.simplex import cosines
 from redlib.nets import StackedMLP
 from redlib.pruning.compaction import unstacked
@@ -128,9 +128,7 @@ def strengths(means: collapse.ClassMeans) -> Numbers:
 
 def gap_spread(logits: Tensor, y: Tensor) -> Tensor:
     """Return (95th - 5th percentile) / median of the examples' gaps between their own logit and the largest other."""
-    own = torch.nn.functional.one_hot(y, logits.shape[2]).bool()
-    gaps = logits[own].view(y.shape) - logits.masked_fill(own, -torch.inf).amax(2)
-    low, middle, high = (gaps.double().quantile(q, dim=1) for q in (0.05, 0.5, 0.95))
+    low, middle, high = (logit_gap(logits, y).double().quantile(q, dim=1) for q in (0.05, 0.5, 0.95))
     return (high - low) / middle
 
 

@@ -29,6 +29,11 @@ def carry_out(
     return {name: joined([next(results) for _ in split]) for name, split in parts.items()}
 
 
+def levels(name: str, source: Any, depth: int) -> dict[str, Any]:
+    """Return the levels 0 … depth of a chain, named "<name> 0", "<name> 1", …"""
+    return {f"{name} {level}": replace(source, level=level) for level in range(depth + 1)}
+
+
 def joined(parts: Sequence[Arrays]) -> Arrays:
     """Return the results of groups of seeds as one, seeds in order."""
     first = parts[0]

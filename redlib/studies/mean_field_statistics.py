@@ -16,7 +16,9 @@ from scipy.stats import rankdata
 
 from redlib.evidence.stats import mean_interval, slope_per_seed
 from redlib.measures import meanfield as mf
-from redlib.studies.mean_field import D4, D11, D21, D41, D51, DEPTHS, LAWS, STDS, Arms, Arrays, Lab
+from redlib.studies.mean_field import D4, D11, D21, D41, D51, STDS, Arms, Arrays, Lab
+from redlib.studies.mean_field_look import LAWS
+from redlib.studies.mean_field_plan import DEPTHS
 from redlib.studies.tickets_statistics import at_end
 
 Floats = np.ndarray
@@ -232,14 +234,6 @@ def redrawn_claim(accuracy: Cells) -> dict[str, Floats]:
     return {
         "accuracy_bimodal_minus_gaussian_random_mask": accuracy["bimodal", D41] - accuracy["random", D41],
         "accuracy_bimodal_minus_gaussian_imp_mask": accuracy["bimodal_ticket", D41] - accuracy["fresh", D41],
-    }
-
-
-def shape_alone(accuracy: Cells) -> dict[str, Floats]:
-    """Return the contrasts of RMT-12 against a Gaussian of the two-peaked law's mean square: the shape alone."""
-    return {
-        "random_mask": accuracy["bimodal", D41] - accuracy["normal", D41],
-        "imp_mask": accuracy["bimodal_ticket", D41] - accuracy["normal_ticket", D41],
     }
 
 

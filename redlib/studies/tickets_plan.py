@@ -12,6 +12,7 @@ from typing import Any
 from redlib.pruning.allocation import round_counts
 from redlib.pruning.tickets import shapes
 from redlib.studies import configure
+from redlib.studies.experiments import levels
 from redlib.studies.supermasks import Learned, Popup
 from redlib.studies.tickets import Arms, Barriers, Flips, Lab, Level, OneShot, SmallNets, Untrained, setting
 from redlib.studies.tickets_conv import PAPER, ConvArm, ConvBarrier, ConvLevel
@@ -23,11 +24,6 @@ MOVED = {"halves": ("first", "second"), "to other": ("large", "other"), "from ot
 SPARSE_CELLS = ((1, 0), (1, 1), (2, 0), (2, 1), (4, 0), (4, 1))  # (level, 0 or late) of the conv net's barriers
 Runs = dict[str, Any]
 Rates = Mapping[str, float]
-
-
-def levels(name: str, source: Level, depth: int) -> Runs:
-    """Return the levels 0 … depth of a chain, named "<name> 0", "<name> 1", …"""
-    return {f"{name} {level}": replace(source, level=level) for level in range(depth + 1)}
 
 
 def experiments(
