@@ -48,8 +48,7 @@ import numpy as np
 
 from redlib.evidence.peaks import crossfit_peak
 from redlib.evidence.study import Study
-from redlib.report import plots, widgets
-from redlib.report.twins import curve_explorer
+from redlib.report import curve_explorer, plots
 from redlib.studies import configure
 from redlib.studies import double_descent_linear as lin
 from redlib.studies import double_descent_linear_statistics as lstat
@@ -408,11 +407,11 @@ study.figure(fig, "dd_h", claims=["DD-15", "DD-19"], alt="Left: test and trainin
 # %%
 axes = {"noise": [0.0, noise], "width": list(widths), "epoch": epochs.tolist()}
 shown = {kind: 100 * np.stack([r[f"{kind}_error"].mean(0) for r in (clean, noisy)]) for kind in ("test", "train")}
-widgets.curve_explorer(axes, shown)
+curve_explorer.curve_explorer(axes, shown)
 
 # %% tags=["twin"]
 caption = "Test and training error over width (left) and over training (right), for both noise levels."
-study.twin(curve_explorer(axes, shown, focus="test"), caption=caption, alt="An explorer with three sliders: label noise, width and epoch.")
+study.twin(curve_explorer.curve_twin(axes, shown, focus="test"), caption=caption, alt="An explorer with three sliders: label noise, width and epoch.")
 
 # %% [markdown]
 # ## Limits

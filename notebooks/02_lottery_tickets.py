@@ -54,7 +54,7 @@ import numpy as np
 
 from redlib.evidence.study import Study
 from redlib.measures import subsetsum
-from redlib.report import mask_explorer, plots, widgets
+from redlib.report import mask_explorer, plots
 from redlib.studies import configure, supermasks, tickets, tickets_outside
 from redlib.studies import tickets_conv as conv
 from redlib.studies import tickets_conv_statistics as cs
@@ -391,7 +391,7 @@ dense_line = np.repeat(ts.accuracy(found, 0)[:, None], len(shown), 1)
 explored = {"ticket": (ts.accuracy(found)[:, shown], "blue"), "dense": (dense_line, "grey")}
 for k, name in enumerate(controls):
     explored[name] = (np.concatenate([dense_line[:, :1], ts.accuracy(arms, k)], 1), figures.ARM_COLOURS[name])
-widgets.mask_explorer(density[shown], pictures, kept_at, explored)
+mask_explorer.mask_explorer(density[shown], pictures, kept_at, explored)
 
 # %% tags=["twin"]
 caption = "Initial weights of one net: kept ones coloured by sign and size, cut ones blank; and the accuracy of every arm at that density."

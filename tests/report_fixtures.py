@@ -14,9 +14,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from redlib.evidence.claims import Claim, Claims, check, not_run, parse_claim
+from redlib.report.curve_explorer import curve_twin
 from redlib.report.plots import STYLE
 from redlib.report.references import Reference
-from redlib.report.twins import curve_explorer
 
 STUDY, SEEDS = "01_double_descent", list(range(10))
 WIDTHS = [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512]
@@ -286,7 +286,7 @@ def twin() -> str:
     """Return the explorer of the made-up errors."""
     test, train = error_curves()
     axes = {"noise": [0, 0.1, 0.2], "width": WIDTHS, "epoch": EPOCHS}
-    return curve_explorer(axes, {"test": test, "train": train}, low={"test": test - 2}, high={"test": test + 2})
+    return curve_twin(axes, {"test": test, "train": train}, low={"test": test - 2}, high={"test": test + 2})
 
 
 def wide_table() -> str:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from redlib.errors import BadInput
-from redlib.report import widgets
+from redlib.report import mask_explorer
+from redlib.report.fragments import MAX_BYTES
 from redlib.report.mask_explorer import mask_twin, survival
-from redlib.report.twins import MAX_BYTES
 
 matplotlib.use("agg")
 TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
@@ -161,9 +161,9 @@ def test_the_twin_refuses_what_it_cannot_show(changes, message):
 
 def test_the_live_explorer_draws_the_weights_and_arms_of_its_density(monkeypatch):
     shown, rows = [], []
-    monkeypatch.setattr(widgets, "heat", lambda ax, matrix, **more: shown.append((matrix, more["xlabel"])))
-    monkeypatch.setattr(widgets, "dot_rows", lambda ax, named, **more: rows.append(named))
-    explorer = widgets.mask_explorer(**given())
+    monkeypatch.setattr(mask_explorer, "heat", lambda ax, matrix, **more: shown.append((matrix, more["xlabel"])))
+    monkeypatch.setattr(mask_explorer, "dot_rows", lambda ax, named, **more: rows.append(named))
+    explorer = mask_explorer.mask_explorer(**given())
     for level, kept in ((2, 2), (0, 8), (3, 1)):
         explorer.children[0].value = level
         assert (np.isfinite(shown[-1][0]) == (level <= LEVELS)).all() and shown[-1][1].startswith(f"{kept} kept")
@@ -175,7 +175,7 @@ def test_the_live_explorer_draws_the_weights_and_arms_of_its_density(monkeypatch
 def test_the_live_explorer_draws_a_layer_without_a_weight_left(monkeypatch):
     drawn = []
     monkeypatch.setattr(plt, "show", lambda: drawn.append([ax.get_xlabel() for ax in plt.gcf().axes]))
-    explorer = widgets.mask_explorer(**given(levels={"layer1": np.zeros_like(LEVELS)}))
+    explorer = mask_explorer.mask_explorer(**given(levels={"layer1": np.zeros_like(LEVELS)}))
     explorer.children[0].value = 3
     plt.close("all")
     assert [labels[0] for labels in drawn] == ["0 kept, 0%", "0 kept, 0%"]
@@ -184,7 +184,7 @@ def test_the_live_explorer_draws_a_layer_without_a_weight_left(monkeypatch):
 
 def test_the_live_explorer_refuses_what_the_twin_refuses():
     with pytest.raises(BadInput, match="levels of layer1"):
-        widgets.mask_explorer(**given(levels={"layer1": LEVELS + 1}))
+        mask_explorer.mask_explorer(**given(levels={"layer1": LEVELS + 1}))
 
 
 # --- the twin in a browser ----------------------------------------------------------------------------------

@@ -16,10 +16,20 @@ import numpy as np
 import pytest
 
 from redlib.errors import BadInput
-from redlib.report import widgets
+from redlib.report.fragments import MAX_BYTES
 from redlib.report.plots import COLOURS
-from redlib.report.point_player import HEIGHT, MARGIN, UNIT, WIDTH, Panel, moving, on_triangle, point_twin, triangle
-from redlib.report.twins import MAX_BYTES
+from redlib.report.point_player import (
+    HEIGHT,
+    MARGIN,
+    UNIT,
+    WIDTH,
+    Panel,
+    moving,
+    on_triangle,
+    point_player,
+    point_twin,
+    triangle,
+)
 
 matplotlib.use("agg")
 TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
@@ -172,7 +182,7 @@ def test_the_outline_and_its_corners_are_in_view():
 def test_a_player_of_20_frames_and_180_points_is_far_below_the_limit_and_one_too_large_is_refused():
     assert len(point_twin(**large(20, 180)).encode()) < 0.6 * MAX_BYTES
     assert len(point_twin(**large(30, 200)).encode()) < MAX_BYTES
-    with pytest.raises(BadInput, match="size of the player"):
+    with pytest.raises(BadInput, match="size of the explorer"):
         point_twin(**large(60, 200))
 
 
@@ -230,7 +240,7 @@ def test_names_are_text_wherever_they_stand():
     ],
 )
 def test_the_players_refuse_what_they_cannot_show(changes, message):
-    for player in (point_twin, widgets.point_player):
+    for player in (point_twin, point_player):
         with pytest.raises(BadInput, match=message):
             player(**given(**changes))
 
@@ -253,7 +263,7 @@ def scattered(figure: Any, panel: int) -> list[list[float]]:
 
 
 def test_the_live_player_draws_the_frame_of_its_slider(drawn):
-    player = widgets.point_player(**given(title="Collapse"))
+    player = point_player(**given(title="Collapse"))
     play, slider = player.children[0].children
     assert isinstance(play, ipywidgets.Play) and slider.index == play.value == 3
     for frame in (3, 0, 2):
@@ -263,7 +273,7 @@ def test_the_live_player_draws_the_frame_of_its_slider(drawn):
 
 
 def test_the_live_player_plays_through_its_slider_on_one_scale(drawn):
-    play, slider = widgets.point_player(**given(start=0)).children[0].children
+    play, slider = point_player(**given(start=0)).children[0].children
     for frame in range(4):
         play.value = frame  # as its button does
         assert slider.index == frame
@@ -272,7 +282,7 @@ def test_the_live_player_plays_through_its_slider_on_one_scale(drawn):
 
 
 def test_the_live_player_draws_means_outline_corners_and_hollow_points(drawn):
-    widgets.point_player(**given(marked=MARKED))
+    point_player(**given(marked=MARKED))
     outputs, features = drawn[-1].axes
     assert [text.get_text() for text in outputs.texts] == NAMES and len(outputs.patches) == 1
     rings = np.concatenate([line.get_xydata() for line in features.lines if line.get_marker() == "o"])

@@ -19,10 +19,10 @@ from redlib.errors import BadInput
 from redlib.evidence.verdicts import Leaf
 from redlib.report import cells, figures, plots, wording
 from redlib.report.catalogue import GLOSSARY, STUDIES
+from redlib.report.curve_explorer import curve_twin
 from redlib.report.html import TEMPLATES, index_page, study_card, study_page
 from redlib.report.prose import Prose, inline, mathml
 from redlib.report.references import Reference, load
-from redlib.report.twins import curve_explorer
 
 MAX_PAGE = 1_500_000
 
@@ -582,7 +582,7 @@ def test_the_picture_puts_the_estimate_inside_the_claimed_range_exactly_when_it_
 def explorer(**changes: Any) -> str:
     test, train = given.error_curves()
     axes = {"noise": [0, 0.1, 0.2], "width": given.WIDTHS, "epoch": given.EPOCHS}
-    return curve_explorer(**({"axes": axes, "curves": {"test": test, "train": train}} | changes))
+    return curve_twin(**({"axes": axes, "curves": {"test": test, "train": train}} | changes))
 
 
 def payload(html: str) -> dict[str, Any]:
@@ -616,7 +616,7 @@ def test_a_twin_with_bands_at_2_x_14_x_40_is_below_150_kb():
     rng = np.random.default_rng(0)
     axes = {"noise": [0, 0.2], "width": given.WIDTHS, "epoch": list(range(1, 41))}
     curves, low, high = ({name: rng.uniform(0, 90, (2, 14, 40)) for name in ("test", "train")} for _ in range(3))
-    assert len(curve_explorer(axes, curves, low=low, high=high)) < 60_000
+    assert len(curve_twin(axes, curves, low=low, high=high)) < 60_000
 
 
 def test_twins_of_different_data_have_different_ids_and_no_outside_address():

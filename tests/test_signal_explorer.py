@@ -17,23 +17,9 @@ import pytest
 
 from redlib.errors import BadInput
 from redlib.measures import meanfield
-from redlib.report import widgets
-from redlib.report.signal_explorer import (
-    ACROSS,
-    DOWN,
-    LEFT,
-    TOP,
-    Scene,
-    SignalTable,
-    State,
-    arrow,
-    cobweb,
-    cubic,
-    number,
-    signal_twin,
-    signals,
-)
-from redlib.report.twins import MAX_BYTES
+from redlib.report.fragments import MAX_BYTES
+from redlib.report.signal_explorer import ACROSS, DOWN, LEFT, TOP, arrow, signal_explorer, signal_twin
+from redlib.report.signal_theory import Scene, SignalTable, State, cobweb, cubic, number, signals
 
 matplotlib.use("agg")
 TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
@@ -297,7 +283,7 @@ HOLE = np.where(np.arange(64) == 9, np.nan, 1.0)
     ],
 )
 def test_the_explorers_refuse_what_they_cannot_show(changes, message):
-    for explorer in (signal_twin, widgets.signal_explorer):
+    for explorer in (signal_twin, signal_explorer):
         with pytest.raises(BadInput, match=message):
             explorer(**given(**changes))
 
@@ -320,7 +306,7 @@ def dots(ax: Any) -> list[list[float]]:
 
 
 def test_the_live_explorer_draws_the_net_of_its_sliders(drawn):
-    explorer = widgets.signal_explorer(**given(title="Signals"))
+    explorer = signal_explorer(**given(title="Signals"))
     kinds, sliders = explorer.children[0], explorer.children[1].children
     assert isinstance(kinds, ipywidgets.ToggleButtons) and [slider.index for slider in sliders] == [13, 3, 2]
     for place, w in ((13, 1.4), (24, 2.5)):
@@ -335,7 +321,7 @@ def test_the_live_explorer_draws_the_net_of_its_sliders(drawn):
 
 
 def test_the_live_explorer_follows_activation_and_density_where_q_is_infinite_too(drawn):
-    explorer = widgets.signal_explorer(**given(start=None))
+    explorer = signal_explorer(**given(start=None))
     explorer.children[0].value = "linear"  # σ_w = 1.6: q grows without bound
     assert len(dots(drawn[-1].axes[1])) == 0 and "q* = ∞" in drawn[-1].get_suptitle()
     explorer.children[1].children[2].index = 3

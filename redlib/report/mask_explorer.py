@@ -1,25 +1,26 @@
-"""Static twin of the mask explorer: one net's weights at a chosen density and every arm's accuracy there."""
+"""Mask explorer: one net's weights at a chosen density and every arm's accuracy there, as a page and as a widget."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import log
-from pathlib import Path
 from typing import Any, Final
 
+import ipywidgets
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import SubFigure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from redlib.errors import BadInput
 from redlib.evidence.stats import finite, mean_interval
-from redlib.report.plots import COLOURS
-from redlib.report.twins import MAX_BYTES
+from redlib.report.fragments import fragment
+from redlib.report.plots import COLOURS, GRID, density_axis, dot_rows, heat, mark
+from redlib.report.plots import curves as draw_curves
 
 Arms = Mapping[str, tuple[ArrayLike, str]]
 MAX_WEIGHTS: Final = 46_000  # two bytes each, in base64, and 27 kB for the rest
@@ -28,7 +29,6 @@ WIDTH, LEFT, RIGHT = 380, 44, 24  # of both plots, and their margins
 TOP, FLOOR, PANEL = 32, 196, 240  # of the curves: head, axis and foot
 HEAD, ROW, FOOT = 6, 34, 44  # of the rows, one for each arm
 SIDE: Final = 250  # CSS pixels: two such matrices do not fit a phone, but one and a half do
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -136,10 +136,9 @@ def mask_twin(
         **{"min": ends[0] * scale, "max": ends[-1] * scale, "left": LEFT, "room": WIDTH - LEFT - RIGHT},
         **{"top": TOP, "height": FLOOR - TOP},
     }
-    html = _document(data, seen, rows, title, f"{what} ({unit})" if unit else what, ends)
-    if len(html.encode()) > MAX_BYTES:
-        raise BadInput.of("size of the explorer", len(html), f"<= {MAX_BYTES} bytes", "Show fewer arms or levels.")
-    return html
+    told = f"{what} ({unit})" if unit else what
+    remedy = "Show fewer arms or levels."
+    return fragment("mask_explorer", data, lambda id: _body(seen, rows, told, ends), title=title, remedy=remedy)
 
 
 # --- what is shown ------------------------------------------------------------------------------------------
@@ -233,20 +232,14 @@ def _across(densities: Sequence[float]) -> list[float]:
     return [round(LEFT + (WIDTH - LEFT - RIGHT) * log(densities[0] / value) / span, 1) for value in densities]
 
 
-def _document(data: dict[str, Any], seen: Explored, rows: int, title: str, what: str, ticks: Sequence[float]) -> str:
-    """Return the fragment: style, slider, a canvas for each layer, one SVG, the readout and the script."""
-    payload = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
-    id = "twin-" + hashlib.sha256(f"{payload}{title}{what}{seen.start}".encode()).hexdigest()[:8]
-    style, script = ((_TEMPLATES / f"mask_explorer.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    script = script.replace('"ID"', f'"{id}"').replace("DATA);", f"{payload});")
+def _body(seen: Explored, rows: int, what: str, ticks: Sequence[float]) -> str:
+    """Return slider, a canvas for each layer, one SVG, and the readout."""
     layers = "".join(_canvas(name, layer, rows) for name, layer in seen.layers.items())
     wide = " wide" if max(layer.last.shape[1] for layer in seen.layers.values()) > WIDTH else ""
     return (
-        f'<div id="{id}" class="explorer"><style>{style.replace("ID", id)}</style>'
-        + (f'<p class="title">{escape(title)}</p>' if title else "")
-        + f'{_slider(seen)}<div class="both{wide}"><div class="layers">{layers}{_key(seen.layers, rows)}</div>'
+        f'{_slider(seen)}<div class="both{wide}"><div class="layers">{layers}{_key(seen.layers, rows)}</div>'
         f'<div class="plots">{_curves(seen, what, ticks)}{_rows(seen, what, ticks)}</div></div>'
-        f'<p class="readout" aria-live="polite"></p><script>{script}</script></div>'
+        '<p class="readout" aria-live="polite"></p>'
     )
 
 
@@ -357,3 +350,54 @@ def _spaced(across: Sequence[float], labels: Sequence[str]) -> list[int]:
         if across[level] - across[shown[-1]] >= room[0] and across[last] - across[level] >= room[1]:
             shown.append(level)
     return [*shown, last] if last else shown
+
+
+# --- the live widget ----------------------------------------------------------------------------------------
+
+
+def mask_explorer(
+    densities: Sequence[float],
+    matrices: Mapping[str, ArrayLike],
+    levels: Mapping[str, ArrayLike],
+    arms: Arms,
+    what: str = "test accuracy (%)",
+) -> ipywidgets.Widget:
+    """Return a slider for the density over one net's weights (cut ones blank) and the accuracy of every arm.
+
+    The arguments, and BadInput, are those of `mask_twin`: densities [L], matrices and levels
+    {layer: [out, in]}, arms {label: (per seed [S, L], colour)}. An arm without values at a density has no row there.
+    """
+    seen = explored(densities, matrices, levels, arms)
+    slider = ipywidgets.SelectionSlider(
+        options=[(label, level) for level, label in enumerate(seen.labels)],
+        value=seen.start,
+        description="weights kept",
+        style={"description_width": "initial"},
+    )
+
+    def draw(level: int) -> None:
+        fig = plt.figure(figsize=(11, 4.6), layout="constrained")
+        left, right = fig.subfigures(1, 2, squeeze=False)[0]
+        _matrices(left, seen, level)
+        top, bottom = right.subplots(2, 1)
+        draw_curves(top, seen.densities, arms, seeds=False, legend="", ylabel=what)
+        density_axis(top, seen.densities)
+        mark(top, seen.densities[level], seen.labels[level])
+        here = {label: (np.asarray(values)[:, level], colour) for label, (values, colour) in arms.items()}
+        dot_rows(bottom, {label: row for label, row in here.items() if np.isfinite(row[0]).all()}, xlabel=what)
+        bottom.set_xlim(top.get_ylim())  # one range for all densities: the dots move, the axis does not
+        plt.show()
+
+    return ipywidgets.VBox([slider, ipywidgets.interactive_output(draw, {"level": slider})])
+
+
+def _matrices(fig: SubFigure, seen: Explored, level: int) -> None:
+    """Draw the weights of each layer that are kept at this level, blue negative and orange positive."""
+    widths = [layer.last.shape[1] for layer in seen.layers.values()]
+    room = [max(width, 0.4 * max(widths)) for width in widths]  # its words need room below a narrow one
+    axes = fig.subplots(1, len(widths), width_ratios=room, squeeze=False)[0]
+    for ax, (name, layer) in zip(axes, seen.layers.items(), strict=True):
+        heat(ax, layer.shown(level), xlabel=layer.words(level), title=name, limits=(-STRONGEST, STRONGEST), centre=0)
+        ax.spines[:].set(visible=True, color=GRID)  # where a sparse matrix ends
+        ax.set_anchor("N")
+        ax.xaxis.label.set_size(9)

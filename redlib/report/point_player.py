@@ -1,22 +1,23 @@
-"""Static twin of the point player: the same points in panels side by side, frame by frame through training."""
+"""Point player: the same points in panels side by side, frame by frame through training, as a page and as a widget."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
-from typing import Any, Final
+from textwrap import fill
+from typing import Final
 
+import ipywidgets
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from redlib.errors import BadInput
-from redlib.report.plots import COLOURS
-from redlib.report.twins import MAX_BYTES
+from redlib.report.fragments import fragment
+from redlib.report.plots import COLOURS, INK
 
 WIDTH, HEIGHT = 280, 262  # of a panel
 MARGINS, MARGIN = (22, 30), 12  # left and right, above and below; all around where no corner has a name
@@ -26,7 +27,6 @@ SHAPES: Final = {  # by matplotlib's names, and of one area
     "D": "M0-3.8L3.8 0L0 3.8L-3.8 0z",
 }  # fmt: skip
 MARKERS: Final = "o^sooooDDD"  # of the classes; the diamonds tell those apart that take a colour for the second time
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -158,11 +158,8 @@ def point_twin(
         "frames": seen.frames,
         "ticks": seen.ticks,
     }
-    html = _document(data, seen, title, what)
-    if len(html.encode()) > MAX_BYTES:
-        remedy = "Show fewer frames or points."
-        raise BadInput.of("size of the player", len(html.encode()), f"<= {MAX_BYTES} bytes", remedy)
-    return html
+    remedy = "Show fewer frames or points."
+    return fragment("point_player", data, lambda id: _body(seen, what, id), title=title, remedy=remedy)
 
 
 def colour_of(label: int) -> str:
@@ -241,23 +238,15 @@ def _packed(placed: Placed) -> str:
     return base64.b64encode(packed.astype(np.uint8).tobytes()).decode()
 
 
-def _document(data: dict[str, Any], seen: Movement, title: str, what: str) -> str:
-    """Return the fragment: style, button and slider, an SVG of the last frame for each panel, key and script."""
-    payload = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    still = [(p.panel.title, p.outline.tolist(), *p.panel.corners, p.panel.means) for p in seen.panels]
-    all_of_it = (payload, seen.names, seen.start, seen.marked.tolist(), still, title, what)
-    id = "twin-" + hashlib.sha256(repr(all_of_it).encode()).hexdigest()[:8]
-    style, script = ((_TEMPLATES / f"point_player.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    script = script.replace('"ID"', f'"{id}"').replace("DATA);", f"{payload});")
+def _body(seen: Movement, what: str, id: str) -> str:
+    """Return button and slider, an SVG of the last frame for each panel, and the key."""
     panels = [_panel(placed, seen, id) for placed in seen.panels]
     panels[0] = panels[0].replace("</svg>", f"{_shapes(seen, id)}</svg>")
     return (
-        f'<div id="{id}" class="explorer"><style>{style.replace("ID", id)}</style>'
-        + (f'<p class="title">{escape(title)}</p>' if title else "")
-        + f'<div class="top-row">{_controls(seen, what)}'
+        f'<div class="top-row">{_controls(seen, what)}'
         f'<p class="room" data-longest="{escape(max(seen.frames, key=len), quote=True)}">'
         f'<span class="readout" aria-live="polite">{escape(seen.frames[-1])}</span></p></div>'
-        f'<div class="panels">{"".join(panels)}</div>{_key(seen, id)}<script>{script}</script></div>'
+        f'<div class="panels">{"".join(panels)}</div>{_key(seen, id)}'
     )
 
 
@@ -344,3 +333,74 @@ def _key(seen: Movement, id: str) -> str:
     head = '<svg viewBox="-8 -8 16 16" aria-hidden="true">'
     items = ("".join(f"{head}{mark}</svg>" for mark in drawn) + escape(name) for drawn, name in marks)
     return f'<ul class="key">{"".join(f"<li>{item}</li>" for item in items)}</ul>'
+
+
+# --- the live widget ----------------------------------------------------------------------------------------
+
+
+def point_player(
+    panels: Sequence[Panel],
+    labels: ArrayLike,
+    names: Sequence[str],
+    frames: Sequence[str],
+    *,
+    ticks: Sequence[str],
+    start: int | None = None,
+    title: str = "",
+    marked: ArrayLike | None = None,
+    what: str = "Epoch",
+) -> ipywidgets.Widget:
+    """Return a button that plays, and a slider over, the T frames in which n points move through each of the panels.
+
+    The arguments, and BadInput, are those of `point_twin`: panels of points [T, n, 2], labels and marked
+    [n], frames and ticks [T]; only the limit of 150 kB does not hold here.
+    """
+    seen = moving(panels, labels, names, frames, ticks, start, marked)
+    last = len(seen.frames) - 1
+    play = ipywidgets.Play(min=0, max=last, value=seen.start, interval=500)
+    slider = ipywidgets.SelectionSlider(
+        options=[(tick, frame) for frame, tick in enumerate(seen.ticks)], value=seen.start, description=what
+    )
+    ipywidgets.link((play, "value"), (slider, "index"))
+
+    def draw(frame: int) -> None:
+        fig = plt.figure(figsize=(3.7 * len(seen.panels), 4.4), layout="constrained")
+        for ax, placed in zip(fig.subplots(1, len(seen.panels), squeeze=False)[0], seen.panels, strict=True):
+            _scatter(ax, seen, placed, frame)
+        fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=5)
+        fig.suptitle("\n".join(filter(None, (title, seen.frames[frame]))), x=0.02, ha="left")
+        plt.show()
+
+    out = ipywidgets.interactive_output(draw, {"frame": slider})
+    return ipywidgets.VBox([ipywidgets.HBox([play, slider]), out])
+
+
+def _scatter(ax: Axes, seen: Movement, placed: Placed, frame: int) -> None:
+    """Draw one frame of a panel as in the twin: points, marked ones hollow and on top, and class means."""
+    points = placed.points[frame]
+    for hollow in (False, True):
+        for k, name in enumerate(seen.names):
+            x, y = points[(seen.labels == k) & (seen.marked == hollow)].T
+            tint = COLOURS[colour_of(k)]
+            look = {"facecolor": "white", "linewidth": 1.4} if hollow else {"facecolor": tint, "label": name}
+            ax.scatter(x, y, s=20, marker=MARKERS[k], edgecolor=tint, **look)
+    if placed.panel.means:
+        for k, (x, y) in enumerate(seen.means(points)):
+            ax.plot([0, x], [0, y], color=COLOURS[colour_of(k)], linewidth=1.6)
+            ax.plot(x, y, "o", markersize=11, markerfacecolor="none", markeredgecolor=INK)
+    _surround(ax, placed)
+
+
+def _surround(ax: Axes, placed: Placed) -> None:
+    """Draw what is the same in every frame of a panel: title, outline, corners, and the scale."""
+    if len(placed.outline):
+        ax.fill(*placed.outline.T, fill=False, edgecolor=INK)
+    for name, (x, y) in zip(placed.panel.corners, placed.outline, strict=False):
+        away = (0, 7 if y > placed.outline[:, 1].mean() else -16)
+        ax.annotate(name, (x, y), xytext=away, textcoords="offset points", ha="center")
+    (left, bottom), (right, top) = placed.ends
+    room = 0.1 * (max(right - left, top - bottom) or 1.0)
+    ax.set(xlim=(left - room, right + room), ylim=(bottom - room, top + room), aspect="equal")
+    words = fill(placed.panel.title, 32) + "\neach frame scaled to fit" * placed.panel.rescale
+    ax.set_title(words, loc="left", fontsize=11)
+    ax.axis("off")

@@ -1,323 +1,29 @@
-"""Static twin of the signal explorer: what mean-field theory says of a random net, and where it is in the plane of σ.
+"""Signal explorer: where a random net is in the plane of σ and how its signals fare, as a page and as a widget.
 
-Pre-activations of a wide random net have variance q and, for two inputs, correlation c. A layer turns q into
-V(q) = σ_w²·E[φ²] + σ_b² and, at V's fixed point q*, c into C(c); χ₁ is the slope of C at c = 1 (Poole et al. 2016).
-Theory comes in tables over q and c alone: they are the same for all σ_w and σ_b, so the browser computes the rest.
+The theory is in `signal_theory`; the script of the page computes the same from the same tables.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from html import escape
-from math import ceil, floor, inf, isnan, log, log10, nan, sqrt
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+import ipywidgets
+import matplotlib.pyplot as plt
 import numpy as np
-from numpy.typing import ArrayLike
+from matplotlib.axes import Axes
 
-from redlib.errors import BadInput
-from redlib.report.twins import MAX_BYTES
+from redlib.report import signal_theory
+from redlib.report.fragments import fragment, round_ticks
+from redlib.report.plots import COLOURS, INK
+from redlib.report.signal_theory import Places, Scene, Signals, SignalTable, Start, Theory, percent, signals
 
 WIDTH, HEIGHT = 300, 270  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 47, 10, 10, 42  # its margins
 ACROSS, DOWN = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-NEAR: Final = 0.01  # what is as near to χ₁ = 1 is called the edge
-ROUNDING: Final = 1e-9  # what is as near to 1 counts as 1
-FIRST_Q: Final = 0.01  # where tables begin at the latest: below their first q, E[φ²]/q is held
-FEWEST: Final = 4  # nodes of a cubic
-HALVINGS: Final = 60
-REACHES: Final = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # of the axes of the Q-map
-LEVELS: Final = 2**24 - 1  # of a chord, in three bytes
-SAMPLES: Final = 60  # of a curve
-COBWEB: Final = 30  # layers of it at most
-PHASES: Final = ("ordered", "edge", "chaotic")
-_TEMPLATES = Path(__file__).parent / "templates"
-Places = list[tuple[float, float]]
-Start = tuple[str, float, float, float]  # activation, σ_w, σ_b, density
-
-
-@dataclass(frozen=True)
-class SignalTable:
-    """What theory says of one activation φ, for u ~ N(0, q) and for pairs u₁, u₂ of that variance and correlation c.
-
-    `q` [Q] rises from at most 0.01, `c` [C] from 0 to 1, four values or more of each; best are `np.geomspace` and
-    cosines of equally spaced angles. `square` [Q] is E[φ(u)²], `gain` [Q] E[φ'(u)²], and `correlation` [Q, C] is
-    E[φ(u₁)φ(u₂)]/E[φ(u)²]. `edge` [B] is the σ_w at which χ₁ = 1, for each σ_b of the explorer.
-    """
-
-    q: ArrayLike
-    c: ArrayLike
-    square: ArrayLike
-    gain: ArrayLike
-    correlation: ArrayLike
-    edge: ArrayLike
-
-
-@dataclass(frozen=True)
-class State:
-    """What a net does to its signals: q*, χ₁, c*, the depth scale ξ of correlations, and the phase.
-
-    q* is infinite where q grows without bound (c* and ξ are then NaN) and NaN where every q is a fixed point. `share`
-    is that of q* which comes from the weights, σ_w²·E[φ²]/q*.
-    """
-
-    q: float
-    chi: float
-    c: float
-    depth: float
-    share: float
-
-    @property
-    def phase(self) -> str:
-        """Return "ordered", "edge" (χ₁ within 0.01 of 1) or "chaotic"."""
-        return PHASES[1 + int(self.chi > 1 + NEAR) - int(self.chi < 1 - NEAR)]
-
-    @property
-    def words(self) -> list[str]:
-        """Return what stands in the columns of the readout."""
-        return [*map(number, (self.q, self.chi, self.depth, self.c)), self.phase]
-
-
-@dataclass(frozen=True)
-class Theory:
-    """A checked table: `ratio` [Q] = E[φ²]/q, `gain` [Q], `chord` [Q, C] = (1 - correlation)/(1 - c), its limit at 1.
-
-    Both are smooth where q is small and where c is near 1, so that cubics between the nodes lose nothing there.
-    """
-
-    q: np.ndarray
-    c: np.ndarray
-    ratio: np.ndarray
-    gain: np.ndarray
-    chord: np.ndarray
-    edge: np.ndarray
-
-    @cached_property
-    def angles(self) -> np.ndarray:
-        """Return -arccos(c) [C], which rises."""
-        return -np.arccos(self.c)
-
-    def weights(self, q: float) -> np.ndarray:
-        """Return the weights [Q] of the nodes at q."""
-        return cubic(np.log(self.q), log(min(max(q, self.q[0]), self.q[-1])))
-
-    def up(self, q: float, w: float, b: float) -> float:
-        """Return V(q) for σ_w = w, σ_b = b."""
-        return w * w * q * float(self.weights(q) @ self.ratio) + b * b
-
-    def fixed_point(self, w: float, b: float) -> float:
-        """Return q*: infinite where q grows without bound, NaN where every q is a fixed point."""
-        low, high = float(self.q[0]), float(self.q[-1])
-        first, last = w * w * float(self.ratio[0]), w * w * float(self.ratio[-1])
-        if b == 0 and max(abs(first - 1), abs(last - 1)) < ROUNDING:
-            return nan
-        if self.up(high, w, b) > high:
-            return b * b / (1 - last) if last < 1 - ROUNDING else inf
-        if self.up(low, w, b) <= low:
-            return b * b / (1 - first)
-        for _ in range(HALVINGS):
-            middle = sqrt(low * high)
-            low, high = (middle, high) if self.up(middle, w, b) > middle else (low, middle)
-        return high
-
-    def state(self, w: float, b: float) -> State:
-        """Return what a net of σ_w = w and σ_b = b does."""
-        q = self.fixed_point(w, b)
-        at = self.weights(1.0 if isnan(q) else q)
-        chi = w * w * float(at @ self.gain)
-        share = 1 - b * b / q if 0 < q < inf else 1.0
-        chord = at @ self.chord
-        if q == inf:
-            return State(q, chi, 1.0 if chi <= 1 + ROUNDING else nan, inf if chi <= 1 + ROUNDING else nan, share)
-        c = self._correlation(share * chord) if chi > 1 + ROUNDING else 1.0
-        slope = chi if c == 1 else self._slope(c, share * chord)
-        return State(q, chi, c, depth_of(slope), share)
-
-    def correlate(self, c: float, state: State) -> float:
-        """Return C(c) at the fixed point of this state; where that is 0 or infinite, the limit."""
-        return 1 - (1 - c) * state.share * self._at(c, self.weights(state.q if state.q >= 0 else 1.0) @ self.chord)
-
-    def _at(self, c: float, chord: np.ndarray) -> float:
-        return float(cubic(self.angles, -float(np.arccos(c))) @ chord)
-
-    def _correlation(self, chord: np.ndarray) -> float:
-        """Return c* < 1, where the chord [C] from there to c = 1 has slope 1; it rises with c, as C is convex."""
-        low, high = 0.0, 1.0
-        if self._at(low, chord) >= 1:
-            return 0.0
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self._at(middle, chord) < 1 else (low, middle)
-        return low
-
-    def _slope(self, c: float, chord: np.ndarray) -> float:
-        step = min(0.05 * (1 - c), 0.01)
-        low, high = max(c - step, 0.0), c + step
-        return ((1 - low) * self._at(low, chord) - (1 - high) * self._at(high, chord)) / (high - low)
-
-
-def cubic(nodes: np.ndarray, x: float) -> np.ndarray:
-    """Return the weights [N] of values at the rising nodes [N] in the cubic through the four around x."""
-    first = min(max(int(np.searchsorted(nodes, x)) - 2, 0), len(nodes) - 4)
-    four = nodes[first : first + 4]
-    away = (x - four) / (four[:, None] - four + np.eye(4))
-    np.fill_diagonal(away, 1)
-    weights = np.zeros(len(nodes))
-    weights[first : first + 4] = away.prod(1)
-    return weights
-
-
-def depth_of(slope: float) -> float:
-    """Return ξ = 1/|log slope|, the number of layers in which a distance shrinks by e."""
-    size = abs(log(slope)) if slope > 0 else inf
-    return 1 / size if size > ROUNDING else inf
-
-
-def number(value: float) -> str:
-    """Return the value in about three digits."""
-    if isnan(value):
-        return "–"
-    return "∞" if value == inf else f"{value:.{3 - sum(value >= ten - 0.0005 for ten in (1, 10, 100))}f}"
-
-
-def percent(density: float) -> str:
-    """Return how a density is written: "20.6%"."""
-    return f"{100 * density:.3g}%"
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What both explorers draw: maps of a net of σ_w = `w`, σ_b = `b`, dense and with this `density` of weights.
-
-    Cut at random, weights have σ_w² times the density.
-    """
-
-    theory: Theory
-    w: float
-    b: float
-    density: float
-
-    @property
-    def kept_w(self) -> float:
-        """Return σ_w of the pruned net."""
-        return self.w * sqrt(self.density)
-
-    @cached_property
-    def dense(self) -> State:
-        """Return the state of the dense net."""
-        return self.theory.state(self.w, self.b)
-
-    @cached_property
-    def sparse(self) -> State:
-        """Return the state of the pruned net."""
-        return self.theory.state(self.kept_w, self.b)
-
-    @property
-    def reach(self) -> float:
-        """Return the end of the axes of the Q-map: the dense net's q* too, unless that of the pruned is far smaller."""
-        q = self.sparse.q
-        if not 0 <= q < inf:
-            return 2.0
-        wanted = 1.3 * max(q, min(self.dense.q, 4 * q)) if self.dense.q > 0 else q
-        return next((reach for reach in REACHES if reach >= wanted), REACHES[-1])
-
-    def q_curve(self, w: float) -> Places:
-        """Return V for this σ_w, over the axis of the Q-map."""
-        across = np.linspace(0, self.reach, SAMPLES + 1).tolist()
-        return [(q, self.theory.up(q, w, self.b)) for q in across]
-
-    def c_curve(self, state: State) -> Places:
-        """Return C at q* of this state, from c = 0 to 1."""
-        return [(c, self.theory.correlate(c, state)) for c in np.linspace(0, 1, SAMPLES + 1).tolist()]
-
-    def q_web(self) -> Places:
-        """Return the variance from layer to layer of the pruned net: from above, or from below where q* is infinite."""
-        start = self.reach * (0.05 if self.sparse.q == inf else 0.95)
-        return cobweb(lambda q: self.theory.up(q, self.kept_w, self.b), start, self.reach)
-
-    def c_web(self) -> Places:
-        """Return the correlation from layer to layer of the pruned net: from 0.9 where c* is below 1, else from 0.1."""
-        return cobweb(lambda c: self.theory.correlate(c, self.sparse), 0.9 if self.sparse.c < 1 else 0.1, 1.0)
-
-    def tangent(self) -> Places:
-        """Return the ends of the tangent of slope χ₁ at c = 1, or nothing where q* is 0 or infinite."""
-        if not 0 < self.sparse.q < inf:
-            return []
-        wide = min(1.0, 0.95 / self.sparse.chi)
-        return [(1 - wide, 1 - wide * self.sparse.chi), (1.0, 1.0)]
-
-    def lines(self) -> list[str]:
-        """Return what is said of the dense net, and of the pruned one."""
-        nets = {"dense": self.dense, f"{percent(self.density)} kept": self.sparse}
-        told = "{}: q* = {}, χ₁ = {}, ξ = {} layers, c* = {}, {}"
-        return [told.format(name, *state.words) for name, state in nets.items()]
-
-    def note(self) -> str:
-        """Return what is written above the C-map: its slope at c = 1, or which limit is drawn."""
-        if isnan(self.sparse.q):
-            return "the same at every q"
-        if self.sparse.q == inf:
-            return "limit as q grows"
-        return f"slope χ₁ = {number(self.sparse.chi)}" if self.sparse.q > 0 else "limit as q vanishes"
-
-
-def cobweb(step: Callable[[float], float], start: float, reach: float) -> Places:
-    """Return the corners of the way from `start` up to the curve, across to the diagonal, and so on."""
-    places, x = [(start, 0.0)], start
-    for _ in range(COBWEB):
-        y = step(x)
-        places += [(x, y), (y, y)]
-        if abs(y - x) < 0.003 * reach or y > 2 * reach:
-            break
-        x = y
-    return places
-
-
-@dataclass(frozen=True)
-class Signals:
-    """The checked contents of an explorer; `start` is the activation's name and the places on the three axes."""
-
-    theories: dict[str, Theory]
-    sigma_w: tuple[float, ...]
-    sigma_b: tuple[float, ...]
-    densities: tuple[float, ...]
-    start: tuple[str, int, int, int]
-
-    def scene(self, name: str, w: int, b: int, d: int) -> Scene:
-        """Return what is drawn for an activation and places on the axes."""
-        return Scene(self.theories[name], self.sigma_w[w], self.sigma_b[b], self.densities[d])
-
-
-def signals(
-    tables: Mapping[str, SignalTable],
-    sigma_w: Sequence[float],
-    sigma_b: Sequence[float],
-    densities: Sequence[float],
-    start: Start | None = None,
-) -> Signals:
-    """Return the checked contents of an explorer; the arguments are those of `signal_twin`, and so is BadInput."""
-    if not len(tables):
-        raise BadInput.of("tables", {}, "at least one activation", "Pass a SignalTable.")
-    w, b = _rising("sigma_w", sigma_w, 2), _rising("sigma_b", sigma_b, 2)
-    kept = _rising("densities, reversed,", list(densities)[::-1], 1)[::-1]
-    if w[0] < 0 or b[0] < 0:
-        raise BadInput.of("least sigma_w and sigma_b", (w[0], b[0]), ">= 0", "They are standard deviations.")
-    if not 0 < kept[-1] <= kept[0] <= 1:
-        raise BadInput.of("densities", kept, "0 < density <= 1", "Pass the fractions of weights KEPT.")
-    theories = {name: _theory(name, table, len(b)) for name, table in tables.items()}
-    for name, found in theories.items():
-        _far_enough(name, found, w[-1], b[-1])
-    first = (next(iter(tables)), w[len(w) // 2], b[len(b) // 2], kept[0]) if start is None else start
-    if first[0] not in tables:
-        raise BadInput.of("activation", first[0], f"one of {list(tables)}", "Pass its table.")
-    places = [_place(*axis) for axis in zip(("sigma_w", "sigma_b", "density"), (w, b, kept), first[1:], strict=True)]
-    return Signals(theories, w, b, kept, (first[0], *places))  # type: ignore[arg-type]
 
 
 def signal_twin(
@@ -342,77 +48,8 @@ def signal_twin(
     for relu), and more than 150 kB.
     """
     seen = signals(tables, sigma_w, sigma_b, densities, start)
-    html = _document(seen, title)
-    if len(html.encode()) > MAX_BYTES:
-        remedy = "Pass smaller tables: 64 variances and 25 correlations will do."
-        raise BadInput.of("size of the explorer", len(html.encode()), f"<= {MAX_BYTES} bytes", remedy)
-    return html
-
-
-# --- what is given ------------------------------------------------------------------------------------------
-
-
-def _rising(what: str, values: ArrayLike, fewest: int) -> tuple[float, ...]:
-    found = np.asarray(values, dtype=float)
-    if found.ndim != 1 or len(found) < fewest:
-        raise BadInput.of(f"shape of {what}", found.shape, f"[n], n >= {fewest}", "Pass the values in a list.")
-    if not np.isfinite(found).all() or not (np.diff(found) > 0).all():
-        raise BadInput.of(what, found.tolist(), "finite values that rise", "Sort the values.")
-    return tuple(found.tolist())
-
-
-def _place(what: str, axis: Sequence[float], value: float) -> int:
-    """Return where the value is on its axis, up to rounding."""
-    away = [abs(known - value) for known in axis]
-    if not min(away) <= ROUNDING:
-        raise BadInput.of(f"start of {what}", value, f"one of {list(axis)}", "Start at a value of the axis.")
-    return away.index(min(away))
-
-
-def _theory(name: str, table: SignalTable, count: int) -> Theory:
-    """Return the checked table of an activation; `count` is the number of σ_b."""
-    q = np.array(_rising(f"q of {name}", table.q, FEWEST))
-    c = np.array(_rising(f"c of {name}", table.c, FEWEST))
-    if not 0 < q[0] <= FIRST_Q:
-        raise BadInput.of(f"least q of {name}", float(q[0]), f"0 < q <= {FIRST_Q}", "Variances: start near 0.")
-    if (c[0], c[-1]) != (0, 1):
-        raise BadInput.of(f"ends of c of {name}", (c[0], c[-1]), "0 and 1", "Pass correlations from 0 to 1.")
-    square, gain = (_positive(f"{kind} of {name}", getattr(table, kind), len(q)) for kind in ("square", "gain"))
-    ratio = square / q
-    chord = _chord(name, table.correlation, c, len(q), gain / ratio)
-    return Theory(q, c, ratio, gain, chord, _positive(f"edge of {name}", table.edge, count))
-
-
-def _positive(what: str, values: ArrayLike, count: int) -> np.ndarray:
-    found = np.asarray(values, dtype=float)
-    if found.shape != (count,):
-        raise BadInput.of(f"shape of {what}", found.shape, f"({count},)", "One value a node of its axis.")
-    if not (np.isfinite(found) & (found > 0)).all():
-        raise BadInput.of(f"least {what}", float(found.min()), "finite, > 0", "Pass means of squares, and σ_w.")
-    return found
-
-
-def _chord(name: str, values: ArrayLike, c: np.ndarray, count: int, limit: np.ndarray) -> np.ndarray:
-    """Return (1 - correlation)/(1 - c) [Q, C], and its `limit` [Q] at c = 1."""
-    found, what = np.asarray(values, dtype=float), f"correlation of {name}"
-    if found.shape != (count, len(c)):
-        raise BadInput.of(f"shape of {what}", found.shape, str((count, len(c))), "Order it [q, c].")
-    if not (np.isfinite(found) & (np.abs(found) <= 1 + ROUNDING)).all():
-        ends = (float(found.min()), float(found.max()))
-        raise BadInput.of(f"least and largest {what}", ends, "-1 to 1", "Divide E[φφ] by E[φ²].")
-    if not np.allclose(found[:, -1], 1, atol=1e-6):
-        raise BadInput.of(f"{what} at c = 1", found[:, -1].tolist(), "1", "Divide E[φφ] by E[φ²].")
-    chord = np.column_stack([(1 - found[:, :-1]) / (1 - c[:-1]), limit])
-    unit = chord.max() / LEVELS
-    return np.asarray(np.rint(chord / unit) * unit)  # as the script has it: both say the same
-
-
-def _far_enough(name: str, theory: Theory, w: float, b: float) -> None:
-    """Raise BadInput unless q* is within the table for the largest σ_w and σ_b, or E[φ²] is proportional to q."""
-    top = float(theory.q[-1])
-    if theory.up(top, w, b) > top and not np.allclose(theory.ratio, theory.ratio[0], rtol=1e-6):
-        allowed = f">= V(q) = {theory.up(top, w, b):.3g}, at sigma_w = {w:g}, sigma_b = {b:g}"
-        raise BadInput.of(f"largest q of {name}", top, allowed, "Go on to larger q.")
+    remedy = "Pass smaller tables: 64 variances and 25 correlations will do."
+    return fragment("signal_explorer", _data(seen), lambda id: _body(seen, id), title=title, remedy=remedy)
 
 
 # --- the fragment -------------------------------------------------------------------------------------------
@@ -448,33 +85,29 @@ class _Box:
 
 def _packed(theory: Theory) -> dict[str, Any]:
     """Return the table for the script: chords as base64 of shares of their largest, high bytes first."""
-    unit = float(theory.chord.max()) / LEVELS
+    unit = float(theory.chord.max()) / signal_theory.LEVELS
     whole = np.rint(theory.chord / unit).astype(int)[..., None] >> np.array([16, 8, 0]) & 255
     rows = {name: [float(f"{x:.7g}") for x in getattr(theory, name)] for name in ("q", "c", "ratio", "gain", "edge")}
     return {**rows, "unit": unit, "chord": base64.b64encode(whole.astype(np.uint8).tobytes()).decode()}
 
 
-def _payload(seen: Signals) -> str:
-    data = {
+def _data(seen: Signals) -> dict[str, Any]:
+    """Return what the script computes from."""
+    return {
         "kinds": {name: _packed(theory) for name, theory in seen.theories.items()},
         **{"w": seen.sigma_w, "b": seen.sigma_b, "d": seen.densities, "percent": list(map(percent, seen.densities))},
-        **{"box": (LEFT, TOP, ACROSS, DOWN), "near": NEAR, "reaches": REACHES, "samples": SAMPLES, "cobweb": COBWEB},
+        **{"box": (LEFT, TOP, ACROSS, DOWN), "near": signal_theory.NEAR, "reaches": signal_theory.REACHES},
+        **{"samples": signal_theory.SAMPLES, "cobweb": signal_theory.COBWEB},
     }
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def _document(seen: Signals, title: str) -> str:
-    """Return the fragment: style, controls, readout, the three panels at the start, key and script."""
-    payload, scene = _payload(seen), seen.scene(*seen.start)
-    id = "twin-" + hashlib.sha256(repr((payload, seen.start, title)).encode()).hexdigest()[:8]
-    style, script = ((_TEMPLATES / f"signal_explorer.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    script = script.replace('"ID"', f'"{id}"').replace("DATA);", f"{payload});")
-    head = f'<p class="title">{escape(title)}</p>' if title else ""
+def _body(seen: Signals, id: str) -> str:
+    """Return controls, readout, the three panels at the start, and the key."""
+    scene = seen.scene(*seen.start)
     return (
-        f'<div id="{id}" class="explorer"><style>{style.replace("ID", id)}</style>{head}{_controls(seen, id)}'
-        f"{_readout(seen, scene)}"
+        f"{_controls(seen, id)}{_readout(seen, scene)}"
         f'<div class="panels">{_plane(seen, scene)}{_q_panel(scene)}{_c_panel(scene)}</div>'
-        f'{_key()}<p class="said" aria-live="polite"></p><script>{script}</script></div>'
+        f'{_key()}<p class="said" aria-live="polite"></p>'
     )
 
 
@@ -564,7 +197,7 @@ def _plane(seen: Signals, scene: Scene) -> str:
         f'{"".join(areas)}<path class="edge-line" d="{box.path(edge)}"/>{_sides(scene, box)}'
         f'<path class="arrow" d="{arrow(u, x, y)}"/>'
     )
-    marks = _marks(box, _ticks(box.left, box.right), _ticks(box.bottom, box.top))
+    marks = _marks(box, round_ticks(box.left, box.right), round_ticks(box.bottom, box.top))
     titles = _titles(_dip("w", ", of the weights"), _dip("b", ", of the biases"))
     around = marks + titles + box.dots((scene.w, scene.b), (scene.kept_w, scene.b))
     alt = "Plane of sigma_w and sigma_b with the edge of chaos; an arrow leads from the dense to the pruned net"
@@ -617,14 +250,6 @@ def _curves(box: _Box, dense: Places, sparse: Places, web: Places) -> str:
     return "".join(f'<path class="{kind}" d="{path}"/>' for kind, path in lines.items())
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Return at most six round values."""
-    rough = (high - low) / 5
-    size = 10.0 ** floor(log10(rough))
-    step = next(size * nice for nice in (1, 2, 5, 10) if size * nice >= rough * 0.999)
-    return [round(n * step, 9) for n in range(ceil(low / step - ROUNDING), floor(high / step + ROUNDING) + 1)]
-
-
 def _marks(box: _Box, across: Sequence[float], up: Sequence[float]) -> str:
     """Return the ticks of both axes with their numbers."""
     foot, parts = TOP + DOWN, []
@@ -650,3 +275,88 @@ def _titles(across: str, up: str) -> str:
 def _dip(letter: str, rest: str) -> str:
     """Return σ with a lower letter, and the rest back on the line."""
     return f'σ<tspan class="low" dy="3">{letter}</tspan><tspan dy="-3">{rest}</tspan>'
+
+
+# --- the live widget ----------------------------------------------------------------------------------------
+
+
+def signal_explorer(
+    tables: Mapping[str, SignalTable],
+    sigma_w: Sequence[float],
+    sigma_b: Sequence[float],
+    densities: Sequence[float],
+    *,
+    start: Start | None = None,
+    title: str = "",
+) -> ipywidgets.Widget:
+    """Return a choice of activation and sliders for σ_w, σ_b and density over the edge of chaos, the Q- and the C-map.
+
+    The arguments, and BadInput, are those of `signal_twin`: a table for each activation, axes [A], [B]
+    and [D]; only the limit of 150 kB does not hold here.
+    """
+    seen = signals(tables, sigma_w, sigma_b, densities, start)
+    values = {"σ_w": [f"{w:g}" for w in seen.sigma_w], "σ_b": [f"{b:g}" for b in seen.sigma_b]}
+    values["weights kept"] = [percent(density) for density in seen.densities]
+    kinds = ipywidgets.ToggleButtons(options=list(seen.theories), value=seen.start[0], style={"button_width": "5rem"})
+    sliders = [
+        ipywidgets.SelectionSlider(options=[(told, n) for n, told in enumerate(labels)], value=at, description=name)
+        for (name, labels), at in zip(values.items(), seen.start[1:], strict=True)
+    ]
+
+    def draw(kind: str, w: int, b: int, d: int) -> None:
+        scene = seen.scene(kind, w, b, d)
+        fig, (plane, q_map, c_map) = plt.subplots(1, 3, figsize=(11.5, 4.6), layout="constrained")
+        _sigma_plane(plane, seen, scene)
+        _signal_map(q_map, scene.q_curve(scene.w), scene.q_curve(scene.kept_w), scene.q_web(), scene.reach)
+        q_map.set(xlabel="q, variance in a layer", ylabel="V(q), a layer up")
+        _signal_map(c_map, scene.c_curve(scene.dense), scene.c_curve(scene.sparse), scene.c_web(), 1.0)
+        c_map.set(xlabel="c, correlation of two inputs", ylabel="C(c), a layer up")
+        c_map.plot(*np.reshape(scene.tangent(), (-1, 2)).T, "--", color=COLOURS["green"])
+        c_map.set_title(scene.note(), loc="right", fontsize=10, fontweight="normal")
+        for ax, words in ((plane, "Edge of chaos"), (q_map, "Q-map: variance"), (c_map, "C-map: correlation")):
+            ax.set_title(words, loc="left", fontsize=11)
+        plane.legend(loc="upper right")
+        q_map.legend(loc="upper left")
+        for ax, states in ((q_map, (scene.dense.q, scene.sparse.q)), (c_map, (scene.dense.c, scene.sparse.c))):
+            _nets(ax, [(value, value) for value in states])
+        fig.suptitle("\n".join(filter(None, (title, *scene.lines()))), x=0.02, ha="left", fontsize=11)
+        plt.show()
+
+    out = ipywidgets.interactive_output(draw, dict(zip(("kind", "w", "b", "d"), (kinds, *sliders), strict=True)))
+    return ipywidgets.VBox([kinds, ipywidgets.HBox(sliders), out])
+
+
+def _sigma_plane(ax: Axes, seen: Signals, scene: Scene) -> None:
+    """Draw both phases, the line between them, and the way from the dense to the pruned net."""
+    edge, right = scene.theory.edge, seen.sigma_w[-1]
+    for left, end, colour in ((np.zeros_like(edge), edge, "blue"), (edge, np.full_like(edge, 1e3 * right), "orange")):
+        ax.fill_betweenx(seen.sigma_b, left, end, color=COLOURS[colour], alpha=0.14, linewidth=0)
+    ax.plot(edge, seen.sigma_b, color=INK, label="χ₁ = 1")
+    for words, place, across, up in (
+        ("ordered", (0.03, 0.97), "left", "top"),
+        ("chaotic", (0.97, 0.03), "right", "bottom"),
+    ):
+        ax.annotate(words, place, xycoords="axes fraction", ha=across, va=up, fontweight="bold")
+    if scene.density < 1:
+        look = {"arrowstyle": "->", "color": INK, "shrinkA": 5, "shrinkB": 4}
+        ax.annotate("", (scene.kept_w, scene.b), xytext=(scene.w, scene.b), arrowprops=look, zorder=4)
+    _nets(ax, [(scene.w, scene.b), (scene.kept_w, scene.b)])
+    ax.set(xlabel="σ_w, of the weights", ylabel="σ_b, of the biases")
+    ax.set(xlim=(0, right), ylim=(seen.sigma_b[0], seen.sigma_b[-1]))
+
+
+def _signal_map(ax: Axes, dense: Places, sparse: Places, web: Places, reach: float) -> None:
+    """Draw a map of the dense and of the pruned net, the diagonal, and the way through the layers of the latter."""
+    ax.plot([0, reach], [0, reach], ":", color=INK, linewidth=1)
+    ax.plot(*np.transpose(web), color=INK, linewidth=0.9)
+    ax.plot(*np.transpose(dense), "--", color=COLOURS["grey"], label="dense")
+    ax.plot(*np.transpose(sparse), color=COLOURS["purple"], label="pruned")
+    ax.set(xlim=(0, reach), ylim=(0, reach))
+
+
+def _nets(ax: Axes, places: Places) -> None:
+    """Draw the dense net hollow and the pruned one filled; one that is not finite not at all."""
+    looks = (("white", INK, 8.0), (COLOURS["purple"], "white", 7.0))
+    for (x, y), (face, rim, size) in zip(places, looks, strict=True):
+        if np.isfinite([x, y]).all():
+            ax.plot(x, y, "o", markersize=size, markerfacecolor=face, markeredgecolor=rim, zorder=5)

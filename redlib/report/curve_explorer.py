@@ -1,32 +1,31 @@
-"""Static twins: what an ipywidgets explorer shows, as HTML that works offline, without a kernel."""
+"""Curve explorer: error against width and against training time, as a page of its own and as a live widget."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from math import ceil, floor, isfinite, log2, log10
-from pathlib import Path
+from math import ceil, floor, isfinite, log2
 from typing import Any, Final
 
+import ipywidgets
+import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import ArrayLike
 
 from redlib.errors import BadInput
+from redlib.report.fragments import fragment, round_range
+from redlib.report.plots import COLOURS, log2_axis, mark
 
 AXES: Final = ("noise", "width", "epoch")
-MAX_BYTES: Final = 150_000
 PANEL: Final = (380, 300)  # size of one panel
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 40, 44  # its margins
-_TEMPLATES = Path(__file__).parent / "templates"
 Curves = Mapping[str, ArrayLike]
 Arrays = dict[str, np.ndarray]
 Ticks = list[tuple[float, str]]  # (place in the panel, what is written there)
 Vertical = tuple[float, float, float]  # bottom, top and step of the vertical axis
 
 
-def curve_explorer(
+def curve_twin(
     axes: Mapping[str, Sequence[float]],
     curves: Curves,
     *,
@@ -57,7 +56,7 @@ def curve_explorer(
         raise BadInput.of("focus", focus, f"one of {list(arrays['mean'])}, or ''", "Name the curve to zoom on.")
     seen = [found for kind in arrays.values() for name, found in kind.items() if focus in ("", name)]
     known = np.concatenate([found[np.isfinite(found)] for found in seen])
-    vertical = _round_range(float(known.min()), float(known.max()))
+    vertical = round_range(float(known.min()), float(known.max()))
     scale = 10**decimals
     data = _drawing(values, vertical, scale) | {
         "scale": scale,
@@ -69,10 +68,10 @@ def curve_explorer(
         **{kind: {name: _whole(a * scale) for name, a in found.items()} for kind, found in arrays.items()},
     }
     names = {"noise": "Label noise", "width": "Width", "epoch": "Epoch", **(labels or {})}
-    html = _document(data, values, names, _begin(values, start or {}), vertical)
-    if len(html) > MAX_BYTES:
-        raise BadInput.of("size of the explorer", len(html), f"<= {MAX_BYTES} bytes", "Thin out the epochs.")
-    return html
+    begin = _begin(values, start or {})
+    return fragment(
+        "explorer", data, lambda id: _body(data, values, names, begin, vertical), remedy="Thin out the epochs."
+    )
 
 
 def _drawing(values: Mapping[str, Sequence[float]], vertical: Vertical, scale: int) -> dict[str, Any]:
@@ -93,16 +92,14 @@ def _drawing(values: Mapping[str, Sequence[float]], vertical: Vertical, scale: i
     }
 
 
-def _document(
+def _body(
     data: dict[str, Any],
     values: Mapping[str, Sequence[float]],
     names: Mapping[str, str],
     begin: Mapping[str, int],
     vertical: Vertical,
 ) -> str:
-    """Return the fragment: style, sliders, one SVG of two panels, the readout and the script."""
-    payload = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
-    id = "twin-" + hashlib.sha256(f"{payload}{begin}".encode()).hexdigest()[:8]
+    """Return sliders, one SVG of two panels, and the readout."""
     what = escape(f"{data['what']} ({data['unit']})" if data["unit"] else data["what"])
     across, ticks = (
         (names["width"], names["epoch"]),
@@ -114,13 +111,10 @@ def _document(
     )
     alt = escape(f"{data['what']} against {across[0]} and against {across[1]}, as the sliders say", quote=True)
     sliders = "".join(_slider(name, names[name], data, begin[name]) for name in AXES)
-    style, script = ((_TEMPLATES / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    script = script.replace('"ID"', f'"{id}"').replace("DATA);", f"{payload});")
     return (
-        f'<div id="{id}" class="explorer"><style>{style.replace("ID", id)}</style>'
         f'<div class="sliders">{sliders}</div>'
         f'<svg viewBox="0 0 {2 * PANEL[0]} {PANEL[1]}" role="img" aria-label="{alt}">{panels}</svg>'
-        f'<p class="readout" aria-live="polite"></p><script>{script}</script></div>'
+        '<p class="readout" aria-live="polite"></p>'
     )
 
 
@@ -207,14 +201,6 @@ def _label(name: str, value: float) -> str:
     )
 
 
-def _round_range(low: float, high: float) -> Vertical:
-    """Return (bottom, top, step) of an axis with about five round steps around [low, high]."""
-    rough = ((high - low) or abs(high) or 1.0) / 5
-    size = 10.0 ** floor(log10(rough))
-    step = next(size * nice for nice in (1, 2, 5, 10) if size * nice >= rough * 0.999)
-    return floor(low / step) * step, ceil(high / step) * step, step
-
-
 def _time(epochs: Sequence[float]) -> Callable[[float], float]:
     """Return the map of the epoch axis: logarithmic where the epochs span a factor above 30."""
     positive = [epoch for epoch in epochs if epoch > 0]
@@ -242,7 +228,7 @@ def _log_ticks(values: Sequence[float]) -> Ticks:
 def _time_ticks(values: Sequence[float]) -> Ticks:
     scale = _time(values)
     if scale is float:
-        bottom, top, step = _round_range(values[0], values[-1])
+        bottom, top, step = round_range(values[0], values[-1])
         return _ticks(np.arange(bottom, top + step / 2, step).tolist(), values, scale)
     first = min(epoch for epoch in values if epoch > 0)
     tens = [10.0**power for power in range(-3, 8) if 10.0**power >= first]
@@ -253,3 +239,44 @@ def _ticks(candidates: Sequence[float], values: Sequence[float], scale: Callable
     inside = [value for value in candidates if values[0] <= value <= values[-1]]
     places = _places([values[0], *inside, values[-1]], scale)[1:-1]
     return [(place, _label("", value)) for place, value in zip(places, inside, strict=True)]
+
+
+# --- the live widget ----------------------------------------------------------------------------------------
+
+
+def curve_explorer(
+    axes: Mapping[str, Sequence[float]], curves: Mapping[str, np.ndarray], what: str = "error (%)"
+) -> ipywidgets.Widget:
+    """Return sliders for noise, width and epoch over curves[name] [noise, width, epoch], with two panels.
+
+    Left: every curve against width at the chosen epoch; right: against epoch at the chosen width. The first
+    curve sets the vertical range. `axes` maps
+    noise, width and epoch to their values. Raises BadInput where shapes and axes differ.
+    """
+    shape = tuple(len(axes[name]) for name in AXES)
+    for name, values in curves.items():
+        if np.shape(values) != shape:
+            raise BadInput.of(f"shape of {name}", np.shape(values), str(shape), "Order it [noise, width, epoch].")
+    sliders = {
+        name: ipywidgets.SelectionSlider(
+            options=[(f"{value:.4g}", i) for i, value in enumerate(axes[name])], value=shape[k] - 1, description=name
+        )
+        for k, name in enumerate(AXES)
+    }
+
+    def draw(noise: int, width: int, epoch: int) -> None:
+        fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True)
+        for colour, (name, values) in zip(COLOURS.values(), curves.items(), strict=False):
+            left.plot(axes["width"], values[noise, :, epoch], marker="o", color=colour, label=name)
+            right.plot(axes["epoch"], values[noise, width], marker="o", color=colour, label=name)
+        log2_axis(left, axes["width"], "width")
+        mark(left, axes["width"][width], f"width {axes['width'][width]:g}")
+        right.set(xscale="symlog", xlabel="epoch", xlim=(0, axes["epoch"][-1] * 1.1))
+        mark(right, axes["epoch"][epoch], f"epoch {axes['epoch'][epoch]:g}")
+        focus = np.asarray(next(iter(curves.values())))  # the first curve sets the range, as in the twin
+        left.set(ylabel=what, ylim=(focus.min() - 2, focus.max() + 2))
+        left.legend()
+        plt.show()
+
+    out = ipywidgets.interactive_output(draw, sliders)
+    return ipywidgets.VBox([ipywidgets.HBox(list(sliders.values())), out])
