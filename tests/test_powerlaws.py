@@ -1,4 +1,4 @@
-"""Power-law fits against known laws, brute force and other programs; phases of matrices built to be in them."""
+"""Power-law fits against known laws and brute force; phases of matrices built to be in them."""
 
 import math
 import time
@@ -163,21 +163,6 @@ def test_scores_are_vuongs_and_wilks(draw):
     assert nested.total < 0 and nested.z**2 == pytest.approx(-2 * nested.total)
 
 
-def test_fits_and_ratios_are_those_of_the_package_powerlaw(draw):
-    powerlaw = pytest.importorskip("powerlaw")
-    # It keeps alpha within 0 ... 3 unless told otherwise.
-    for values in (draw.lognormal(sigma=2, size=300), (1 - draw.random(300)) ** (-1 / 1.5)):
-        ours = pl.fit_power_law(values)
-        theirs = powerlaw.Fit(values, verbose=False)
-        assert theirs.power_law.alpha == pytest.approx(ours.alpha[0], rel=1e-6)
-        assert theirs.xmin == pytest.approx(ours.xmin[0])
-        for name, found in pl.compare(values, ours).items():
-            rival = "truncated_power_law" if name == "truncated" else name
-            total, p = theirs.distribution_compare("power_law", rival, nested=name == "truncated")
-            assert found.total[0] == pytest.approx(total, abs=0.01)
-            assert found.p[0] == pytest.approx(p, abs=0.01)
-
-
 # Noise
 
 
@@ -327,18 +312,6 @@ def test_five_replicates_of_a_layer_take_seconds(draw):
         assert time.perf_counter() - start < 6  # 2 s on one core of the laptop
     finally:
         torch.set_num_threads(threads)
-
-
-def test_alphas_are_those_of_weightwatcher(draw):
-    ww = pytest.importorskip("weightwatcher")
-    for singular in (pareto(2.5, M) ** 0.5, pareto(4, M) ** 0.5):
-        layer = torch.nn.Linear(M, N, bias=False)
-        layer.weight.data = rotated(draw, singular).float()
-        table = ww.WeightWatcher(model=torch.nn.Sequential(layer)).analyze(mp_fit=False)
-        ours = pl.fit_power_law(esd(layer.weight), least=2)
-        assert table["alpha"].tolist() == pytest.approx(ours.alpha.tolist(), rel=1e-4)
-        assert table["sigma"].tolist() == pytest.approx(ours.error.tolist(), rel=1e-4)
-        assert table["D"].tolist() == pytest.approx(ours.distance.tolist(), rel=1e-3)
 
 
 # Bad input

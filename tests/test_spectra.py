@@ -313,15 +313,6 @@ def test_ratios_to_nothing_are_nan(draw):
     assert np.isnan(sp.residual_norms(weight, 0 * weight, weight)["over_start"]).all()
 
 
-def test_stable_ranks_and_norms_are_those_of_weightwatcher(draw):
-    ww = pytest.importorskip("weightwatcher")
-    layer = torch.nn.Linear(90, 60, bias=False)
-    layer.weight.data = with_spikes(draw, 90, 60, [3.0, 2.0]).T.float()
-    table = ww.WeightWatcher(model=torch.nn.Sequential(layer)).analyze(mp_fit=False, min_evals=10)
-    assert table["stable_rank"].tolist() == pytest.approx(sp.stable_rank(layer.weight).tolist(), rel=1e-5)
-    assert table["lambda_max"].tolist() == pytest.approx([90 * sp.esd(layer.weight)[0, 0]], rel=1e-5)
-
-
 # Bad input
 
 
