@@ -1,0 +1,136 @@
+"""Curves of decisions against blur (or another change of rising strength): rates, areas, slopes and roughness.
+
+Decisions are class indices [..., S, n] at S strengths for n images, leading axes for seeds; curves are [..., S].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from redlib.data.streams import rng
+from redlib.errors import BadInput
+
+Floats = NDArray[np.float64]
+
+SUBSETS = 54  # key of the stream "eval", so that no other draw of a seed repeats these
+
+
+def wrong_rate(pred: ArrayLike, assigned: ArrayLike, among: ArrayLike | None = None) -> Floats:
+    """Return the share of images whose decision [..., S, n] is not the assigned label [n] or [..., n]: [..., S].
+
+    `among` and errors as in changed_rate.
+    """
+    return changed_rate(pred, assigned, among)
+
+
+def changed_rate(pred: ArrayLike, pred0: ArrayLike, among: ArrayLike | None = None) -> Floats:
+    """Return the share of images whose decision [..., S, n] differs from the unblurred one [..., n]: [..., S].
+
+    `among` (bool [n] or [..., n]) restricts it to a group, e.g. the mislabelled images learned as labelled. Raises
+    BadInput for another number of images and for a group without any.
+    """
+    decisions, reference = np.asarray(pred), np.asarray(pred0)
+    group = np.ones(decisions.shape[-1:], np.bool_) if among is None else np.asarray(among)
+    for what, given in (("pred0", reference), ("among", group)):
+        if given.shape[-1:] != decisions.shape[-1:]:
+            allowed = f"[..., n] with n = {decisions.shape[-1]}, as pred"
+            raise BadInput.of(f"shape of {what}", given.shape, allowed, "pass one value per image")
+    sizes = group.sum(-1)
+    if group.dtype != np.bool_ or not np.all(sizes):
+        found = f"{group.dtype} with {int(np.min(sizes))} image(s) in the smallest group"
+        raise BadInput.of("among", found, "bool, at least one image True", "leave this group or seed out")
+    changed = (decisions != reference[..., None, :]) & group[..., None, :]
+    return np.asarray(changed.sum(-1) / sizes[..., None], np.float64)
+
+
+def area(curve: ArrayLike, sigmas: ArrayLike, low: float, high: float) -> Floats:
+    """Return the mean height of the curve [..., S] over sigma between low and high: [...], in the curve's unit.
+
+    The curve is taken as straight between its points (trapezoids), also where low or high lies between two. Raises
+    BadInput unless sigmas [S] rise and sigmas[0] <= low < high <= sigmas[-1].
+    """
+    heights, at = _curve(curve, sigmas, low, high)
+    grid = np.concatenate([[low], at[(at > low) & (at < high)], [high]])
+    left = np.clip(np.searchsorted(at, grid, "right") - 1, 0, len(at) - 2)
+    part = (grid - at[left]) / (at[left + 1] - at[left])
+    between = heights[..., left] * (1 - part) + heights[..., left + 1] * part
+    return np.asarray(np.trapezoid(between, grid) / (high - low))
+
+
+def slope(curve: ArrayLike, sigmas: ArrayLike, low: float, high: float) -> Floats:
+    """Return the least-squares slope of the points of the curve [..., S] with low <= sigma <= high: [...], per pixel.
+
+    Raises BadInput as area does, and where fewer than two points lie between low and high.
+    """
+    heights, at = _curve(curve, sigmas, low, high)
+    inside = (at >= low) & (at <= high)
+    if inside.sum() < 2:
+        raise BadInput.of("points inside", int(inside.sum()), "at least 2", "widen the range or refine the grid")
+    centred = at[inside] - at[inside].mean()
+    return np.asarray(heights[..., inside] @ centred / (centred @ centred))
+
+
+def roughness(curve: ArrayLike) -> Floats:
+    """Return the sum of squared second differences between neighbouring points of the curve [..., S]: [...].
+
+    The grid's spacing is not divided out, so bends of a smooth curve and an uneven grid count as well as jitter: only
+    curves on one grid can be compared, and their shapes should be alike. Raises BadInput for fewer than 3 points.
+    """
+    heights = np.asarray(curve, np.float64)
+    if heights.ndim < 1 or heights.shape[-1] < 3:
+        raise BadInput.of("shape of curve", heights.shape, "[..., S] with S >= 3", "add strengths")
+    return np.asarray(np.square(np.diff(heights, 2)).sum(-1))
+
+
+def roughness_null(changed: ArrayLike, labels: ArrayLike, counts: ArrayLike, draws: int, seed: int) -> Floats:
+    """Return the roughness of the rate curves of random subsets of a pool of images: [draws].
+
+    `changed` (bool [S, n]) says which images of the pool changed, `labels` [n] their classes. Every subset has
+    counts[c] images of each class c = 0 ... C-1, without repetition: as many as the group it is the null of. Raises
+    BadInput where a class has fewer, or for no image or no draw at all.
+    """
+    pool, classes, wanted = np.asarray(changed), np.asarray(labels), np.asarray(counts)
+    _check_subsets(pool, classes, wanted, draws)
+    source, totals = rng(seed, "eval", SUBSETS), np.zeros((draws, len(pool)))
+    for label in np.flatnonzero(wanted):
+        members = pool[:, classes == label].T
+        count = wanted[label]
+        order = np.argpartition(source.random((draws, len(members)), np.float32), count - 1, axis=1)
+        totals += members[order[:, :count]].sum(1)
+    return roughness(totals / wanted.sum())
+
+
+def roughness_p(observed: float, null: ArrayLike) -> float:
+    """Return (1 + number of draws at least as rough) / (1 + draws), the p-value of `observed` against null [draws].
+
+    Counting the observed curve as a draw keeps the test valid (Phipson & Smyth 2010). BadInput for a null without
+    draws and for numbers that are not finite.
+    """
+    draws = np.asarray(null, np.float64)
+    if draws.ndim != 1 or not draws.size or not np.isfinite([observed, *draws]).all():
+        raise BadInput.of("observed and null", (observed, draws.shape), "finite, [draws]", "use roughness_null")
+    return float((1 + (draws >= observed).sum()) / (1 + draws.size))
+
+
+def _curve(curve: ArrayLike, sigmas: ArrayLike, low: float, high: float) -> tuple[Floats, Floats]:
+    heights, at = np.asarray(curve, np.float64), np.asarray(sigmas, np.float64)
+    if at.ndim != 1 or len(at) < 2 or not (np.diff(at) > 0).all() or heights.shape[-1:] != at.shape:
+        given = (heights.shape, at.tolist())
+        raise BadInput.of("curve and sigmas", given, "[..., S] and S >= 2 rising numbers", "sort the strengths")
+    if not at[0] <= low < high <= at[-1]:
+        allowed = f"{at[0]:g} <= low < high <= {at[-1]:g}"
+        raise BadInput.of("low, high", (low, high), allowed, "stay within the strengths that were measured")
+    return heights, at
+
+
+def _check_subsets(pool: NDArray, labels: NDArray, wanted: NDArray, draws: int) -> None:
+    if pool.dtype != np.bool_ or pool.ndim != 2 or labels.shape != pool.shape[1:]:
+        given = (pool.dtype.name, pool.shape, labels.shape)
+        raise BadInput.of("changed and labels", given, "bool [S, n] and [n]", "pass one label per image")
+    if draws < 1:
+        raise BadInput.of("draws", draws, "draws >= 1", "the smallest p is 1 / (draws + 1)")
+    have = np.bincount(labels, minlength=wanted.size)
+    if wanted.ndim != 1 or wanted.sum() < 1 or np.any(wanted < 0) or np.any(wanted > have[: wanted.size]):
+        allowed = f"one count per class, 0 to {have.tolist()}, not all 0"
+        raise BadInput.of("counts", wanted.tolist(), allowed, "enlarge the pool or take a smaller group")
