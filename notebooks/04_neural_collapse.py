@@ -36,7 +36,6 @@ widths = [2, 4, 8, 16, 32, 64, 128]  # of narrower nets with cross-entropy
 wrong = {"net": "normed_mlp", "weight_decay": 0.001, "drops": [0.4, 0.8], "epochs": 80}  # what differs in the nets told wrong labels, and in their clean twins
 conv = {"net": "small_conv", "channels": 8, "weight_decay": 0.002, "epochs": 60}  # what differs in the conv net
 settings = [{"weight_decay": 0.0}, {"weight_decay": 0.0001}, {"hidden": [128, 128, 128]}, {"hidden": [64, 64, 64]}]  # compared in NC-9
-sparse = {}  # what differs in the training of tickets, random masks and their dense twin
 pruning = {}  # settings of neural_collapse.Tickets
 picture = {"source": {"net": "normed_mlp", "hidden": [64, 64], "weight_decay": 0.001}, "classes": [3, 5, 8]}  # the net of the explorer
 
@@ -66,8 +65,7 @@ runs |= {f"norm {decay:g}": replace(entropy, weight_decay=decay, net="normed_mlp
 runs |= {f"noise {share:g}": configure(nc.Terminal, vars(entropy), wrong, noise=share) for share in (0.0, 0.2)}
 runs |= {f"width {width}": replace(entropy, hidden=(width,) * len(main.hidden)) for width in widths}
 runs |= {f"setting {k}": configure(nc.Terminal, vars(main), changes) for k, changes in enumerate(settings)}
-runs["dense"] = configure(nc.Terminal, vars(main), sparse)
-runs["tickets"] = configure(nc.Tickets, pruning, source=runs["dense"])
+runs["tickets"] = configure(nc.Tickets, pruning, source=main)
 small = configure(nc.Terminal, vars(entropy), picture["source"], seeds=main.seeds[:1])
 runs["triangle"] = nc.Triangle(small, tuple(picture["classes"]))
 data = nc.dataset(main)
@@ -280,9 +278,9 @@ study.figure(fig, "nc_noise", claims=["NC-8"], alt="Within-class variability wit
     f"but from epoch {noisy['epochs'][(told < true).argmax()]:g} with the one they were told: at the end {told[-1]:.2g} against {true[-1]:.2g}.")  # fmt: skip
 
 # %%
-pruned = {name: cs.arm(done["tickets"], k) for k, name in enumerate(runs["tickets"].arms)} | {"dense": done["dense"]}
+pruned = {name: cs.arm(done["tickets"], k) for k, name in enumerate(runs["tickets"].arms)} | {"dense": mse}
 claim = cs.ticket_claim(pruned, main.train)
-gate = cs.terminal(pruned["ticket"], "ticket_terminal_phase") | cs.terminal(pruned["dense"], "dense_terminal_phase")
+gate = cs.terminal(pruned["ticket"], "ticket_terminal_phase") | cs.terminal(mse, "dense_terminal_phase")
 nc10 = study.check("NC-10", per_seed=claim, adequacy=gate)
 fig, (left, right) = plots.panels(2, width=11.5, height=4)
 tints = {"ticket": "blue", "random": "gold", "dense": "grey"}

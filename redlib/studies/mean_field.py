@@ -16,9 +16,11 @@ from typing import Literal
 
 import numpy as np
 import torch
+from scipy.special import ndtri
 from torch import Tensor
 
 from redlib.data import Dataset, load
+from redlib.data.places import data_root
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.measures import meanfield as mf
@@ -38,10 +40,11 @@ from redlib.training.execution import by_density
 
 Arrays = dict[str, np.ndarray]
 Parts = dict[str, Examples]
-Weights = Literal["start", "fresh", "bimodal"]
+Weights = Literal["start", "fresh", "bimodal", "normal"]
 Scale = Literal["none", "density", "chi"]
 
 D51, D41, D21, D11, D4 = 3, 4, 7, 10, 14  # rounds of 20% that leave 51, 41, 21, 10.7 and 4.4%
+PHOTOGRAPH = 16  # pixels to a side, grey
 DIP_NULL, DRAWS = 52, 53  # keys of streams, so that no other draw of a seed repeats these
 
 
@@ -49,7 +52,7 @@ DIP_NULL, DRAWS = 52, 53  # keys of streams, so that no other draw of a seed rep
 class Lab:
     """Data, net and training that all runs of a chain share."""
 
-    dataset: str = "mnist1d"
+    dataset: str = "mnist1d"  # a name for `load`, or a folder of images whose name ends with _jpeg, read grey and small
     pool: int = 3500  # training examples
     validation: int = 500
     tests: int = 5000
@@ -172,7 +175,9 @@ ARMS: dict[str, Sparse] = {
     "chi_matched": Sparse(scale="chi"),
     "fresh": Sparse("ticket", "fresh"),
     "bimodal": Sparse("random", "bimodal"),
+    "normal": Sparse("random", "normal"),
     "bimodal_ticket": Sparse("ticket", "bimodal"),
+    "normal_ticket": Sparse("ticket", "normal"),
     **{f"random_{std}": Sparse(std=std) for std in STDS},
     **{f"fresh_{std}": Sparse("ticket", "fresh", std) for std in STDS},
 }
@@ -278,6 +283,11 @@ def dataset(lab: Lab) -> Dataset:
     return _loaded(lab.dataset, lab.pool, lab.validation, lab.tests)
 
 
+def at_hand(lab: Lab) -> bool:
+    """Return whether the lab's data can be had: data sets are fetched, a folder of photographs is not."""
+    return not lab.dataset.endswith("_jpeg") or (data_root() / lab.dataset).is_dir()
+
+
 def augmented(x: Tensor, shifts: Sequence[int]) -> Tensor:
     """Return inputs [n, d] and their copies rolled by each of `shifts`, [(1 + len(shifts)) * n, d]."""
     return torch.cat([x, *(x.roll(shift, 1) for shift in shifts)])
@@ -319,8 +329,8 @@ def arm_net(name: str, start: StackedMLP, masks: Tensors, lab: Lab, x: Tensor, k
     mask = masks if arm.mask == "ticket" else shuffled(masks, start.seeds, key)
     fresh = arm.weights == "fresh"
     net = lottery.fresh(start, initialiser(lab), 1 + key) if fresh else start.clone()
-    if arm.weights == "bimodal":
-        _redraw(net, start, masks, mask, key)
+    if arm.weights in ("bimodal", "normal"):
+        _redraw(net, start, masks, mask, arm.weights, key)
     for weights in net.weights:
         weights.mul_((arm.std or lab.sigma_w) / lab.sigma_w)
     apply(net, mask)
@@ -374,7 +384,10 @@ def kept_weights(config: Level, found: Arrays) -> dict[str, list[np.ndarray]]:
 
 @lru_cache(2)  # MNIST-1D is generated anew by every load, and a sweep has dozens of short runs
 def _loaded(name: str, pool: int, validation: int, tests: int) -> Dataset:
-    return load(name, n_train=pool, n_validation=validation, n_test=tests)
+    sizes = {"n_train": pool, "n_validation": validation, "n_test": tests}
+    if name.endswith("_jpeg"):  # photographs, one folder a class, beside the other data
+        return load("image_folder", root=data_root() / name, label=name, size=PHOTOGRAPH, mode="L", **sizes)
+    return load(name, **sizes)
 
 
 def _next_masks(config: Level, initial: StackedMLP, before: Arrays | None) -> tuple[Tensors, Tensors]:
@@ -398,10 +411,14 @@ def _fit(net: StackedMLP, examples: Examples, lab: Lab, steps: int, early: Early
     )  # fmt: skip
 
 
-def _redraw(net: StackedMLP, start: StackedMLP, ticket: Tensors, mask: Tensors, key: int) -> None:
-    """Draw the weights that `mask` keeps anew, from the law of those that the ticket keeps in the layer."""
+def _redraw(
+    net: StackedMLP, start: StackedMLP, ticket: Tensors, mask: Tensors, weights: Weights, key: int
+) -> None:  # fmt: skip
+    """Draw the weights that `mask` keeps from the law of the ticket's, or a Gaussian law with its mean square."""
     for layer, (name, target) in enumerate(zip(mask, net.weights, strict=True)):
         kept = kept_values(start.weights[layer], ticket[name])
         for r, seed in enumerate(net.seeds):
             u = rng(seed, "noise", DRAWS, key, layer).random(kept.shape[1])
-            target[r][mask[name][r]] = torch.from_numpy(np.quantile(kept[r], u)).to(target)
+            normal = sqrt(np.square(kept[r]).mean()) * ndtri(u)
+            drawn = np.quantile(kept[r], u) if weights == "bimodal" else normal
+            target[r][mask[name][r]] = torch.from_numpy(drawn).to(target)

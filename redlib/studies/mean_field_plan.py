@@ -8,7 +8,7 @@ from typing import Any
 
 from redlib.studies import configure
 from redlib.studies.experiments import levels
-from redlib.studies.mean_field import D11, D21, D41, D51, STDS, Arms, Dips, Fitted, Lab, Level, Start
+from redlib.studies.mean_field import D11, D21, D41, D51, STDS, Arms, Dips, Fitted, Lab, Level, Start, at_hand
 from redlib.studies.mean_field_conv import THREE, ConvLevel
 from redlib.studies.mean_field_random import Depths, Wide
 
@@ -24,7 +24,7 @@ def experiments(
 
     normal is pruned by 20% a round, orthogonal (gain 1, as S4 has it) two rounds at once, augmented, residual and conv
     three. `settings` changes fields of what is trained or drawn beside the chains, by name: conv, dips, fitted, depths,
-    wide, "residual wide".
+    wide, "residual wide"; photographs, if named and at hand, adds a chain like the first on other data.
     """
     more: Mapping[str, Mapping[str, Any]] = settings or {}
     top, ortho = Level(lab), replace(lab, init="orthogonal", sigma_w=1.0)
@@ -35,9 +35,11 @@ def experiments(
         "residual": Level(replace(lab, residual=True), 0, *THREE),
         "conv": configure(ConvLevel, {"seeds": lab.seeds}, more.get("conv", {})),
     }
+    if "photographs" in more and at_hand(photographs := configure(Lab, vars(lab), more["photographs"])):
+        chains["photographs"] = Level(photographs)
     runs: dict[str, Any] = {}
     for name, source in chains.items():
-        runs |= levels(name, source, depths[name])
+        runs |= levels(name, source, depths.get(name, depths["normal"]))
     starts = {"full": lab, "literal": replace(lab, sigma_b=LITERAL), "orthogonal": ortho}
     runs |= {f"start {name}": Start(replace(one, hidden=(256,) * len(lab.hidden))) for name, one in starts.items()}
     return runs | arms(top, more) | random_nets(lab, more)
@@ -46,7 +48,7 @@ def experiments(
 def arms(top: Level, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return what needs the masks of the main chain by name."""
     stds = tuple(f"random_{std}" for std in STDS) + ("fresh", *(f"fresh_{std}" for std in STDS))
-    bimodal = "random", "bimodal", "fresh", "bimodal_ticket"
+    bimodal = "random", "bimodal", "normal", "fresh", "bimodal_ticket", "normal_ticket"
     return {
         "random": Arms(top, ("random",), (1, D51, 5)),
         "rescaled": Arms(top, ("random", "corrected", "chi_matched"), (D21, D11)),
