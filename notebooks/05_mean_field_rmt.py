@@ -11,11 +11,11 @@
 # %% [markdown]
 # # Mean field and random matrices: what pruning does to a signal, and whose theory is right
 #
-# **Question.** In a wide random net the size of a signal and the likeness of two signals follow simple laws [@poole2016exponential]. Source S4 pruned deep tanh nets,
+# **Question.** In a wide random net the size of a signal and the likeness of two signals follow simple laws. Source S4 pruned deep tanh nets,
 # put the standard deviation of the surviving weights into these laws, and saw theory and practice part when half of the weights were gone. Why there? And
 # does it matter for training?
 #
-# Let $q$ be the mean square of a layer's pre-activations. With weights of variance $\sigma_w^2/N$ and biases of variance $\sigma_b^2$ the next layer has
+# Let $q$ be the mean square of a layer's pre-activations. With weights of variance $\sigma_w^2/N$ and biases of variance $\sigma_b^2$ the next layer has [@poole2016exponential]
 # $$V(q)=\sigma_w^2\,\mathbb E[\tanh^2(\sqrt q\,z)]+\sigma_b^2,\qquad \chi=\sigma_w^2\,\mathbb E[\tanh'(\sqrt q\,z)^2],\qquad z\sim\mathcal N(0,1).$$
 # $q$ runs into a fixed point $q^*$. A small difference of two inputs is multiplied by $\chi$ in each layer: below 1 all inputs become alike, above 1 they
 # part, and $\chi=1$ is the *edge of chaos* [@schoenholz2017deep].
