@@ -225,7 +225,7 @@ for ax, when, title in ((middle, "start", "Rewound: theory / measured"), (right,
 # %%
 for ax in (left, middle, right):
     plots.density_axis(ax, density), ax.axvline(density[mean_field.D51], color=COLOURS["grey"], linestyle="--", linewidth=1.2)
-left.legend(), middle.annotate("the source saw it here", (density[mean_field.D51], 20), xytext=(4, 0), textcoords="offset points", fontsize=9, color=COLOURS["grey"])
+left.legend(), middle.annotate("where the source\nsaw it", (density[mean_field.D51], 30), xytext=(4, 0), textcoords="offset points", fontsize=9, color=COLOURS["grey"])
 
 error = {law: ms.prediction_error(tickets, law)[:, [1, mean_field.D51, mean_field.D21]].mean(0) for law in names}
 words = {law: figures.parting(ms.mean_departure(tickets, law)) for law in names}
@@ -263,7 +263,7 @@ plots.curves(right, density, {label: (100 * values, colour) for label, (values, 
 left.axhline(1, color=INK, linewidth=1), plots.density_axis(left, density[1:]), plots.density_axis(right, density)
 study.figure(fig, "mf_deg", claims=["RMT-16"], alt="Variance of in-degrees over that of random masks; change of q when in-degrees are evened out.", caption=
     f"At {marks['fifth']} hidden units' inputs vary {claims['RMT-16']['in_degree_variance_ratio'].mean():.2f} times as much as under random masks; that alone changes q by {claims['RMT-16']['abs_relative_q_change_in_degree_shuffled'].mean():.1%}. "
-    f"Yet the measured q moves by {ms.measured_change(tickets)[:, mean_field.D21].mean():+.0%}, about as much as theory is off: it is not how many weights meet in a unit, but which.")  # fmt: skip
+    f"Yet the measured q moves by {ms.measured_change(tickets)[:, mean_field.D21].mean():+.0%} when weights change places, of the {ms.prediction_error(tickets, 'density')[:, mean_field.D21].mean():+.0%} that theory is off: what counts is which weights meet in a unit, not how many.")  # fmt: skip
 
 # %% [markdown]
 # ## 5. Does the signal matter for training?
