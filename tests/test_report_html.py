@@ -213,7 +213,15 @@ def test_widgets_and_logs_are_dropped_and_twins_kept_with_their_script():
     assert html.count('class="explorer"') == 1 and 'aria-label="Two panels of error curves"' in html
 
 
-@pytest.mark.parametrize("text", ["<Figure size 980x340 with 2 Axes>", "<matplotlib.legend.Legend at 0x7f50c23a0290>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<Figure size 980x340 with 2 Axes>",
+        "<matplotlib.legend.Legend at 0x7f50c23a0290>",
+        "(None,\n <matplotlib.lines.Line2D at 0x7f465a14e450>,\n [Text(0, 0.5, 'aGk=')])",
+        "(None, None, 'aGk=')",
+    ],
+)
 def test_what_a_drawing_cell_leaves_behind_is_dropped(text):
     page = with_cell(given.shown({"image/png": "aGk=", "text/plain": text}))
     assert "aGk=" not in page and "0x7f" not in page

@@ -20,7 +20,7 @@ _QUESTION = re.compile(r"^(?:>\s*)?\**Question\**\s*[.:]?\**\s*(.+?)(?=\n\s*\n|\
 _TITLE = re.compile(r"^#\s+(.+)$", re.MULTILINE)
 # What a cell that draws leaves behind: the figures that count are shown by study.figure, and addresses in
 # memory would make every report differ from the last.
-_REPR = re.compile(r"<Figure size|<[\w.]+[^>]* at 0x[0-9a-f]+>$")
+_REPR = re.compile(r"(?s)<Figure size|<[\w.]+[^>]* at 0x[0-9a-f]+>$|[(\[].*(<matplotlib\.|None, None)")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
