@@ -1,0 +1,74 @@
+"""What the figures of the blurring study need besides curves: colours of rates, pictures for the explorer, bands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from redlib.data import Dataset
+from redlib.data.blur import blur_matrix, odd_size
+from redlib.studies.blurring import Arrays
+from redlib.studies.blurring_curves import ByRate, changed, groups, high_rates, low_rates, sigmas
+from redlib.studies.blurring_look import pixels
+
+Floats = np.ndarray
+WARM, COLD = ("#7f2704", "#c2410c", "#e8792b", "#f2a65e"), ("#08306b", "#2171b5", "#5ba3d9")
+PICTURES = (4, 8)  # mislabelled and other images of each rate
+
+
+def name(k: int) -> str:
+    """Return what a rate is called."""
+    return f"1 in {k}"
+
+
+def tints(by_rate: ByRate) -> dict[int, tuple[str, str]]:
+    """Return {rate: (colour, line style)}: warm and solid above the claimed transition, blue and dashed below."""
+    above = zip(high_rates(by_rate), WARM, strict=False)
+    below = zip(low_rates(by_rate), COLD, strict=False)
+    return {k: (colour, "-") for k, colour in above} | {k: (colour, "--") for k, colour in below}
+
+
+def band(values: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return mean, low and high of the 95% t interval over the seeds of values [S, K] that have a curve.
+
+    Where none has, the mean is 0 and there is no interval (NaN): no image was learned that could be lost.
+    """
+    known = values[np.isfinite(values).all(1)]
+    if not len(known):
+        return np.zeros(values.shape[1]), *np.full((2, values.shape[1]), np.nan)
+    half = stats.t.ppf(0.975, max(len(known) - 1, 1)) * known.std(0, ddof=len(known) > 1) / len(known) ** 0.5
+    return known.mean(0), known.mean(0) - half, known.mean(0) + half
+
+
+def explorer(by_rate: ByRate, data: Dataset, start: tuple[int, float]) -> dict[str, Any]:
+    """Return the arguments of the blur explorer: images of the first seed, decisions on them, curves of all seeds."""
+    grid, width = sigmas(next(iter(by_rate.values()))), data.train.x.shape[-1]
+    shown = {k: pictures(results) for k, results in by_rate.items()}
+    own = [(by_rate[k], rows) for k, rows in shown.items()]
+    named = {"mislabelled": "mislabelled", "correctly labelled": "clean"}
+    bands = {label: [band(changed(r, group)) for r in by_rate.values()] for label, group in named.items()}
+    return {
+        "rates": [name(k) for k in by_rate],
+        "sigmas": grid.tolist(),
+        "pixels": np.stack([data.train.x[rows][:, 0].numpy() for rows in shown.values()]),
+        "told": np.stack([r["assigned"][0][rows] for r, rows in own]),
+        "true": np.stack([r["labels"][0][rows] for r, rows in own]),
+        "predicted": np.stack([r["train"][0][:, rows] for r, rows in own]),
+        "curves": {label: tuple(np.stack(part) for part in zip(*found, strict=True)) for label, found in bands.items()},
+        "blurred_matrix": blur_matrix(width, pixels(grid.tolist(), width), odd_size(width)).numpy(),
+        "start": (name(start[0]), start[1]),
+    }
+
+
+def pictures(results: Arrays, count: Sequence[int] = PICTURES) -> Floats:
+    """Return rows of the first mislabelled and clean images of the first seed, as many as `count` says."""
+    parts = zip(("mislabelled", "clean"), count, strict=True)
+    return np.concatenate([np.flatnonzero(groups(results)[group][0])[:most] for group, most in parts])
+
+
+def by_setting(numbers: Mapping[str, tuple[Floats, Floats]], which: int) -> dict[str, tuple[Floats, str]]:
+    """Return rows of each setting's gap (0) or drop (1): blur in blue, other changes in orange."""
+    return {label: (pair[which], "blue" if label.endswith("blur") else "orange") for label, pair in numbers.items()}
