@@ -83,6 +83,12 @@ def test_nets_have_the_sizes_they_state(name, widths, image, parameters):
     assert any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in net.modules())
 
 
+def test_the_source_s_resnet_18_has_its_eleven_million_weights():
+    net = build_strided("resnet18", 0, (64,), 10, 1, 28)
+    assert sum(p.numel() for p in net.parameters()) == 11_175_370
+    assert net(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
 def test_images_are_halved_until_they_are_four_pixels_wide():
     strides = [p.stride[0] for p in build_strided("conv", 0, (2, 2, 2, 2), 10, 1, 28) if isinstance(p, nn.Conv2d)]
     assert strides == [2, 2, 2, 1], "28, 14, 7, 4, 4"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from redlib.data.torchvision_ops import ensure_torchvision
 from redlib.errors import BadInput
 from redlib.nets.convnets import seeded
 from redlib.nets.normed import normed_mlp
@@ -52,10 +53,18 @@ def image_mlp(widths: Sequence[int], classes: int, channels: int, image: int) ->
     return nn.Sequential(nn.Flatten(), *normed_mlp((channels * image**2, *widths, classes)))
 
 
+def source_resnet18(widths: Sequence[int], classes: int, channels: int, image: int) -> nn.Module:
+    """Return torchvision's ResNet-18 (He et al. 2016), reading `channels`; 11.2 million parameters, widths its own."""
+    net: nn.Module = ensure_torchvision().models.resnet18(num_classes=classes)
+    net.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
+    return net
+
+
 NETS: dict[str, Callable[[Sequence[int], int, int, int], nn.Module]] = {
     "conv": strided_conv,
     "residual": strided_residual,
     "mlp": image_mlp,
+    "resnet18": source_resnet18,
 }
 
 

@@ -10,12 +10,14 @@ from scipy import stats
 
 from redlib.data import Dataset
 from redlib.data.blur import blur_matrix, odd_size
+from redlib.data.streams import rng
 from redlib.studies.blurring import Arrays
-from redlib.studies.blurring_curves import ByRate, changed, groups, high_rates, low_rates, sigmas
+from redlib.studies.blurring_curves import ByRate, changed, groups, high_rates, learned, low_rates, sigmas
 from redlib.studies.blurring_look import pixels
 
 Floats = np.ndarray
 WARM, COLD = ("#7f2704", "#c2410c", "#e8792b", "#f2a65e"), ("#08306b", "#2171b5", "#5ba3d9")
+GROUPS = 64  # key of the stream "eval"
 PICTURES = (4, 8)  # mislabelled and other images of each rate
 
 
@@ -67,6 +69,23 @@ def pictures(results: Arrays, count: Sequence[int] = PICTURES) -> Floats:
     """Return rows of the first mislabelled and clean images of the first seed, as many as `count` says."""
     parts = zip(("mislabelled", "clean"), count, strict=True)
     return np.concatenate([np.flatnonzero(groups(results)[group][0])[:most] for group, most in parts])
+
+
+def random_groups(results: Arrays, draws: int = 30) -> Floats:
+    """Return the curves of random groups of the first seed's learned clean images, [draws, K + 1], in percent.
+
+    Each has as many images of every class as there are mislabelled ones.
+    """
+    source, clean = rng(0, "eval", GROUPS), groups(results)["clean"][0] & learned(results)[0]
+    labels, wrong = results["labels"][0].astype(int), groups(results)["mislabelled"][0]
+    moved = results["train"][0] != results["train"][0][0]
+    found = []
+    for _ in range(draws):
+        rows = [
+            source.choice(np.flatnonzero(clean & (labels == c)), (wrong & (labels == c)).sum()) for c in set(labels)
+        ]
+        found.append(100 * moved[:, np.concatenate(rows)].mean(1))
+    return np.array(found)
 
 
 def by_setting(numbers: Mapping[str, tuple[Floats, Floats]], which: int) -> dict[str, tuple[Floats, str]]:
