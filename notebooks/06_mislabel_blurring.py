@@ -77,7 +77,7 @@ for k in rates:
     lost = 100 * main[k]["wrong_mislabelled"] / curves.counts(main[k])[0][:, None]
     plots.band(left, main[k]["epochs"], lost, figures.name(k), tints[k][0], seeds=False, marker="", linestyle=tints[k][1])
 left.set(xlabel="epoch", ylabel="mislabelled images not yet learned (%)", title="Wrong labels come last"), left.legend(ncols=2, fontsize=9)
-plots.dot_rows(right, {figures.name(k): (curves.epochs_to_fit(main[k]), tints[k][0]) for k in rates}, "epochs to 99.9% of all labels")
+plots.dot_rows(right, figures.known({figures.name(k): (curves.epochs_to_fit(main[k]), tints[k][0]) for k in rates}), "epochs to 99.9% of all labels")
 study.figure(fig, "b_fit", claims=["BLUR-0"], alt="Mislabelled images not yet learned over epochs; epochs until 99.9% are learned, by rate.", caption=
     f"{np.mean([curves.accuracy(r)[:, -1] >= curves.FITTED for r in main.values()]):.0%} of the nets learn 99.9% of their labels; the slowest rate needs {bs.fit_claim(main)['epochs_to_fit'].mean():.0f} of {base.epochs} epochs.")  # fmt: skip
 
@@ -92,8 +92,8 @@ blur1 = study.check("BLUR-1", per_seed=bs.gap_claim(main, low, high), adequacy=f
 blur2 = study.check("BLUR-2", per_seed=bs.low_blur_claim(main), adequacy=fitted)
 fig, (left, right) = panels(2, width=11, height=3.4)
 missed = {k: curves.events(main[k]) for k in rates}
-plots.dot_rows(left, {figures.name(k): (missed[k][0], tints[k][0]) for k in rates}, "mislabelled images lost at the fit", zero=0)
-plots.dot_rows(right, {figures.name(k): (missed[k][1], tints[k][0]) for k in rates}, "clean images lost at the fit", zero=0), right.set_yticklabels([])
+plots.dot_rows(left, figures.known({figures.name(k): (missed[k][0], tints[k][0]) for k in rates}), "mislabelled images lost at the fit", zero=0)
+plots.dot_rows(right, figures.known({figures.name(k): (missed[k][1], tints[k][0]) for k in rates}), "clean images lost at the fit", zero=0), right.set_yticklabels([])
 ratio = {word: bs.rate_ratio(main, ks) for word, ks in (("high", high), ("low", low))}
 words = {word: f"{np.nanmean(values):.0f} times as often" if np.isfinite(values).any() else "too few are lost to tell" for word, values in ratio.items()}
 lost = bs.low_blur_claim(main)

@@ -88,6 +88,13 @@ def random_groups(results: Arrays, draws: int = 30) -> Floats:
     return np.array(found)
 
 
+def known(rows: Mapping[str, tuple[Floats, str]]) -> dict[str, tuple[Floats, str]]:
+    """Return the rows without seeds that have no value (NaN), and without rows where none has one."""
+    found = {label: (values[np.isfinite(values)], colour) for label, (values, colour) in rows.items()}
+    return {label: row for label, row in found.items() if len(row[0])}
+
+
 def by_setting(numbers: Mapping[str, tuple[Floats, Floats]], which: int) -> dict[str, tuple[Floats, str]]:
     """Return rows of each setting's gap (0) or drop (1): blur in blue, other changes in orange."""
-    return {label: (pair[which], "blue" if label.endswith("blur") else "orange") for label, pair in numbers.items()}
+    tint = {label: "blue" if label.endswith("blur") else "orange" for label in numbers}
+    return known({label: (pair[which], tint[label]) for label, pair in numbers.items()})
