@@ -98,7 +98,7 @@ ratio = {word: bs.rate_ratio(main, ks) for word, ks in (("high", high), ("low", 
 words = {word: f"{np.nanmean(values):.0f} times as often" if np.isfinite(values).any() else "too few are lost to tell" for word, values in ratio.items()}
 lost = bs.low_blur_claim(main)
 study.figure(fig, "b_gap", claims=["BLUR-1", "BLUR-2"], alt="Numbers of mislabelled and of clean images lost when the criterion is first met, per seed and share of wrong labels.", caption=
-    f"When nets first meet the criterion, mislabelled images are lost more often than clean ones: at the high rates {words['high']}, at the low rates {words['low']}. At the end at most {lost['wrong_rate_mislabelled_low_blur'].mean():.1f}% and {lost['wrong_rate_clean_low_blur'].mean():.2f}% are lost.")  # fmt: skip
+    f"Lost when nets first meet the criterion, mislabelled images over clean ones: at the high rates {words['high']}, at the low rates {words['low']}. At the end at most {lost['wrong_rate_mislabelled_low_blur'].mean():.1f}% and {lost['wrong_rate_clean_low_blur'].mean():.2f}% are lost.")  # fmt: skip
 
 # %% [markdown]
 # ## 2. Are both groups treated equally?
@@ -277,5 +277,5 @@ blur15 = study.not_run("BLUR-15", "untestable as stated: a share of a data set i
 # %%
 study.conclude(
     answer=f"No, they are not treated equally: mislabelled images let go sooner, by {bs.equality_claim(main)['changed_rate_mislabelled_minus_clean_mean'].mean():+.0f} points on average (BLUR-3 {blur3.verdict}), often back to what they show. "
-    f"The sharp transition between 1.43% and 1.25% is {blur5.verdict.replace('_', ' ')} at this scale (BLUR-5): across it the change differs by {bs.transition_claim(main)['changed_area_1_in_70_minus_1_in_80'].mean():+.1f} points, while nets of one rate differ by {spread:.1f}."
+    f"The sharp transition between 1.43% and 1.25% is {blur5.verdict.replace('not_run', 'not judged')} at this scale (BLUR-5): across it the change differs by {bs.transition_claim(main)['changed_area_1_in_70_minus_1_in_80'].mean():+.1f} points, while nets of one rate differ by {spread:.1f}."
 )
