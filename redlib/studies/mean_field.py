@@ -386,8 +386,8 @@ def kept_weights(config: Level, found: Arrays) -> dict[str, list[np.ndarray]]:
 def _loaded(name: str, pool: int, validation: int, tests: int) -> Dataset:
     sizes = {"n_train": pool, "n_validation": validation, "n_test": tests}
     if name.endswith("_jpeg"):  # photographs, one folder a class, beside the other data
-        return load("image_folder", root=data_root() / name, label=name, size=PHOTOGRAPH, mode="L", **sizes)
-    return load(name, **sizes)
+        return load("image_folder", root=data_root() / name, label=name, size=PHOTOGRAPH, mode="L", **sizes)  # type: ignore[arg-type]
+    return load(name, **sizes)  # type: ignore[arg-type]
 
 
 def _next_masks(config: Level, initial: StackedMLP, before: Arrays | None) -> tuple[Tensors, Tensors]:
