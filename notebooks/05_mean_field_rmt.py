@@ -148,19 +148,19 @@ gate = {name: ms.learned({"train_error": ms.chain(done, name, depth)["train_erro
 rises = {id: study.check(id, per_seed=claims[id], adequacy=gate[name]) for id, name in (("RMT-1", "normal"), ("RMT-2", "orthogonal"), ("RMT-3", "conv"), ("RMT-19", "augmented"))}
 looks = {"normal": ("FCNet, normal", "blue"), "orthogonal": ("orthogonal", "green"), "augmented": ("augmented data", "gold"), "residual": ("residual", "purple"), "conv": ("ConvNet", "orange")}
 fig, (left, right) = panels(2, width=11.5, height=4)
-for name, (label, colour) in looks.items():
+for name, (label, colour) in list(looks.items())[:-1]:
     plots.band(left, series[name][0], series[name][1] - series[name][1][:, :1], label, colour, seeds=False)
 accuracy = ms.accuracies(done, plan, tickets)
 levels = sorted(level for arm, level in accuracy if arm == "random")
 plots.band(left, density[levels], np.stack([accuracy["random", level] - accuracy["ticket", 0] for level in levels], 1), "random masks", "grey", seeds=False)
 
 # %%
-plots.density_axis(left, density), left.axhline(0, color=INK, linewidth=1), left.set(ylabel="test accuracy, less dense (points)", title="Does pruning help?"), left.legend(fontsize=9)
+plots.density_axis(left, density), left.axhline(0, color=INK, linewidth=1), left.set(ylabel="test accuracy, less dense (points)", title="Does pruning help FCNets?"), left.legend(fontsize=9)
 best, equal = figures.gain_rows(series, looks), ms.equal_fit(done["fitted"])["accuracy"]
 best |= {"normal, equal loss": (equal[np.isfinite(equal)], "sky")} if np.isfinite(equal).any() else {}
 plots.dot_rows(right, best, "best level less dense (points)", zero=0)
 gap = claims["RMT-19"]["train_test_gap_ticket_minus_dense"].mean()
-study.figure(fig, "mf_acc", claims=list(rises), alt="Test accuracy over density for five kinds of nets and random masks; gains at the best density.", caption=
+study.figure(fig, "mf_acc", claims=list(rises), alt="Test accuracy over density of four kinds of FCNets and of random masks; gains of all nets at the best density.", caption=
     f"At its best density the normal FCNet gains {best['FCNet, normal'][0].mean():+.1f} points, the orthogonal one {best['orthogonal'][0].mean():+.1f}, the ConvNet {best['ConvNet'][0].mean():+.1f}; with augmented data {best['augmented data'][0].mean():+.1f}, "
     f"with skips {best['residual'][0].mean():+.1f}. At {marks['fifth']} the gap between training and test accuracy changes by {gap:+.1f} points.")  # fmt: skip
 
@@ -379,7 +379,7 @@ fig, (left, right) = panels(2, width=11, height=3.8)
 for label, name, colour in (("leading, all layers", "top_joint", "blue"), ("leading, worst layer alone", "top_layerwise", "sky"), ("random, all layers", "random_joint", "orange")):
     values = low[f"accuracy_{name}"]
     plots.band(left, range(len(ranks)), values.min(2) if values.ndim == 3 else values, label, colour, seeds=False)
-left.axhline(low["accuracy_full"].mean(), color=INK, linestyle=":"), left.set(ylabel="test accuracy (%)", title="How many directions suffice?"), left.legend()
+left.axhline(low["accuracy_full"].mean(), color=INK, linestyle=":"), left.set(ylabel="test accuracy (%)", title="How many directions suffice?"), plots.end_labels(left)
 rest = {"over the start": (low["residual_over_start"].mean(2), "purple"), "over the whole change": (low["residual_over_change"].mean(2), "green")}
 plots.curves(right, range(len(ranks)), rest, ylabel="spectral norm of the rest", title="What is left?", seeds=False), right.axhline(0.5, color=INK, linestyle=":")
 for ax in (left, right):
@@ -411,6 +411,7 @@ study.figure(fig, "lowrank", claims=["RMT-22", "RMT-23"], alt="Accuracy over the
 # %%
 study.conclude(
     answer=f"Theory and practice do not part at {marks['half']}: the theory that forgets the missing weights is {error['naive'][0]:+.0%} off after the first cut, and with the density put in it is {error['density'][1]:+.0%} off there (RMT-8 {rmt8.verdict}). "
+    f"What is left is not the number of inputs a unit keeps (RMT-16 {rmt16.verdict}) but which weights meet: dealt to other units they move q by {ms.measured_change(tickets)[:, mean_field.D51].mean():+.0%} there. "
     f"χ falls with sparsity (RMT-13 {rmt13.verdict}), yet tickets with less χ are no worse (RMT-14 {rmt14.verdict}); restoring the variance of a random mask makes no ticket of it (RMT-18 {rmt18.verdict}). "
     f"What training adds is of low rank, but not of rank four: sixteen directions of a layer carry the accuracy, four do not (RMT-22 {rmt22.verdict})."
 )
