@@ -13,7 +13,7 @@ from redlib.evidence.code import module_digests
 from redlib.report import fragments
 
 REPORT = Path(fragments.__file__).parent
-EXPLORERS = {path.stem for path in REPORT.glob("*.py") if "import ipywidgets" in path.read_text(encoding="utf-8")}
+EXPLORERS = {path.stem for path in REPORT.glob("*.py") if "import drawn" in path.read_text(encoding="utf-8")}
 
 
 def made(**changes: Any) -> str:

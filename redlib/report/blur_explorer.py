@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from redlib.report.blurring import GROUPS, Blurring, Curves, blurring
 from redlib.report.fragments import fragment, round_ticks
+from redlib.report.live import drawn
 from redlib.report.plots import COLOURS, mark
 
 OUTCOMES: Final = {  # of a decision: what is said, sign, colour and shape
@@ -292,7 +293,7 @@ def blur_explorer(
         fig.suptitle("\n".join(filter(None, (title, key))), x=0.02, ha="left", fontsize=11)
         plt.show()
 
-    out = ipywidgets.interactive_output(draw, {"rate": choice, "sigma": slider})
+    out = drawn(draw, {"rate": choice, "sigma": slider})
     return ipywidgets.VBox([choice, slider, out])
 
 

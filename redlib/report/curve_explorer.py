@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from redlib.errors import BadInput
 from redlib.report.fragments import fragment, round_range
+from redlib.report.live import drawn
 from redlib.report.plots import COLOURS, log2_axis, mark
 
 AXES: Final = ("noise", "width", "epoch")
@@ -278,5 +279,5 @@ def curve_explorer(
         left.legend()
         plt.show()
 
-    out = ipywidgets.interactive_output(draw, sliders)
+    out = drawn(draw, sliders)
     return ipywidgets.VBox([ipywidgets.HBox(list(sliders.values())), out])

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from redlib.errors import BadInput
 from redlib.evidence.stats import finite, mean_interval
 from redlib.report.fragments import fragment
+from redlib.report.live import drawn
 from redlib.report.plots import COLOURS, GRID, density_axis, dot_rows, heat, mark
 from redlib.report.plots import curves as draw_curves
 
@@ -388,7 +389,7 @@ def mask_explorer(
         bottom.set_xlim(top.get_ylim())  # one range for all densities: the dots move, the axis does not
         plt.show()
 
-    return ipywidgets.VBox([slider, ipywidgets.interactive_output(draw, {"level": slider})])
+    return ipywidgets.VBox([slider, drawn(draw, {"level": slider})])
 
 
 def _matrices(fig: SubFigure, seen: Explored, level: int) -> None:

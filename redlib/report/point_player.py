@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from redlib.errors import BadInput
 from redlib.report.fragments import fragment
+from redlib.report.live import drawn
 from redlib.report.plots import COLOURS, INK
 
 WIDTH, HEIGHT = 280, 262  # of a panel
@@ -371,7 +372,7 @@ def point_player(
         fig.suptitle("\n".join(filter(None, (title, seen.frames[frame]))), x=0.02, ha="left")
         plt.show()
 
-    out = ipywidgets.interactive_output(draw, {"frame": slider})
+    out = drawn(draw, {"frame": slider})
     return ipywidgets.VBox([ipywidgets.HBox([play, slider]), out])
 
 

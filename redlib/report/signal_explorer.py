@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 
 from redlib.report import signal_theory
 from redlib.report.fragments import fragment, round_ticks
+from redlib.report.live import drawn
 from redlib.report.plots import COLOURS, INK
 from redlib.report.signal_theory import Places, Scene, Signals, SignalTable, Start, Theory, percent, signals
 
@@ -322,7 +323,7 @@ def signal_explorer(
         fig.suptitle("\n".join(filter(None, (title, *scene.lines()))), x=0.02, ha="left", fontsize=11)
         plt.show()
 
-    out = ipywidgets.interactive_output(draw, dict(zip(("kind", "w", "b", "d"), (kinds, *sliders), strict=True)))
+    out = drawn(draw, dict(zip(("kind", "w", "b", "d"), (kinds, *sliders), strict=True)))
     return ipywidgets.VBox([kinds, ipywidgets.HBox(sliders), out])
 
 
