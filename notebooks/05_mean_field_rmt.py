@@ -332,8 +332,7 @@ rmt17 = study.check("RMT-17", per_seed=claims["RMT-17"])
 skip, pairs = plan["residual wide"], range(1, plan["residual wide"].depth + 1)
 fig, (ax,) = panels(1, width=7.5, height=3.6)
 plots.band(ax, pairs, done["residual wide"]["q"][:, 0], f"residual, width {skip.width}", "purple", seeds=False)
-ax.plot(pairs, ms.residual_law(*skip.sigmas[0], skip.depth), ":", color=INK, label="recursion")
-ax.axhline(meanfield.q_fixed_point(*skip.sigmas[0]), color=COLOURS["blue"], label="plain net, q*")
+ax.plot(pairs, ms.residual_law(*skip.sigmas[0], skip.depth), ":", color=INK, label="recursion"), ax.axhline(meanfield.q_fixed_point(*skip.sigmas[0]), color=COLOURS["blue"], label="plain net, q*")
 ax.set(xlabel="pair of layers", ylabel="q", ylim=(0, None)), ax.legend()
 study.figure(fig, "mf_res", claims=["RMT-17"], alt="Mean square signal over depth in residual nets, with the recursion.", caption=
     f"With skips q grows by {claims['RMT-17']['slope_q_on_depth'].mean():.2f} a pair of layers, and the recursion is {claims['RMT-17']['relative_error_residual_recursion'].mean():.1%} off.")  # fmt: skip
