@@ -188,7 +188,7 @@ def _plane(seen: Signals, scene: Scene) -> str:
     """Return the plane of the sigmas: both phases, the edge, the dense and the pruned net."""
     box = _Box(0, seen.sigma_w[-1], seen.sigma_b[0], seen.sigma_b[-1])
     edge = list(zip(scene.theory.edge.tolist(), seen.sigma_b, strict=True))
-    sides = {0.0: "ordered", 1e3 * box.right: "chaotic"}
+    sides = {0.0: "ordered", max(box.right, float(scene.theory.edge.max())): "chaotic"}
     areas = [
         f'<path class="side {name}" d="{box.path([*edge, (x, box.top), (x, box.bottom)])}Z"/>'
         for x, name in sides.items()

@@ -107,7 +107,8 @@
     const edge = data.b.map((value, n) => [kind.edge[n], value]), [low, high] = [data.b[0], data.b[data.b.length - 1]];
     const [[from, y], [to]] = [plane.pixel([w, b]), plane.pixel([kept, b])];
     place(".plane .ordered", { d: `${plane.path([...edge, [0, high], [0, low]])}Z` });
-    place(".plane .chaotic", { d: `${plane.path([...edge, [1e3 * data.w[data.w.length - 1], high], [1e3 * data.w[data.w.length - 1], low]])}Z` });
+    const far = Math.max(data.w[data.w.length - 1], ...kind.edge);
+    place(".plane .chaotic", { d: `${plane.path([...edge, [far, high], [far, low]])}Z` });
     place(".edge-line", { d: plane.path(edge) });
     place(".edge-name", { x: Math.min(plane.pixel(edge[edge.length - 1])[0] + 5, left + across - 46).toFixed(1) });
     place(".arrow", { d: arrow(from, to, y) });
