@@ -222,11 +222,11 @@ for ax, when, title in ((middle, "start", "Rewound: theory / measured"), (right,
     for law, (label, colour) in names.items():
         plots.band(ax, density, 1 + ms.prediction_error(tickets, law, when), label, colour, seeds=False, linestyle=":" if law == "rows" else "-")
     ax.set(title=title, ylabel="q of theory / q measured"), plots.log_values(ax, (0.5, 1, 2, 5, 10, 20, 50, 100))
+
 # %%
 for ax in (left, middle, right):
     plots.density_axis(ax, density), ax.axvline(density[mean_field.D51], color=COLOURS["grey"], linestyle="--", linewidth=1.2)
 left.legend(), middle.annotate("where the source\nsaw it", (density[mean_field.D51], 30), xytext=(4, 0), textcoords="offset points", fontsize=9, color=COLOURS["grey"])
-
 error = {law: ms.prediction_error(tickets, law)[:, [1, mean_field.D51, mean_field.D21]].mean(0) for law in names}
 words = {law: figures.parting(ms.mean_departure(tickets, law)) for law in names}
 study.figure(fig, "mf_qth", claims=["RMT-8", "RMT-9"], alt="Measured q over density against three theories; relative errors for rewound and trained weights.", caption=
