@@ -39,6 +39,7 @@ def test_ipynb_agrees_with_its_source_and_has_no_outputs(study):
     ]
     assert shown[0] == shown[1], "regenerate it: python -m redlib.report pair"
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in paired.cells)
+    nbformat.validate(paired)
 
 
 @for_each_study
@@ -47,7 +48,6 @@ def test_jupytext_writes_the_source_as_it_is(study):
     written = jupytext.writes(jupytext.reads(source, "py:percent"), "py:percent")
     cells = [text[text.index("# %%") :].strip() for text in (source, written)]
     assert cells[0] == cells[1], "JupyterLab refuses to open a pair that differs: mind the blank line above each # %%"
-    nbformat.validate(paired)
 
 
 @for_each_study
