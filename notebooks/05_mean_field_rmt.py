@@ -124,7 +124,7 @@ study.figure(fig, "mf_depth", claims=["RMT-20"], alt="Training accuracy by depth
 # %% [markdown]
 # ### Try it
 #
-# Choose the activation, the two standard deviations and the density, and watch the Q-map, its cobweb, the C-map and the point in the plane. Solid: dense. Dashed: after one cut by magnitude.
+# Choose the activation, the two standard deviations and the density, and watch the Q-map, its cobweb, the C-map and the point in the plane. Dashed: the dense net. Solid: after one cut by magnitude.
 
 # %%
 sigma, q, c = {"sigma_w": np.round(np.arange(0.1, 3.01, 0.05), 2), "sigma_b": np.round(np.arange(0, 1.01, 0.02), 2)}, np.geomspace(1e-4, 16, 64), np.sin(np.linspace(0, np.pi / 2, 25))
