@@ -60,7 +60,8 @@ digits = weight_spectra.dataset(esd)
 data = [mean_field.dataset(plan[name].lab) for name in ("normal 0", "photographs 0") if name in plan]
 done = carry_out(study, mean_field.run, plan, *data, digits)
 done |= carry_out(study, weight_spectra.run, nets, digits)
-claims, tickets = ms.all_claims(done, plan), ms.chain(done, "normal", plans.DEPTHS["normal"])
+claims, chains = ms.all_claims(done, plan), {name: ms.chain(done, name, depth) for name, depth in plans.DEPTHS.items()}
+tickets, accuracy = chains["normal"], ms.accuracies(done, plan, chains["normal"])
 density, learns = tickets["start_density"][0, :, 0], ms.learned(tickets)
 marks = {name: f"{density[level]:.0%}" for name, level in (("half", mean_field.D51), ("fifth", mean_field.D21), ("least", mean_field.D4))}
 
@@ -143,20 +144,18 @@ study.twin(signal_explorer.signal_twin(**signals), alt="Explorer: Q-map, C-map a
 # could be relief from over-fitting, or only faster fitting. Therefore the nets also meet augmented data, skip connections, and a comparison at equal training loss.
 
 # %%
-series = figures.gains(done, plans.DEPTHS)
-gate = {name: ms.learned({"train_error": ms.chain(done, name, depth)["train_error"]}) for name, depth in plans.DEPTHS.items()}
-rises = {id: study.check(id, per_seed=claims[id], adequacy=gate[name]) for id, name in (("RMT-1", "normal"), ("RMT-2", "orthogonal"), ("RMT-3", "conv"), ("RMT-19", "augmented"))}
+rises = {id: study.check(id, per_seed=claims[id], adequacy=ms.learned(chains[name])) for id, name in (("RMT-1", "normal"), ("RMT-2", "orthogonal"), ("RMT-3", "conv"), ("RMT-19", "augmented"))}
 looks = {"normal": ("FCNet, normal", "blue"), "orthogonal": ("orthogonal", "green"), "augmented": ("augmented data", "gold"), "residual": ("residual", "purple"), "conv": ("ConvNet", "orange")}
 fig, (left, right) = panels(2, width=11.5, height=4)
 for name, (label, colour) in list(looks.items())[:-1]:
-    plots.band(left, series[name][0], series[name][1] - series[name][1][:, :1], label, colour, seeds=False)
-accuracy = ms.accuracies(done, plan, tickets)
+    reached = ms.at_end(chains[name])
+    plots.band(left, figures.densities(chains[name]), reached - reached[:, :1], label, colour, seeds=False)
 levels = sorted(level for arm, level in accuracy if arm == "random")
 plots.band(left, density[levels], np.stack([accuracy["random", level] - accuracy["ticket", 0] for level in levels], 1), "random masks", "grey", seeds=False)
 
 # %%
 plots.density_axis(left, density), left.axhline(0, color=INK, linewidth=1), left.set(ylabel="test accuracy, less dense (points)", title="Does pruning help FCNets?"), left.legend(fontsize=9)
-best, equal = figures.gain_rows(series, looks), ms.equal_fit(done["fitted"])["accuracy"]
+best, equal = {label: (ms.gain(chains[name]), colour) for name, (label, colour) in looks.items()}, ms.equal_fit(done["fitted"])["accuracy"]
 best |= {"normal, equal loss": (equal[np.isfinite(equal)], "sky")} if np.isfinite(equal).any() else {}
 plots.dot_rows(right, best, "best level less dense (points)", zero=0)
 gap = claims["RMT-19"]["train_test_gap_ticket_minus_dense"].mean()
@@ -279,8 +278,8 @@ left.plot(density, figures.chi_law(density, main.sigma_w, main.sigma_b), ":", co
 left.plot(density, figures.chi_law(density, main.sigma_w, main.sigma_b, random=True), "--", color=COLOURS["grey"], label="theory, random mask")
 plots.density_axis(left, density), left.set(ylabel="χ at the rewound weights", title="χ falls with sparsity", ylim=(0, None)), left.legend()
 right.plot(ms.hidden_chi(tickets["start_chi"]).mean(0), ms.at_end(tickets).mean(0), "o-", color=COLOURS["blue"], label="tickets")
-chis = figures.arm_points(done, plan, "chi")
-right.plot([chis["random", level][0].mean() for level in levels], [chis["random", level][1].mean() for level in levels], "s--", color=COLOURS["grey"], label="random masks")
+chis = ms.cells(done, plan, "start_chi")
+right.plot([ms.hidden_chi(chis["random", level]).mean() for level in levels], [accuracy["random", level].mean() for level in levels], "s--", color=COLOURS["grey"], label="random masks")
 right.set(xlabel="χ at the start", ylabel="test accuracy (%)", title="Less χ, worse nets?"), right.legend()
 study.figure(fig, "mf_chi", claims=["RMT-13", "RMT-14"], alt="Chi over density with theory; accuracy against chi for tickets and random masks.", caption=
     f"χ falls to {ms.hidden_chi(tickets['start_chi'])[:, mean_field.D21].mean():.2f} at {marks['fifth']}. Down to there, less χ goes with {'more' if claims['RMT-14']['correlation_chi_accuracy_imp'].mean() < 0 else 'less'} accuracy among tickets (correlation {claims['RMT-14']['correlation_chi_accuracy_imp'].mean():+.2f}), among random masks it is {claims['RMT-14']['correlation_chi_accuracy_random_mask'].mean():+.2f}.")  # fmt: skip
@@ -288,10 +287,10 @@ study.figure(fig, "mf_chi", claims=["RMT-13", "RMT-14"], alt="Chi over density w
 # %%
 fig, (left, right) = panels(2, width=11.5, height=3.8)
 plots.dot_rows(left, figures.claim_rows(claims["RMT-15"], figures.JACOBIAN_ROWS), "log singular values of the ticket, at the start (nats)", zero=0)
-squares = figures.arm_points(done, plan, "log_mean_square")
+squares = ms.cells(done, plan, "start_log_mean_square")
 for arm, (label, colour, marker) in {"random": ("random", "grey", "s"), "corrected": ("random, variance restored", "orange", "^"), "chi_matched": ("random, χ-matched", "green", "D")}.items():
-    mine = [squares[key] for key in sorted(squares) if key[0] == arm]
-    right.plot([x.mean() for x, _ in mine], [y.mean() for _, y in mine], marker, color=COLOURS[colour], label=label, markersize=7)
+    mine = [cell for cell in sorted(squares) if cell[0] == arm]
+    right.plot([squares[cell].mean() for cell in mine], [accuracy[cell].mean() for cell in mine], marker, color=COLOURS[colour], label=label, markersize=7)
 right.plot(tickets["start_log_mean_square"].mean(0), ms.at_end(tickets).mean(0), "o-", color=COLOURS["blue"], label="tickets")
 right.set(xlabel="log mean squared singular value at the start", ylabel="test accuracy (%)", title="Does it predict accuracy?"), right.legend()
 lead = claims["RMT-15"]["log_mean_squared_singular_value_imp_minus_random"].mean()

@@ -11,6 +11,7 @@ from redlib.evidence.stats import mean_interval
 from redlib.report.blur_explorer import blur_twin
 from redlib.studies import blurring as bl
 from redlib.studies import blurring_figures as figures
+from redlib.studies import blurring_statistics as bs
 from redlib.studies.blurring_curves import groups
 
 TINY = bl.Blurred(tests=20, epochs=1, batch=400, probe_every=1, sigmas=(0.1, 2.1), seeds=(1000, 1001))
@@ -31,11 +32,11 @@ def test_rates_above_the_transition_are_warm_and_solid_and_those_below_blue_and_
 
 def test_bands_are_t_intervals_of_the_seeds_that_have_a_curve():
     values = np.array([[1.0, 2, 4], [2, 2, 5], [np.nan, np.nan, np.nan], [4, 5, 5]])
-    mean, low, high = figures.band(values)
+    mean, low, high = bs.band(values)
     for place, column in enumerate(values[[0, 1, 3]].T):
         interval = mean_interval(column)
         assert (mean[place], low[place], high[place]) == pytest.approx((interval.estimate, interval.low, interval.high))
-    mean, low, high = figures.band(values[2:3])
+    mean, low, high = bs.band(values[2:3])
     assert not mean.any() and np.isnan(low).all() and np.isnan(high).all()
 
 

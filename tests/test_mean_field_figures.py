@@ -37,12 +37,6 @@ def test_the_law_of_the_bulk_is_a_density_of_singular_values():
     assert np.allclose(np.interp(np.linspace(0.3, 1.7, 8), x, density, 0, 0), heights, atol=0.25)
 
 
-def test_rows_take_the_level_where_the_other_seeds_are_best():
-    accuracy = np.array([[50, 95, 60, 55], [50, 40, 70, 55], [50, 40, 70, 55.0]])
-    rows = figures.gain_rows({"normal": (np.ones(4), accuracy)}, {"normal": ("a label", "blue")})
-    assert rows["a label"][1] == "blue" and rows["a label"][0].tolist() == [10, -10, -10]
-
-
 def test_parts_of_a_net_are_first_hidden_and_output_layer():
     values = np.arange(4.0)[None, None].repeat(2, 0)
     assert {name: part[0].item() for name, (part, _) in figures.by_part(values[:1]).items()} == {

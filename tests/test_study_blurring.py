@@ -183,9 +183,9 @@ def test_longer_trainings_and_larger_nets_cost_more():
 
 
 def test_all_learned_mislabelled_images_and_the_first_learned_others_are_watched(trained, data):
-    x, labels = data.train.x, bl.told(TINY, data)[0]
+    labels = bl.told(TINY, data)[0]
     wrong, known = labels != data.train.y, look.decisions(trained[0], data.train.x) == labels
-    rows = look.watched(trained[0], x, labels, wrong, 15)
+    rows = look.watched(known, wrong, 15)
     assert set(rows[wrong[rows]].tolist()) == set((wrong & known).nonzero()[:, 0].tolist())
     assert rows[~wrong[rows]].tolist() == (known & ~wrong).nonzero()[:15, 0].tolist()
 
@@ -193,7 +193,8 @@ def test_all_learned_mislabelled_images_and_the_first_learned_others_are_watched
 @pytest.mark.parametrize("name", CHANGES)
 def test_other_changes_are_as_large_as_the_blur_and_counted_by_group(name, found, trained, data):
     labels = bl.told(TINY, data)[1]
-    rows = look.watched(trained[1], data.train.x, labels, labels != data.train.y, 15)
+    known = look.decisions(trained[1], data.train.x) == labels
+    rows = look.watched(known, labels != data.train.y, 15)
     x, wrong = data.train.x[rows], (labels != data.train.y)[rows]
     changed = look.variants(trained[1], name, x, (1.3, 4.0), 1001)
     norms = change_norms(x, blur(x, look.pixels((1.3, 4.0), 8)))

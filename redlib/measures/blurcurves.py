@@ -84,7 +84,12 @@ def roughness(curve: ArrayLike) -> Floats:
 
 
 def roughness_null(changed: ArrayLike, labels: ArrayLike, counts: ArrayLike, draws: int, seed: int) -> Floats:
-    """Return the roughness of the rate curves of random subsets of a pool of images: [draws].
+    """Return the roughness of `random_curves`, which takes the same arguments: [draws]."""
+    return roughness(random_curves(changed, labels, counts, draws, seed))
+
+
+def random_curves(changed: ArrayLike, labels: ArrayLike, counts: ArrayLike, draws: int, seed: int) -> Floats:
+    """Return the rate curves of random subsets of a pool of images: [draws, S].
 
     `changed` (bool [S, n]) says which images of the pool changed, `labels` [n] their classes. Every subset has
     counts[c] images of each class c = 0 ... C-1, without repetition: as many as the group it is the null of. Raises
@@ -98,7 +103,7 @@ def roughness_null(changed: ArrayLike, labels: ArrayLike, counts: ArrayLike, dra
         count = wanted[label]
         order = np.argpartition(source.random((draws, len(members)), np.float32), count - 1, axis=1)
         totals += members[order[:, :count]].sum(1)
-    return roughness(totals / wanted.sum())
+    return np.asarray(totals / wanted.sum())
 
 
 def roughness_p(observed: float, null: ArrayLike) -> float:

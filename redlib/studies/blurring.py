@@ -350,6 +350,7 @@ def measured(config: Blurred, nets: Nets, data: Dataset, assigned: Tensor) -> Ar
     """Return what the trained nets decide: see `run_blurred`."""
     sigmas = 0.0, *config.sigmas
     train, test = (look.blurred(nets, part.x, sigmas) for part in (data.train, data.test))
+    known = torch.from_numpy(train[:, 0]) == assigned
     grids = {"sigmas": sigmas, "sizes": config.sizes, "epsilons": config.epsilons}
     labels = {"labels": data.train.y, "test_labels": data.test.y}
     steps = [look.flips(net, data.test.x, config.epsilons, seed) for net, seed in zip(nets, config.seeds, strict=True)]
@@ -357,21 +358,23 @@ def measured(config: Blurred, nets: Nets, data: Dataset, assigned: Tensor) -> Ar
         {"assigned": assigned.numpy().astype(np.int8), "train": train, "test": test}
         | {name: y.numpy().astype(np.int8)[None].repeat(len(nets), 0) for name, y in labels.items()}
         | {name: np.tile(grid, (len(nets), 1)) for name, grid in grids.items()}
-        | {f"changed_{name}": changed(config, nets, data, assigned, name) for name in config.changes}
+        | {f"changed_{name}": changed(config, nets, data, assigned, known, name) for name in config.changes}
         | dict(zip(("flips_gradient", "flips_random"), map(np.stack, zip(*steps, strict=True)), strict=True))
     )
 
 
-def changed(config: Blurred, nets: Nets, data: Dataset, assigned: Tensor, name: str) -> np.ndarray:
-    """Return the shares of learned images that a change makes the nets decide otherwise on, [S, 2, J].
+def changed(
+    config: Blurred, nets: Nets, data: Dataset, assigned: Tensor, known: Tensor, name: str
+) -> np.ndarray:  # fmt: skip
+    """Return the shares of learned images (`known` [S, n]) that a change makes the nets decide otherwise on, [S, 2, J].
 
     First of the mislabelled images, then of the first `clean` others.
     """
     found = []
-    for net, labels, seed in zip(nets, assigned, config.seeds, strict=True):
-        rows = look.watched(net, data.train.x, labels, labels != data.train.y, config.clean)
-        own, wrong = labels[rows], (labels != data.train.y)[rows]
-        found.append(look.changed(net, name, data.train.x[rows], own, wrong, config.sizes, seed))
+    for net, labels, learned, seed in zip(nets, assigned, known, config.seeds, strict=True):
+        wrong = labels != data.train.y
+        rows = look.watched(learned, wrong, config.clean)
+        found.append(look.changed(net, name, data.train.x[rows], labels[rows], wrong[rows], config.sizes, seed))
     return np.stack(found)
 
 

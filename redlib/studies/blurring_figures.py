@@ -1,4 +1,4 @@
-"""What the figures of the blurring study need besides curves: colours of rates, pictures for the explorer, bands."""
+"""What the figures of the blurring study need besides curves: colours of rates, pictures for the explorer."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from redlib.data import Dataset
 from redlib.data.blur import blur_matrix, odd_size
-from redlib.data.streams import rng
 from redlib.studies.blurring import Arrays
-from redlib.studies.blurring_curves import ByRate, changed, groups, high_rates, learned, low_rates, sigmas
+from redlib.studies.blurring_curves import ByRate, changed, groups, high_rates, low_rates, sigmas
 from redlib.studies.blurring_look import pixels
+from redlib.studies.blurring_statistics import band
 
 Floats = np.ndarray
 WARM, COLD = ("#7f2704", "#c2410c", "#e8792b", "#f2a65e"), ("#08306b", "#2171b5", "#5ba3d9")
-GROUPS = 64  # key of the stream "eval"
 PICTURES = (4, 8)  # mislabelled and other images of each rate
 
 
@@ -31,18 +29,6 @@ def tints(by_rate: ByRate) -> dict[int, tuple[str, str]]:
     above = zip(high_rates(by_rate), WARM, strict=False)
     below = zip(low_rates(by_rate), COLD, strict=False)
     return {k: (colour, "-") for k, colour in above} | {k: (colour, "--") for k, colour in below}
-
-
-def band(values: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return mean, low and high of the 95% t interval over the seeds of values [S, K] that have a curve.
-
-    Where none has, the mean is 0 and there is no interval (NaN): no image was learned that could be lost.
-    """
-    known = values[np.isfinite(values).all(1)]
-    if not len(known):
-        return np.zeros(values.shape[1]), *np.full((2, values.shape[1]), np.nan)
-    half = stats.t.ppf(0.975, max(len(known) - 1, 1)) * known.std(0, ddof=len(known) > 1) / len(known) ** 0.5
-    return known.mean(0), known.mean(0) - half, known.mean(0) + half
 
 
 def explorer(by_rate: ByRate, data: Dataset, start: tuple[int, float]) -> dict[str, Any]:
@@ -69,23 +55,6 @@ def pictures(results: Arrays, count: Sequence[int] = PICTURES) -> Floats:
     """Return rows of the first mislabelled and clean images of the first seed, as many as `count` says."""
     parts = zip(("mislabelled", "clean"), count, strict=True)
     return np.concatenate([np.flatnonzero(groups(results)[group][0])[:most] for group, most in parts])
-
-
-def random_groups(results: Arrays, draws: int = 30) -> Floats:
-    """Return the curves of random groups of the first seed's learned clean images, [draws, K + 1], in percent.
-
-    Each has as many images of every class as there are mislabelled ones.
-    """
-    source, clean = rng(0, "eval", GROUPS), groups(results)["clean"][0] & learned(results)[0]
-    labels, wrong = results["labels"][0].astype(int), groups(results)["mislabelled"][0]
-    moved = results["train"][0] != results["train"][0][0]
-    found = []
-    for _ in range(draws):
-        rows = [
-            source.choice(np.flatnonzero(clean & (labels == c)), (wrong & (labels == c)).sum()) for c in set(labels)
-        ]
-        found.append(100 * moved[:, np.concatenate(rows)].mean(1))
-    return np.array(found)
 
 
 def known(rows: Mapping[str, tuple[Floats, str]]) -> dict[str, tuple[Floats, str]]:

@@ -63,9 +63,8 @@ def changed(
     return torch.stack([moved[:, group].double().mean(1) for group in (mislabelled, ~mislabelled)]).numpy()
 
 
-def watched(net: nn.Module, x: Tensor, labels: Tensor, mislabelled: Tensor, clean: int) -> Tensor:
-    """Return the rows of the learned images that are `mislabelled` [n], and of the first `clean` learned others."""
-    known = decisions(net, x) == labels
+def watched(known: Tensor, mislabelled: Tensor, clean: int) -> Tensor:
+    """Return the rows of the images `known` [n] that are `mislabelled` [n], and of the first `clean` known others."""
     others = known & ~mislabelled
     return (known & mislabelled | others & (others.cumsum(0) <= clean)).nonzero()[:, 0]
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
-from redlib.evidence.stats import Interval, slope_per_seed, wilson
+from redlib.evidence.stats import Interval, mean_interval, slope_per_seed, wilson
 from redlib.measures.blurcurves import area, roughness, roughness_null, roughness_p, slope
 from redlib.measures.changepoint import compare, single_run_split_probability
 from redlib.studies.blurring import Arrays
@@ -143,15 +143,36 @@ def roughness_claim(by_rate: ByRate, draws: int = 1000) -> Floats:
 
 
 def _rough(results: Arrays, seed: int, draws: int) -> tuple[float, Floats] | None:
+    moved, others, labels, wanted = matched_pool(results, seed)
+    if not wanted.any():
+        return None
+    return float(roughness(moved.mean(1))), roughness_null(others, labels, wanted, draws, seed)
+
+
+def matched_pool(results: Arrays, seed: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return what a seed's learned images do under each blur, mislabelled and clean ones apart.
+
+    changed [K + 1, m] of the m mislabelled images; changed [K + 1, n] and labels [n] of the clean ones, and the numbers
+    [C] of each class among the mislabelled (at most those among the clean): what `random_curves` draws from.
+    """
     known, labels = learned(results)[seed], results["labels"][seed].astype(int)
     wrong, clean = (groups(results)[name][seed] & known for name in ("mislabelled", "clean"))
     wanted, there = (np.bincount(labels[group], minlength=labels.max() + 1) for group in (wrong, clean))
-    wanted = np.minimum(wanted, there)
-    if not wanted.any():
-        return None
     moved = results["train"][seed] != results["train"][seed, 0]
-    null = roughness_null(moved[:, clean], labels[clean], wanted, draws, seed)
-    return float(roughness(moved[:, wrong].mean(1))), null
+    return moved[:, wrong], moved[:, clean], labels[clean], np.minimum(wanted, there)
+
+
+def band(values: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return mean, low and high of the 95% t interval over the seeds of values [S, K] that have a curve.
+
+    Where none has, the mean is 0 and there is no interval (NaN): no image was learned that could be lost.
+    """
+    known = values[np.isfinite(values).all(1)]
+    if not len(known):
+        return np.zeros(values.shape[1]), *np.full((2, values.shape[1]), np.nan)
+    found = [mean_interval(column) for column in known.T]
+    mean, low, high = (np.array([getattr(one, end) for one in found]) for end in ("estimate", "low", "high"))
+    return mean, low, high
 
 
 def _roughness_p(found: Sequence[tuple[float, Floats] | None]) -> float:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from redlib.measures import meanfield as mf
 from redlib.measures.spectra import mp_edges, mp_pdf
-from redlib.studies.mean_field import Arms, Lab, Level, kept_weights
+from redlib.studies.mean_field import Lab, Level, kept_weights
 from redlib.studies.mean_field_look import Arrays
-from redlib.studies.mean_field_statistics import best_level, chain, deep, hidden_chi
-from redlib.studies.tickets_statistics import at_end
+from redlib.studies.mean_field_statistics import deep
 
 Floats = np.ndarray
 TINTS = ("orange", "blue", "green")
@@ -71,35 +69,9 @@ def layer_weights(
     return found
 
 
-def gains(done: Mapping[str, Arrays], depths: Mapping[str, int]) -> dict[str, tuple[Floats, Floats]]:
-    """Return of each chain (densities of its first hidden layer, or of the net [levels], accuracy [S, levels])."""
-    found = {}
-    for name, depth in depths.items():
-        results = chain(done, name, depth)
-        density = results["density"][0] if name == "conv" else results["start_density"][0, :, 0]
-        found[name] = density, 100 * (1 - results["final_error"]) if name == "conv" else at_end(results)
-    return found
-
-
-def gain_rows(series: Mapping[str, tuple[Floats, Floats]], looks: Mapping[str, tuple[str, str]]) -> Rows:
-    """Return each chain's accuracy at the level where the other seeds are best, less the dense net's, for rows."""
-    best = {name: values[np.arange(len(values)), best_level(values)] for name, (_, values) in series.items()}
-    return {label: (best[name] - series[name][1][:, 0], colour) for name, (label, colour) in looks.items()}
-
-
-def arm_points(
-    done: Mapping[str, Arrays], plan: Mapping[str, Any], name: str
-) -> dict[tuple[str, int], tuple[Floats, Floats]]:
-    """Return (start_<name> [S], accuracy [S]) of every control arm by (arm, level); chi is that of hidden layers."""
-    found = {}
-    for key, config in plan.items():
-        if isinstance(config, Arms):
-            values = done[key][f"start_{name}"]
-            values = hidden_chi(values) if name == "chi" else values
-            for i, arm in enumerate(config.arms):
-                for k, level in enumerate(config.levels):
-                    found[arm, level] = values[:, i, k], 100 * (1 - done[key]["final_error"][:, i, k])
-    return found
+def densities(results: Arrays) -> Floats:
+    """Return the density at each level of a chain: of its first layer, or of the whole net where that is stored."""
+    return np.asarray(results["density"][0] if "density" in results else results["start_density"][0, :, 0])
 
 
 def parting(density: float) -> str:
