@@ -36,8 +36,13 @@ def test_bands_are_t_intervals_of_the_seeds_that_have_a_curve():
     for place, column in enumerate(values[[0, 1, 3]].T):
         interval = mean_interval(column)
         assert (mean[place], low[place], high[place]) == pytest.approx((interval.estimate, interval.low, interval.high))
-    mean, low, high = bs.band(values[2:3])
-    assert not mean.any() and np.isnan(low).all() and np.isnan(high).all()
+
+
+@pytest.mark.parametrize(("rows", "expected"), [([0, 2], [1, 2, 4]), ([2], [0, 0, 0])])
+def test_one_curve_has_no_interval_and_no_curve_lies_at_zero(rows, expected):
+    values = np.array([[1.0, 2, 4], [2, 2, 5], [np.nan, np.nan, np.nan]])
+    mean, low, high = bs.band(values[rows])
+    assert mean.tolist() == expected and np.isnan(low).all() and np.isnan(high).all()
 
 
 def test_the_explorer_shows_mislabelled_images_first_with_what_the_first_seed_decides(main):

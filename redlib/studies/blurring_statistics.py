@@ -165,11 +165,11 @@ def matched_pool(results: Arrays, seed: int) -> tuple[Floats, Floats, Floats, Fl
 def band(values: Floats) -> tuple[Floats, Floats, Floats]:
     """Return mean, low and high of the 95% t interval over the seeds of values [S, K] that have a curve.
 
-    Where none has, the mean is 0 and there is no interval (NaN): no image was learned that could be lost.
+    One curve alone has no interval (NaN), and where there is none, the mean is 0: no image was learned.
     """
     known = values[np.isfinite(values).all(1)]
-    if not len(known):
-        return np.zeros(values.shape[1]), *np.full((2, values.shape[1]), np.nan)
+    if len(known) < 2:
+        return known.sum(0), *np.full((2, values.shape[1]), np.nan)
     found = [mean_interval(column) for column in known.T]
     mean, low, high = (np.array([getattr(one, end) for one in found]) for end in ("estimate", "low", "high"))
     return mean, low, high
