@@ -98,10 +98,10 @@ study.figure(fig, "mf_chi0", claims=["RMT-0"], alt="Correlation of two inputs an
 rmt10 = study.check("RMT-10", per_seed=claims["RMT-10"])
 fig, (left, right) = panels(2, width=11, height=3.8)
 w, b = ms.GRID
-image = plots.heat(left, ms.fixed_points().T[::-1], xlabel="σ_w", ylabel="σ_b", title="Where q settles: q*", bar="q*",
+image = plots.heat(left, ms.fixed_points().T[::-1], xlabel=r"$\sigma_w$", ylabel=r"$\sigma_b$", title="Where q settles: q*", bar="q*",
                    rows=[f"{v:.1f}" for v in b[::-1]], columns=[f"{v:.1f}" for v in w])  # fmt: skip
 for k, ((sigma_w, sigma_b), colour) in enumerate(zip(plan["wide"].sigmas, plots.CYCLE, strict=False)):
-    plots.band(right, range(1, plan["wide"].depth + 1), done["wide"]["q"][:, k], f"σ_w {sigma_w:g}, σ_b {sigma_b:g}", colour, seeds=False, marker="")
+    plots.band(right, range(1, plan["wide"].depth + 1), done["wide"]["q"][:, k], rf"$\sigma_w$ {sigma_w:g}, $\sigma_b$ {sigma_b:g}", colour, seeds=False, marker="")
     right.axhline(meanfield.q_fixed_point(sigma_w, sigma_b), color=colour, linestyle=":")
 right.set(xlabel="layer", ylabel="q", yscale="log", title=f"Nets of width {plan['wide'].width}, theory dotted"), plots.log_values(right, (0.1, 0.3, 1, 3, 10)), plots.end_labels(right)
 study.figure(fig, "mf_poole", claims=["RMT-10"], alt="Fixed point of q over both standard deviations; q over layers in wide nets.", caption=
@@ -112,13 +112,13 @@ deep = plan["depths"]
 rmt20 = study.check("RMT-20", per_seed=claims["RMT-20"], adequacy=ms.bracketed(done["depths"]))
 scale, reached = meanfield.depth_scales(np.array(deep.sigmas), deep.sigma_b)[1], ms.trainable_depth(done["depths"], deep.depths)
 fig, (left, right) = panels(2, width=11, height=3.6)
-plots.heat(left, 100 * done["depths"]["train_accuracy"].mean(0).T, rows=deep.depths, columns=deep.sigmas, limits=(10, 100), xlabel="σ_w", ylabel="layers",
+plots.heat(left, 100 * done["depths"]["train_accuracy"].mean(0).T, rows=deep.depths, columns=deep.sigmas, limits=(10, 100), xlabel=r"$\sigma_w$", ylabel="layers",
            title=f"Accuracy after {deep.steps} steps", bar="%")  # fmt: skip
 left.set_aspect("auto"), left.axvline(np.interp(meanfield.edge_of_chaos(deep.sigma_b), deep.sigmas, range(len(deep.sigmas))), color="white", linestyle="--")
 for k, sigma_w in enumerate(deep.sigmas):
     right.plot(np.full(len(reached), scale[k]), reached[:, k], "o", color=COLOURS["blue"], alpha=0.4)
     right.annotate(f"{sigma_w:g}", (scale[k], reached[:, k].max()), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9)
-plots.log_axis(right, (3, 10, 30, 100, 300)), right.set(xlabel="depth scale ξ of theory (layers)", ylabel="trainable depth (layers)", yscale="log", title="By σ_w"), plots.log_values(right, (4, 8, 16, 32, 64))
+plots.log_axis(right, (3, 10, 30, 100, 300)), right.set(xlabel="depth scale ξ of theory (layers)", ylabel="trainable depth (layers)", yscale="log", title=r"By $\sigma_w$"), plots.log_values(right, (4, 8, 16, 32, 64))
 study.figure(fig, "mf_depth", claims=["RMT-20"], alt="Training accuracy by depth and weight standard deviation; trainable depth against the depth scale.", caption=
     f"Nets can be trained deepest next to the edge of chaos (dashed). Over σ_w the trainable depth and ξ are rank-correlated at {claims['RMT-20']['rank_correlation_trainable_depth_depth_scale'].mean():.2f}.")  # fmt: skip
 

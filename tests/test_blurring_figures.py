@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from redlib.evidence.stats import mean_interval
+from redlib.report import plots
 from redlib.report.blur_explorer import blur_twin
 from redlib.studies import blurring as bl
 from redlib.studies import blurring_figures as figures
@@ -27,7 +28,7 @@ def test_rates_above_the_transition_are_warm_and_solid_and_those_below_blue_and_
     found = figures.tints(seven)
     assert [found[k] for k in (10, 20, 50, 70)] == [(colour, "-") for colour in figures.WARM]
     assert [found[k] for k in (80, 100, 125)] == [(colour, "--") for colour in figures.COLD]
-    assert figures.name(70) == "1 in 70"
+    assert figures.name(70) == "1 in 70" and {*figures.WARM, *figures.COLD} == set(plots.SHADES)
 
 
 def test_bands_are_t_intervals_of_the_seeds_that_have_a_curve():

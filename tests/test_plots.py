@@ -170,3 +170,8 @@ def test_log_values_shows_plain_numbers_in_view_and_leaves_the_view(ax):
     plots.log_values(ax)
     assert texts(ax.get_yticklabels()) == ["0.03", "0.1", "0.3"]
     assert ax.get_ylim() == (0.02, 0.5)
+
+
+def test_colours_are_named_or_given():
+    given = {"blue": plots.COLOURS["blue"], "warm-1": plots.SHADES["warm-1"], "#123456": "#123456"}
+    assert {name: plots.paint(name) for name in given} == given

@@ -21,5 +21,9 @@ def test_the_examples_of_the_readme_train_and_prune_networks():
         "layer2": 5120,
         "layer3": 729,  # 1,000 x .9 x .9 x .9
     }
+    assert names["blurred"].shape == (3, 1437, 1, 8, 8)
+    assert (
+        names["wrong"].equal(names["told"] != names["digits"].train.y) and 0.09 < names["wrong"].float().mean() <= 0.1
+    )
     errors = names["history"].final("test_error")
     assert errors.shape == (32,) and (errors < 0.6).all() and np.std(errors) > 0

@@ -442,7 +442,7 @@ def test_equal_headings_get_different_anchors():
 
 
 def test_every_colour_of_the_plots_follows_the_theme():
-    assert {plots.INK, plots.GRID, *plots.COLOURS.values()} <= set(figures.SENTINELS)
+    assert {plots.INK, plots.GRID, *plots.COLOURS.values(), *plots.SHADES.values()} <= set(figures.SENTINELS)
     variables = {variable.removeprefix("var(").removesuffix(")") for variable in figures.SENTINELS.values()}
     for name in ("style.css", "dark.css"):
         assert variables <= set(re.findall(r"(--[\w-]+):", (TEMPLATES / name).read_text())), name

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from redlib.evidence.peaks import threshold_width
-from redlib.report.plots import COLOURS, band, log_axis, log_values
+from redlib.report.plots import band, log_axis, log_values, paint
 
 Run = Mapping[str, np.ndarray]  # epochs [T], quantities [S, T]; one with train_error is marked
 Named = Mapping[str, tuple[Run, str]]  # label: (run, colour)
@@ -42,6 +42,6 @@ def mark_fit(ax: Axes, run: Run, colour: str = "grey") -> None:
     """Mark on the axis of epochs where training error has reached zero in every seed, if it has."""
     epoch = threshold_width(run["train_error"], run["epochs"], 0.0).max()
     if np.isfinite(epoch):
-        tint = COLOURS.get(colour, colour)
+        tint = paint(colour)
         ax.plot([epoch], [0.0], "^", color=tint, markersize=9, transform=ax.get_xaxis_transform(), clip_on=False,
                 zorder=5)  # fmt: skip

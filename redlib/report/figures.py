@@ -23,6 +23,13 @@ SENTINELS: Final = {
     "#c98a00": "var(--gold)",
     "#3aa0d8": "var(--sky)",
     "#7a828c": "var(--grey)",
+    "#7f2704": "var(--warm-1)",
+    "#c2410c": "var(--warm-2)",
+    "#e8792b": "var(--warm-3)",
+    "#f2a65e": "var(--warm-4)",
+    "#08306b": "var(--cold-1)",
+    "#2171b5": "var(--cold-2)",
+    "#5ba3d9": "var(--cold-3)",
 }
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _LOCAL = re.compile(r"url\(#([^)]+)\)")

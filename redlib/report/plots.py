@@ -22,6 +22,10 @@ COLOURS = {  # Okabe & Ito (2008), darkened where the original fades on white
     "blue": "#0072b2", "orange": "#d55e00", "green": "#009e73", "purple": "#aa4499", "gold": "#c98a00",
     "sky": "#3aa0d8", "grey": "#7a828c",
 }  # fmt: skip
+SHADES = {  # of two hues, the strongest first, for what is ordered on either side of a line
+    "warm-1": "#7f2704", "warm-2": "#c2410c", "warm-3": "#e8792b", "warm-4": "#f2a65e",
+    "cold-1": "#08306b", "cold-2": "#2171b5", "cold-3": "#5ba3d9",
+}  # fmt: skip
 CYCLE = list(COLOURS.values())
 STYLE = {
     "figure.facecolor": PAPER, "axes.facecolor": PAPER, "savefig.facecolor": PAPER, "figure.dpi": 100,
@@ -32,6 +36,11 @@ STYLE = {
     "axes.labelsize": 11, "legend.frameon": False, "legend.fontsize": 10, "lines.linewidth": 2.0,
     "lines.markersize": 4.5, "figure.constrained_layout.use": True, "svg.fonttype": "none",
 }  # fmt: skip
+
+
+def paint(colour: str) -> str:
+    """Return the colour of that name in `COLOURS` or `SHADES`; any other as it is."""
+    return (COLOURS | SHADES).get(colour, colour)
 
 
 def use_style() -> None:
@@ -58,7 +67,7 @@ def band(
     values = np.asarray(per_seed, dtype=float)
     scaled = np.log(values) if log else values
     back = np.exp if log else np.asarray
-    tint = COLOURS.get(colour, colour)
+    tint = paint(colour)
     mean = scaled.mean(0)
     if len(values) > 1:
         half = stats.t.ppf(0.975, len(values) - 1) * scaled.std(0, ddof=1) / np.sqrt(len(values))
@@ -127,7 +136,7 @@ def log_values(ax: Axes, ticks: Sequence[float] = (0.001, 0.003, 0.01, 0.03, 0.1
 
 def mark(ax: Axes, x: float, text: str, colour: str = "grey", y: float = 0.97) -> None:
     """Draw a dashed vertical line at x and write `text` beside its top (y in axes units)."""
-    tint = COLOURS.get(colour, colour)
+    tint = paint(colour)
     ax.axvline(x, color=tint, linestyle="--", linewidth=1.2)
     ax.annotate(text, (x, y), xycoords=("data", "axes fraction"), xytext=(4, 0), textcoords="offset points",
                 color=tint, fontsize=9.5, va="top")  # fmt: skip
@@ -182,7 +191,7 @@ def dot_rows(ax: Axes, named: Mapping[str, tuple[ArrayLike, str]], xlabel: str =
     places a vertical line of no effect. About 0.3 inches of height a row are enough. BadInput for missing values.
     """
     for row, (label, (per_seed, colour)) in enumerate(named.items()):
-        values, tint = finite(per_seed, label), COLOURS.get(colour, colour)
+        values, tint = finite(per_seed, label), paint(colour)
         interval = mean_interval(values)
         ax.plot(values, np.full(len(values), row), "o", color=tint, markersize=3, alpha=0.35, markeredgewidth=0)
         if len(values) > 1:
@@ -273,7 +282,7 @@ def histogram(
     found = {label: finite(values, label) for label, (values, _) in groups.items()}
     edges = np.histogram_bin_edges(np.concatenate(list(found.values())), bins)
     for label, values in found.items():
-        tint = COLOURS.get(groups[label][1], groups[label][1])
+        tint = paint(groups[label][1])
         heights = np.histogram(values, edges)[0] / (len(values) * np.diff(edges))
         ax.stairs(heights, edges, fill=True, color=tint, alpha=0.22)
         ax.stairs(heights, edges, color=tint, linewidth=1.6, label=label)

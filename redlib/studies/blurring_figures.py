@@ -15,7 +15,7 @@ from redlib.studies.blurring_look import pixels
 from redlib.studies.blurring_statistics import band
 
 Floats = np.ndarray
-WARM, COLD = ("#7f2704", "#c2410c", "#e8792b", "#f2a65e"), ("#08306b", "#2171b5", "#5ba3d9")
+WARM, COLD = ("warm-1", "warm-2", "warm-3", "warm-4"), ("cold-1", "cold-2", "cold-3")  # of `plots.SHADES`
 PICTURES = (4, 8)  # mislabelled and other images of each rate
 
 
