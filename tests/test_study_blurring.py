@@ -509,6 +509,7 @@ def test_blur_5_and_7_tell_a_planted_step():
     assert (claim["bic_linear_minus_step"] > 5).all() and (claim["bic_constant_minus_step"] > 5).all()
     assert np.allclose(claim["break_rate_percent"], 100 / 5600**0.5), "between one in 70 and one in 80"
     assert np.allclose(claim["single_run_split_probability"], 0), "these seeds do not differ by three points"
+    assert bs.break_share(by_rate, 70, 80, 50) == 1 and bs.break_share(by_rate, 50, 70, 50) == 0
     same = bs.coincidence_claim(by_rate)
     assert np.allclose(same["changed_area_1_in_10_minus_1_in_70"], 0, atol=1) and len(same) == 7
     flat = bs.transition_claim(planted(0), draws=200)
@@ -519,6 +520,9 @@ def test_chance_splits_single_runs_only_where_seeds_differ():
     table = np.random.default_rng(0).normal(0, 20, (5, 7))
     by_rate = planted(0)
     assert 0.01 < bs.split_chance(by_rate, table, 4000) < 2 / 35, "at most by chance: 2 of 35 orders"
+    assert np.isnan(
+        bs.break_share({k: {name: part[:1] for name, part in one.items()} for k, one in by_rate.items()}, 70, 80)
+    )
     assert bs.split_chance(by_rate, table / 1000, 4000) == 0 and np.isnan(bs.split_chance(by_rate, table[:1]))
 
 

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 
 from redlib.evidence.stats import Interval, mean_interval, slope_per_seed, wilson
 from redlib.measures.blurcurves import area, roughness, roughness_null, roughness_p, slope
-from redlib.measures.changepoint import compare, single_run_split_probability
+from redlib.measures.changepoint import bootstrap_break, compare, single_run_split_probability
 from redlib.studies.blurring import Arrays
 from redlib.studies.blurring_curves import (
     FITTED,
@@ -208,6 +208,18 @@ def split_chance(by_rate: ByRate, table: Floats, draws: int = 20_000) -> float:
         return np.nan
     below = range(len(low_rates(by_rate)))
     return single_run_split_probability(table, below, range(len(below), table.shape[1]), SPLIT, draws, 0)
+
+
+def break_share(by_rate: ByRate, a: int, b: int, draws: int = 10_000) -> float:
+    """Return in which share of resamples of the seeds the best step breaks between one in `a` and one in `b`, a < b.
+
+    NaN for fewer than two seeds.
+    """
+    table = areas(by_rate)
+    if len(table) < 2:
+        return np.nan
+    found = bootstrap_break(log_rates(by_rate), table, draws, 0)
+    return float(((-np.log2(b) < found) & (found < -np.log2(a))).mean())
 
 
 def slower_claim(
