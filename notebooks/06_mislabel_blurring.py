@@ -27,8 +27,8 @@ seeds = 5  # judged seeds 0 … seeds-1 (tuning used 1000–1009)
 first = 0  # the first seed
 source = {}  # settings of blurring.Blurred: data, net and training
 rates = [10, 20, 50, 70, 80, 100, 125]  # one image in so many of each class is mislabelled
-pair = [10, 50]  # two rates whose counts differ enough for the comparisons of section 4
-others = {"residual": {"widths": [8, 16], "batch": 64}, "mlp": {"widths": [128, 64]}}  # what differs in other nets
+pair = [10, 100]  # two rates, on either side of the claimed transition, for section 4
+others = {"residual": {"net": "residual", "widths": [8, 16], "batch": 64}, "mlp": {"net": "mlp", "widths": [128, 64]}, "sgd": {"optimizer": "sgd", "lr": 0.05, "batch": 16}}  # what differs in other nets
 robust = {}  # settings of blurring.Robust
 tickets = {}  # settings of blurring.Tickets
 ticket_rates = [10, 20, 50]  # rates at which nets are pruned
@@ -39,6 +39,7 @@ import numpy as np
 
 from redlib.evidence.study import Study
 from redlib.measures.blurcurves import random_curves
+from redlib.measures.changepoint import best_on_noise
 from redlib.report import blur_explorer, plots
 from redlib.report.plots import COLOURS, INK, panels
 from redlib.studies import blurring, configure
@@ -54,7 +55,7 @@ study = Study("06_mislabel_blurring", profile)
 base = configure(blurring.Blurred, source, seeds=range(first, first + seeds))
 changes = ("shift", "rotation", "noise", "gradient")
 runs = {f"k={k}": configure(blurring.Blurred, vars(base), every=k, changes=changes if k in pair else ()) for k in rates}
-runs |= {f"{net} {k}": configure(blurring.Blurred, vars(base), settings, net=net, every=k, changes=changes) for net, settings in others.items() for k in pair}
+runs |= {f"{net} {k}": configure(blurring.Blurred, vars(base), settings, every=k, changes=changes) for net, settings in others.items() for k in pair}
 runs["robust"] = configure(blurring.Robust, robust, source=configure(blurring.Blurred, vars(base), every=pair[0]))
 runs |= {f"ticket {k}": configure(blurring.Tickets, {"dataset": base.dataset, "train": base.train}, tickets, every=k, seeds=base.seeds) for k in ticket_rates}
 runs["kernel"] = configure(blurring.Kernel, {"dataset": base.dataset, "train": base.train}, seeds=base.seeds)
@@ -73,7 +74,6 @@ claims = {
     "BLUR-8": bs.kernel_claim(kernel, main), "BLUR-9": bs.unseen_claim(main, low, high), "BLUR-11": bs.robust_claim(done["robust"], main[top]),
     "BLUR-14": bs.sign_claim(main[top], base.epsilons[2]),
 }  # fmt: skip
-wrongs = {k: curves.counts(main[k])[0].mean() for k in rates}
 
 # %% [markdown]
 # ## 1. Everything is learned by heart
@@ -89,7 +89,7 @@ for k in rates:
 left.set(xlabel="epoch", ylabel="mislabelled images not yet learned (%)", title="Wrong labels come last"), left.legend(ncols=2, fontsize=9)
 plots.dot_rows(right, figures.known({figures.name(k): (curves.epochs_to_fit(main[k]), tints[k][0]) for k in rates}), "epochs to 99.9% of all labels")
 study.figure(fig, "b_fit", claims=["BLUR-0"], alt="Mislabelled images not yet learned over epochs; epochs until 99.9% are learned, by rate.", caption=
-    f"{np.mean([curves.accuracy(r)[:, -1] >= curves.FITTED for r in main.values()]):.0%} of the nets learn 99.9% of their labels; the slowest rate needs {claims['BLUR-0']['epochs_to_fit'].mean():.0f} of {base.epochs} epochs.")  # fmt: skip
+    f"{np.mean([curves.accuracy(r)[:, -1] >= curves.FITTED for r in main.values()]):.0%} of the nets learn 99.9% of their labels; the slowest rate needs {np.nanmean(claims['BLUR-0']['epochs_to_fit']):.0f} of {base.epochs} epochs.")  # fmt: skip
 
 # %% [markdown]
 # ### Ten times, a hundred times?
@@ -105,19 +105,35 @@ missed = {k: curves.events(main[k]) for k in rates}
 plots.dot_rows(left, figures.known({figures.name(k): (missed[k][0], tints[k][0]) for k in rates}), "mislabelled images lost at the fit", zero=0)
 plots.dot_rows(right, figures.known({figures.name(k): (missed[k][1], tints[k][0]) for k in rates}), "clean images lost at the fit", zero=0), right.set_yticklabels([])
 ratio = {word: claims["BLUR-1"][f"rate_ratio_{word}_rates"] for word in ("high", "low")}
-words = {word: f"{np.nanmean(values):.0f} times as often" if np.isfinite(values).any() else "too few are lost to tell" for word, values in ratio.items()}
+words = {word: f"{np.nanmean(values):.2g} times as often (in {np.isfinite(values).sum()} of {seeds} seeds)" if np.isfinite(values).any() else "too few are lost to tell" for word, values in ratio.items()}
 study.figure(fig, "b_gap", claims=["BLUR-1", "BLUR-2"], alt="Numbers of mislabelled and of clean images lost when the criterion is first met, per seed and share of wrong labels.", caption=
     f"Lost when nets first meet the criterion, mislabelled images over clean ones: at the high rates {words['high']}, at the low rates {words['low']}. At the end at most {claims['BLUR-2']['wrong_rate_mislabelled_low_blur'].mean():.1f}% and {claims['BLUR-2']['wrong_rate_clean_low_blur'].mean():.2f}% are lost.")  # fmt: skip
 
 # %% [markdown]
 # ## 2. Are both groups treated equally?
 #
-# Among the images that were learned as told: what share of the decisions has changed at a given blur? And where do mislabelled images go?
+# Among the images that were learned as told: what share of the decisions has changed at a given blur? First what the source had: a single net at each share. An interval over its images (Wilson's, at every blur) looks
+# sharp, but says nothing of other nets. Wrong decisions are dotted; once all is learned they hardly differ from changed ones.
+
+# %%
+groups = {"mislabelled": ("mislabelled", "orange"), "clean": ("correctly labelled", "blue")}
+fig, axes = panels(2, width=11, height=3.6)
+for ax, k in zip(axes, (max(high), min(low)), strict=True):
+    for group, (label, colour) in groups.items():
+        share, least, most = bs.image_band(main[k], group)
+        ax.fill_between(grid, least, most, color=COLOURS[colour], alpha=0.2, linewidth=0)
+        ax.plot(grid, share, color=COLOURS[colour], label=label), ax.plot(grid, curves.wrong(main[k], group)[0], ":", color=INK, linewidth=1.2)
+    ax.set(xlabel="blur (pixels)", ylabel="changed decisions (%)", title=f"{figures.name(k)}, first seed"), ax.legend()
+apart_most = max(np.nanmax(np.abs(curves.wrong(main[k], group) - curves.changed(main[k], group))) for k in rates for group in groups)
+study.figure(fig, "b_one", claims=["BLUR-3"], alt="Changed and wrong decisions of one net against blur, mislabelled and clean images, with intervals over images, at two shares.", caption=
+    f"One net at each share, as the source had, with Wilson's intervals over its images. Shares of wrong and of changed decisions differ by {apart_most:.1f} points at most, over all nets.")  # fmt: skip
+
+# %% [markdown]
+# All that follows takes the seed, not the image, as its unit. By how much do the groups differ, and where do mislabelled images go?
 
 # %%
 blur3 = study.check("BLUR-3", per_seed=claims["BLUR-3"], adequacy=fitted)
 fig, (left, middle, right) = panels(3, width=13, height=4)
-groups = {"mislabelled": ("mislabelled", "orange"), "clean": ("correctly labelled", "blue")}
 plots.curves(left, grid, {label: (curves.changed(main[top], group), colour) for group, (label, colour) in groups.items()}, ylabel="changed decisions (%)", title=f"{figures.name(top)} wrong", xlabel="blur (pixels)", seeds=False, marker="")
 plots.curves(middle, grid, {"mislabelled less clean": (curves.difference(main), "purple")}, ylabel="points", title="Difference, all rates", xlabel="blur (pixels)", marker="")
 middle.axhspan(-5, 5, color=COLOURS["grey"], alpha=0.2, linewidth=0), middle.axhline(0, color=INK, linewidth=1)
@@ -125,7 +141,7 @@ moved = {"changed": (curves.changed(main[top], "mislabelled"), "orange"), "back 
 plots.curves(right, grid, moved, ylabel="mislabelled images (%)", title="Where do they go?", xlabel="blur (pixels)", seeds=False, marker="")
 claim = claims["BLUR-3"]
 study.figure(fig, "b_curves", claims=["BLUR-3"], alt="Changed decisions of mislabelled and clean images against blur, their difference, and mislabelled images that return to their true class.", caption=
-    f"Mislabelled images let go sooner: {claim['changed_rate_mislabelled_minus_clean_largest'].mean():+.0f} points where the difference is largest, {claim['changed_rate_mislabelled_minus_clean_mean'].mean():+.0f} on average between 1.3 and 4 pixels. At most {np.nanmax(curves.returned(main[top]).mean(0)):.0f}% are then taken for what they show.")  # fmt: skip
+    f"Mislabelled images change by {claim['changed_rate_mislabelled_minus_clean_largest'].mean():+.0f} points against clean ones where the difference is largest, by {claim['changed_rate_mislabelled_minus_clean_mean'].mean():+.0f} on average between 1.3 and 4 pixels. With {figures.name(top)} wrong at most {np.nanmax(curves.returned(main[top]).mean(0)):.0f}% are then taken for what they show.")  # fmt: skip
 
 # %% [markdown]
 # ### Are their curves rougher?
@@ -141,10 +157,9 @@ for ax, k in zip(axes, (rates[0], rates[-1]), strict=True):
     ax.plot(grid, curves.changed(main[k], "mislabelled")[0], color=COLOURS["orange"], linewidth=2.5, label="mislabelled")
     ax.plot([], [], color=COLOURS["grey"], label="as many clean images"), ax.legend()
     ax.set(xlabel="blur (pixels)", ylabel="changed decisions (%)", title=f"{figures.name(k)}, first seed")
-shape, chance = (part.mean() for part in curves.roughness_parts(main[rates[0]], "mislabelled"))
-shape /= shape + chance / wrongs[rates[0]]
+bend, chance = curves.rough_excess(main).mean(1)
 study.figure(fig, "b_rough", claims=["BLUR-4"], alt="Changed decisions of mislabelled images, and of random groups of equally many clean images, at two rates.", caption=
-    f"Equally many clean images make a rougher curve in {claims['BLUR-4'].mean():.1%} of the draws. That is bend, not jitter: of the roughness at {figures.name(rates[0])} shape makes {shape:.0%}, and the few images a chance of {1 - shape:.0%}.")  # fmt: skip
+    f"Equally many clean images make a rougher curve in {claims['BLUR-4'].mean():.1%} of the draws. By what the mislabelled ones exceed them, summed over rates: {bend:+.0f} squared points from the bend of the curve, {chance:+.0f} from jitter of single images.")  # fmt: skip
 
 # %% [markdown]
 # ### Try it
@@ -181,15 +196,16 @@ middle.legend(ncols=2, fontsize=9)
 # %%
 plots.log_axis(right, [round(100 / k, 2) for k in rates]), plots.mark(right, (100 / 70 * 100 / 80) ** 0.5, "the source's\ntransition", "grey")
 right.set(xlabel="wrong labels (%)", ylabel="changed between 1.3 and 4 pixels (%)", title="Correctly labelled, one dot a net"), right.tick_params(axis="x", rotation=90, labelsize=9)
-claim, spread = claims["BLUR-5"], curves.areas(main).std(0, ddof=1).mean()
-best = {name: (claim[f"bic_{name}_minus_step"] < 0).sum() for name in ("constant", "linear")}
+claim, table = claims["BLUR-5"], curves.areas(main)
+spread, best, noise = table.std(0, ddof=1).mean(), bs.best_models(main), best_on_noise(curves.log_rates(main), 2000, 0)
+split = [bs.split_chance(main, table, 20_000, *how) for how in ((), (True,), (True, True))]
 study.figure(fig, "b_phase", claims=["BLUR-5", "BLUR-7"], alt="Changed decisions of clean and of mislabelled images against blur for seven rates; mean change of every net against its rate, with the claimed transition.", caption=
-    f"Across the claimed transition the mean change differs by {claim['changed_area_1_in_70_minus_1_in_80'].mean():+.1f} points; nets of one rate differ by {spread:.1f} (standard deviation). A constant beats a step in {best['constant']} of {seeds} seeds, a line in {best['linear']}; with resampled seeds the best step lies there in {bs.break_share(main, 70, 80):.0%} of the draws. Single runs, as the source had, would show a split of 3 points by chance in {claim['single_run_split_probability'].mean():.1%} of the cases.")  # fmt: skip
+    f"Across the claimed transition the mean change differs by {claim['changed_area_1_in_70_minus_1_in_80'].mean():+.1f} points; nets of one rate differ by {spread:.1f} (standard deviation). A constant describes {best['constant']} of {seeds} seeds best, a line {best['linear']}, a step {best['step']} (pure noise: a step in {noise['step']:.0%}); with resampled seeds the step lies there in {bs.break_share(main, 70, 80):.0%} of the draws. Single runs, as the source had, split by 3 points there by chance in {split[0]:.1%}, somewhere in {split[1]:.1%}, about a smooth trend in {split[2]:.1%} of the cases.")  # fmt: skip
 slopes = {figures.name(k): (bs.slope(curves.changed(main[k], "clean"), grid, curves.LOW, curves.HIGH), tints[k][0]) for k in rates}
 fig, (ax,) = panels(1, width=8, height=3.2)
 plots.dot_rows(ax, slopes, "slope between 1.3 and 4 pixels (points a pixel)")
 study.figure(fig, "b_13", claims=["BLUR-6"], alt="Slope of changed decisions beyond 1.3 pixels by rate.", caption=
-    f"Beyond 1.3 pixels decisions change by {claims['BLUR-6']['slope_after_1p3_low_minus_high_rates'].mean():+.2f} points a pixel at the low rates, less the high ones. Images blurred so correlate with the sharp ones at {kernel['correlation'].mean():.2f}.")  # fmt: skip
+    f"Beyond 1.3 pixels the low rates' slope less that of the high ones is {claims['BLUR-6']['slope_after_1p3_low_minus_high_rates'].mean():+.1f} points a pixel; any trend over the shares does that. Across the claimed transition alone it is {claims['BLUR-6']['slope_after_1p3_1_in_80_minus_1_in_70'].mean():+.1f}. Images blurred so correlate with the sharp ones at {kernel['correlation'].mean():.2f}.")  # fmt: skip
 
 # %% [markdown]
 # ### Does blur end in one flat colour?
@@ -201,7 +217,7 @@ blur8 = study.check("BLUR-8", per_seed=claims["BLUR-8"], adequacy=fitted)
 fig, (ax,) = panels(1, width=8, height=2.6)
 plots.dot_rows(ax, {padding: (kernel[f"limit_{padding}"], "blue") for padding in ("reflect", "replicate", "zero", "circular")}, "spread within an image over its mean, σ = 10⁴ pixels", zero=0)
 study.figure(fig, "b_kernel", claims=["BLUR-8"], alt="Spread left within images after an unlimited blur, by padding.", caption=
-    f"Mirrored borders leave {kernel['limit_reflect'].mean():.0%} of contrast however strong the blur. Wrong decisions do grow with it: rank correlation {claims['BLUR-8']['rank_correlation_wrong_rate_blur'].mean():.2f}.")  # fmt: skip
+    f"With mirrored borders grey values spread by {kernel['limit_reflect'].mean():.0%} of their mean however strong the blur. Wrong decisions have a rank correlation of {claims['BLUR-8']['rank_correlation_wrong_rate_blur'].mean():.2f} with it.")  # fmt: skip
 
 # %% [markdown]
 # ## 4. Further questions
@@ -216,7 +232,7 @@ unseen = {"clean, trained on": (curves.changed(main[top], "clean"), "blue"), "un
 plots.curves(left, grid, unseen, xlabel="blur (pixels)", ylabel="changed decisions (%)", title=figures.name(top), seeds=False, marker="")
 plots.dot_rows(right, {figures.name(k): (curves.changed_area(main[k], "test") - curves.changed_area(main[k], "clean"), tints[k][0]) for k in rates}, "unseen less trained on (points, 1.3 to 4 pixels)", zero=0)
 study.figure(fig, "b_test", claims=["BLUR-9"], alt="Changed decisions of clean training and of test images; their difference by rate.", caption=
-    f"Unseen images change {claims['BLUR-9']['changed_area_test_minus_clean_train_high_rates'].mean():+.1f} points more than clean training images at the high rates, {claims['BLUR-9']['changed_area_test_minus_clean_train_low_rates'].mean():+.1f} at the low ones.")  # fmt: skip
+    f"Against clean training images, unseen ones change by {claims['BLUR-9']['changed_area_test_minus_clean_train_high_rates'].mean():+.1f} points at the high rates, by {claims['BLUR-9']['changed_area_test_minus_clean_train_low_rates'].mean():+.1f} at the low ones.")  # fmt: skip
 
 # %%
 two = {k: main[k] for k in pair}
@@ -226,7 +242,7 @@ settings = {f"conv, {change}": (two, change) for change in changes} | {
 numbers = {"conv, blur": bs.setting_numbers(two, "blur")} | {label: bs.setting_numbers(*setting) for label, setting in settings.items()}
 claim = bs.elsewhere_claim(two, settings)
 blur10 = study.check("BLUR-10", per_seed=claim, adequacy=bs.fitted(*(done[f"{net} {k}"] for net in others for k in pair)))
-fig, (left, right) = panels(2, width=12.5, height=5)
+fig, (left, right) = panels(2, width=12.5, height=6.2)
 plots.dot_rows(left, figures.by_setting(numbers, 0), "mislabelled less clean (points)", zero=0), left.set_title("Let go sooner?")
 plots.dot_rows(right, figures.by_setting(numbers, 1), f"{figures.name(pair[0])} less {figures.name(pair[1])}, all images (points)", zero=0), right.set_yticklabels([]), right.set_title("More wrong labels, more change?")
 study.figure(fig, "b_gen", claims=["BLUR-10"], alt="Gap between mislabelled and clean images, and between two rates, for three nets and five changes.", caption=
@@ -245,21 +261,22 @@ steps = {"along the gradient": (100 * main[top]["flips_gradient"], "orange"), "r
 plots.curves(right, base.epsilons, steps, xlabel="step of every pixel (of the largest grey value)", ylabel="flipped test images (%)", seeds=False, legend="end")
 claim = claims["BLUR-11"]
 study.figure(fig, "b_rob", claims=["BLUR-11"], alt="Changed decisions of standard and robust nets; images flipped by steps along signs.", caption=
-    f"Robust nets learn {claim['mislabelled_train_accuracy_robust_minus_standard'].mean():+.0f} points of the wrong labels, compared with standard ones, and the gap between the groups changes by {claim['changed_rate_gap_robust_minus_standard'].mean():+.0f} points.")  # fmt: skip
+    f"Trained against attacks of {runs['robust'].steps} steps, nets learn {claim['mislabelled_train_accuracy_robust_minus_standard'].mean():+.0f} points of the wrong labels, compared with standard ones. Among what each has learned the gap between the groups changes by {claim['changed_rate_gap_robust_minus_standard'].mean():+.0f} points.")  # fmt: skip
 
 # %%
 fig, (ax,) = panels(1, width=7.5, height=3.6)
 plots.curves(ax, base.epsilons, {label: steps[label] for label in list(steps)[:2]}, xlabel="step of every pixel (of the largest grey value)", ylabel="flipped test images (%)")
 study.figure(fig, "b_fgsm", claims=["BLUR-14"], alt="Test images whose decision flips, over the length of the step, along the gradient and along random signs.", caption=
-    f"A step of {base.epsilons[2]:g} along the gradient's sign flips {claims['BLUR-14'].mean():+.2f} more of the test images than random signs of the same size.")  # fmt: skip
+    f"A step of {base.epsilons[2]:g} along the gradient's sign flips {100 * claims['BLUR-14'].mean():+.0f} points of the test images, compared with random signs of the same size.")  # fmt: skip
 pruned = {k: done[f"ticket {k}"] for k in ticket_rates}
+fails = figures.known({figures.name(k): (bs.breakdown(results), "grey") for k, results in pruned.items()})
 blur13 = study.check("BLUR-13", per_seed=bs.ticket_claim(pruned), adequacy={"dense_nets_memorise": all(bool((r["mislabelled_accuracy"][:, 0] >= 99).all()) for r in pruned.values())})
 fig, (ax,) = panels(1, width=8, height=3.8)
 for k, results in pruned.items():
     plots.band(ax, results["density"][0], results["mislabelled_accuracy"], figures.name(k), tints.get(k, ("grey", "-"))[0], seeds=False)
 plots.density_axis(ax, results["density"][0]), ax.axvline(bs.DENSITY, color=COLOURS["grey"], linestyle="--"), ax.set(ylabel="wrong labels learned (%)"), ax.legend()
 study.figure(fig, "b_ticket", claims=["BLUR-13"], alt="Wrong labels that tickets learn, over their density, for three rates.", caption=
-    f"With {bs.DENSITY:.0%} of the weights tickets learn {bs.at_density(pruned[min(pruned)], bs.DENSITY).mean():.1f}% of the wrong labels; they fail at {', '.join(f'{100 * np.nanmean(bs.breakdown(r)):.1f}% ({figures.name(k)})' for k, r in pruned.items())}.")  # fmt: skip
+    f"With {bs.DENSITY:.0%} of the weights tickets learn {bs.at_density(pruned[min(pruned)], bs.DENSITY).mean():.1f}% of the wrong labels at {figures.name(min(pruned))}; they fall below 99% at {', '.join(f'{100 * found.mean():.1f}% ({k})' for k, (found, _) in fails.items())}.")  # fmt: skip
 
 # %% [markdown]
 # ### And the labels of MNIST itself?
@@ -275,7 +292,10 @@ blur15 = study.not_run("BLUR-15", "untestable as stated: a share of a data set i
 #
 # On 1,437 digits the low rates mean ten mislabelled images, and the rates on either side of the claimed transition 19 and 10: too few to judge it there. On 12,000 images of MNIST they are 166 and 143. The source's net was a ResNet of eleven million weights on 60,000 images;
 # ours have a few thousand weights on digits, 48,000 on MNIST. Between rates of one seed nets start alike and see the same batches, so their differences are smaller than between independent runs; the source's were independent. Rates share seeds, which the comparison
-# by BIC does not model. Which images are mislabelled varies over seeds, as it did not in the source. Changes of equal mean size are not equally visible. Tickets are plain nets without convolutions. PGD here takes two steps.
+# by BIC does not model. Which images are mislabelled varies over seeds, as it did not in the source. On digits, 8 pixels wide, a blur of 1.3 is a third of a pixel, less than the sampled kernel resolves, and hardly changes an image. Changes of equal mean size are not equally visible, and no second data set was to hand. Tickets are plain nets without convolutions.
+# That a split has 3 points is our choice.
+#
+# Tuned on seeds 1000 and above: learning rates and batches until all rates are learned in 40 epochs, for MNIST also the tickets' epochs (40 were too few). Before the judged run on MNIST the place of the break became part of its check, and the comparisons of section 4 moved to rates on either side of it.
 #
 # ## Exercises
 #
@@ -285,6 +305,6 @@ blur15 = study.not_run("BLUR-15", "untestable as stated: a share of a data set i
 
 # %%
 study.conclude(
-    answer=f"No, they are not treated equally: mislabelled images let go sooner, by {claims['BLUR-3']['changed_rate_mislabelled_minus_clean_mean'].mean():+.0f} points on average (BLUR-3 {blur3.verdict}), often back to what they show. "
+    answer=f"That both groups are treated equally is {blur3.verdict} (BLUR-3): mislabelled images change by {claims['BLUR-3']['changed_rate_mislabelled_minus_clean_mean'].mean():+.0f} points against the others, on average, and with {figures.name(top)} wrong up to {np.nanmax(curves.returned(main[top]).mean(0)):.0f}% of them are then taken for what they show. "
     f"The sharp transition between 1.43% and 1.25% is {blur5.verdict.replace('not_run', 'not judged')} at this scale (BLUR-5): across it the change differs by {claims['BLUR-5']['changed_area_1_in_70_minus_1_in_80'].mean():+.1f} points, while nets of one rate differ by {spread:.1f}."
 )

@@ -12,7 +12,6 @@ from redlib.measures.blurcurves import (
     roughness_null,
     roughness_p,
     slope,
-    wrong_rate,
 )
 
 PRED = np.array([[0, 1, 2, 2], [0, 2, 2, 0], [1, 1, 0, 0]])  # 3 strengths, 4 images
@@ -21,13 +20,13 @@ SIGMAS = np.array([0.3, 0.5, 1.0, 2.0, 4.0, 9.0])
 
 
 def test_rates_are_shares_of_images_at_each_strength():
-    assert wrong_rate(PRED, ASSIGNED).tolist() == [0.25, 0.25, 0.5]
+    assert changed_rate(PRED, ASSIGNED).tolist() == [0.25, 0.25, 0.5]
     assert changed_rate(PRED, PRED[0]).tolist() == [0, 0.5, 0.75]
 
 
 def test_rates_in_a_group_count_only_its_images():
     group = np.array([True, False, False, True])
-    assert wrong_rate(PRED, ASSIGNED, group).tolist() == [0.5, 0, 0.5]
+    assert changed_rate(PRED, ASSIGNED, group).tolist() == [0.5, 0, 0.5]
     assert changed_rate(PRED, PRED[0], group).tolist() == [0, 0.5, 1]
     assert changed_rate(PRED, PRED[0], ~group).tolist() == [0, 0.5, 0.5]
 
@@ -37,7 +36,7 @@ def test_every_seed_has_its_own_unblurred_decisions_and_group():
     groups = np.array([[True] * 4, [True, False, False, False]])
     expected = np.stack([changed_rate(PRED, PRED[0]), [0, 1, 1]])
     np.testing.assert_array_equal(changed_rate(seeds, seeds[:, 0], groups), expected)
-    np.testing.assert_array_equal(wrong_rate(seeds, ASSIGNED)[1], wrong_rate(PRED, ASSIGNED)[::-1])
+    np.testing.assert_array_equal(changed_rate(seeds, ASSIGNED)[1], changed_rate(PRED, ASSIGNED)[::-1])
 
 
 @pytest.mark.parametrize("low, high", [(0.3, 9.0), (0.7, 1.6), (1.0, 4.0), (0.3, 0.4), (5.0, 9.0)])
@@ -136,7 +135,7 @@ LINE = SIGMAS.copy()
         (lambda: changed_rate(PRED, PRED[0], [0, 1, 1, 1]), "bool"),
         (lambda: changed_rate(PRED, PRED[0], np.zeros(4, bool)), "0 image"),
         (lambda: changed_rate(PRED[:, :0], PRED[0][:0]), "0 image"),
-        (lambda: wrong_rate(np.stack([PRED] * 2), ASSIGNED, np.array([[True] * 4, [False] * 4])), "0 image"),
+        (lambda: changed_rate(np.stack([PRED] * 2), ASSIGNED, np.array([[True] * 4, [False] * 4])), "0 image"),
         (lambda: area(LINE, SIGMAS, 0.2, 4), "0.3 <= low < high <= 9"),
         (lambda: area(LINE, SIGMAS, 1, 9.1), "0.3 <= low < high <= 9"),
         (lambda: area(LINE, SIGMAS, 2, 2), "low < high"),

@@ -14,6 +14,7 @@ from redlib.data.blur import blur
 from redlib.data.transforms import change_norms
 from redlib.errors import BadInput
 from redlib.evidence.claims import load_claims
+from redlib.evidence.stats import wilson
 from redlib.measures.blurcurves import roughness
 from redlib.nets.strided import build_strided
 from redlib.studies import blurring as bl
@@ -445,8 +446,6 @@ def test_blur_1_is_the_ratio_of_the_rates_with_half_an_event_more():
     assert np.allclose(claim["rate_ratio_low_over_high_rates"], expected[1] / expected[0])
     rare = some(rising(0), rising(0), n=(18_000, 2000), lost=((900, 900), (9, 4)))
     assert np.isnan(bs.rate_ratio({10: rare}, [10])).all()
-    nothing = {10: some(rising(0), rising(0), n=(900, 100))}
-    assert np.allclose(bs.rate_ratio(nothing, [10], "end", least=0), 9), "half an event alone makes a ratio of k - 1"
 
 
 def test_ratios_of_several_nets_are_mantel_and_haenszels():
@@ -489,6 +488,29 @@ def test_blur_4_finds_jitter_beyond_that_of_as_many_clean_images():
     assert np.isnan(bs.roughness_claim({10: jagged}, draws=20)).tolist() == [True, False, False]
 
 
+def test_the_excess_roughness_is_bend_or_chance():
+    bent = some(rising(0), [0, 0, 1, 1, 1, 1], n=(600, 60))
+    found = bc.rough_excess({10: bent, 20: bent})
+    assert np.allclose(found[0], 2 * 20_000) and np.allclose(found[1], 0), "0, 1: second differences of ±100, twice"
+    jagged = some(rising(0), rising(0), n=(600, 60))
+    half = np.arange(660) % 2 == 0
+    for place in (2, 4):
+        jagged["train"][:, place, 600:] = np.where(half[600:], 9, jagged["train"][:, place, 600:])
+    bend, chance = bc.rough_excess({10: jagged})
+    assert (chance > 0).all() and (bend > 0).all()
+
+
+def test_one_net_has_wilsons_interval_over_its_images():
+    one = some(rising(0.2), rising(0.6), n=(1000, 100))
+    share, low, high = bs.image_band(one, "mislabelled")
+    assert np.allclose(share, bc.changed(one, "mislabelled")[0])
+    for place in range(len(share)):
+        interval = wilson(round(share[place]), 100)
+        assert (low[place], high[place]) == pytest.approx((100 * interval.low, 100 * interval.high))
+    one["train"][0, 0, 1000:] = 9
+    assert np.isnan(bs.image_band(one, "mislabelled")).all() and np.isfinite(bs.image_band(one, "clean")).all()
+
+
 def planted(step, seeds=3):
     """Seven rates whose clean areas are 20, those above the claimed transition higher by `step`; seeds differ a bit."""
     tops = {k: 0.4 + (2 * step / 100 if k <= 70 else 0) for k in (10, 20, 50, 70, 80, 100, 125)}
@@ -523,6 +545,8 @@ def test_chance_splits_single_runs_only_where_seeds_differ():
     assert np.isnan(
         bs.break_share({k: {name: part[:1] for name, part in one.items()} for k, one in by_rate.items()}, 70, 80)
     )
+    found = [bs.split_chance(by_rate, table, 4000, *how) for how in ((), (True,), (True, True))]
+    assert found[0] < found[1] <= found[2] and bs.best_models(planted(10)) == {"constant": 0, "linear": 0, "step": 3}
     assert bs.split_chance(by_rate, table / 1000, 4000) == 0 and np.isnan(bs.split_chance(by_rate, table[:1]))
 
 

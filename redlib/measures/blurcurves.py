@@ -16,17 +16,10 @@ Floats = NDArray[np.float64]
 SUBSETS = 54  # key of the stream "eval", so that no other draw of a seed repeats these
 
 
-def wrong_rate(pred: ArrayLike, assigned: ArrayLike, among: ArrayLike | None = None) -> Floats:
-    """Return the share of images whose decision [..., S, n] is not the assigned label [n] or [..., n]: [..., S].
-
-    `among` and errors as in changed_rate.
-    """
-    return changed_rate(pred, assigned, among)
-
-
 def changed_rate(pred: ArrayLike, pred0: ArrayLike, among: ArrayLike | None = None) -> Floats:
     """Return the share of images whose decision [..., S, n] differs from the unblurred one [..., n]: [..., S].
 
+    With the assigned labels in place of `pred0` it is the share of wrong decisions.
     `among` (bool [n] or [..., n]) restricts it to a group, e.g. the mislabelled images learned as labelled. Raises
     BadInput for another number of images and for a group without any.
     """

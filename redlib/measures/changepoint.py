@@ -17,7 +17,7 @@ from redlib.errors import BadInput
 
 Floats = NDArray[np.float64]
 
-RESAMPLED, SINGLE_RUNS = 55, 56  # keys of the stream "eval", so that no other draw of a seed repeats these
+RESAMPLED, SINGLE_RUNS, NOISE = 55, 56, 57  # keys of the stream "eval", so that no other draw of a seed repeats these
 
 PARAMETERS = {"constant": 2, "linear": 3, "step": 4}
 """What each model fits: the error variance, and a mean; a mean and a slope; two means and the place of the break."""
@@ -25,14 +25,13 @@ PARAMETERS = {"constant": 2, "linear": 3, "step": 4}
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """The Bayes information criterion of each model (smaller is better), and the best step.
+    """The Bayes information criterion of each model (smaller is better), and where the best step is.
 
-    `break_at` is in the unit of x, halfway between two places; `height` is the mean above minus the mean below it.
+    `break_at` is in the unit of x, halfway between two places.
     """
 
     bic: dict[str, float]
     break_at: float
-    height: float
 
     @property
     def best(self) -> str:
@@ -54,7 +53,18 @@ def compare(x: ArrayLike, values: ArrayLike) -> ChangePoint:
     step = np.repeat([means[:split].mean(), means[split:].mean()], [split, len(at) - split])
     fits = {"constant": np.full(len(at), means.mean()), "linear": line, "step": step}
     bic = {name: _bic(given, fit, PARAMETERS[name]) for name, fit in fits.items()}
-    return ChangePoint(bic, float((at[split - 1] + at[split]) / 2), float(step[-1] - step[0]))
+    return ChangePoint(bic, float((at[split - 1] + at[split]) / 2))
+
+
+def best_on_noise(x: ArrayLike, draws: int, seed: int) -> dict[str, float]:
+    """Return in which share of single runs of pure noise at x [K] each model is best.
+
+    The criterion is made for many values. With few, as when every seed is judged alone, it favours a step.
+    """
+    at = np.asarray(x, np.float64)
+    runs = rng(seed, "eval", NOISE).standard_normal((draws, len(at)))
+    best = [compare(at, run[None]).best for run in runs]
+    return {name: best.count(name) / draws for name in PARAMETERS}
 
 
 def bootstrap_break(x: ArrayLike, values: ArrayLike, draws: int, seed: int) -> Floats:
@@ -70,25 +80,34 @@ def bootstrap_break(x: ArrayLike, values: ArrayLike, draws: int, seed: int) -> F
 
 
 def single_run_split_probability(
-    values: ArrayLike, low: Sequence[int], high: Sequence[int], size: float, draws: int, seed: int
+    values: ArrayLike, below: Sequence[int], size: float, draws: int, seed: int, trend: ArrayLike | float = 0
 ) -> float:
-    """Return how often one run per place shows a split into `low` and `high` although no place differs from another.
+    """Return how often one run per place shows a split although the places differ by nothing but `trend`.
 
-    `low` and `high` are columns of values [S, K], e.g. the rates below and above a claimed break. A split means that
-    all of one side lie at least `size` above all of the other, in either direction. The runs are drawn from all
-    residuals about the column means, times √(S/(S-1)) since means of S runs were taken off. Raises BadInput for fewer
-    than 2 seeds, no draw, a negative size, or sides that are empty, overlap or lie outside of the columns.
+    A split means that all runs of one side lie at least `size` above all of the other, in either direction. `below`
+    are the numbers of places below the splits that count: one number for a place claimed beforehand, several for one
+    that was found by looking. The runs are `trend` [K] plus residuals of values [S, K] about the column means, times
+    √(S/(S-1)) since means of S runs were taken off. Raises BadInput for fewer than 2 seeds, no draw, a negative size,
+    or a split with nothing on one side.
     """
     given = _finite(values)
     _check_draws(given, draws)
-    _check_sides([*low], [*high], given.shape[1])
+    last = given.shape[1] - 1
+    if not below or not all(1 <= count <= last for count in below):
+        raise BadInput.of("below", [*below], f"one or more of 1 to {last}", "count the places below each split")
     if not size >= 0:
         raise BadInput.of("size", size, "size >= 0", "state the smallest gap that counts as a split")
     residuals = (given - given.mean(0)) * np.sqrt(len(given) / (len(given) - 1))
-    runs = rng(seed, "eval", SINGLE_RUNS).choice(residuals.ravel(), (draws, len(low) + len(high)))
-    below, above = runs[:, : len(low)], runs[:, len(low) :]
-    gap = np.maximum(above.min(1) - below.max(1), below.min(1) - above.max(1))
-    return float((gap >= size).mean())
+    noise = rng(seed, "eval", SINGLE_RUNS).choice(residuals.ravel(), (draws, given.shape[1]))
+    runs = np.asarray(noise + trend, np.float64)
+    gaps = np.maximum(_rises(runs), _rises(-runs))
+    return float((gaps[:, np.array(below) - 1] >= size).any(1).mean())
+
+
+def _rises(runs: Floats) -> Floats:
+    """Return by how much the least run above each place exceeds the largest up to it [..., K - 1]."""
+    highest, lowest = np.maximum.accumulate(runs, -1), np.minimum.accumulate(runs[..., ::-1], -1)[..., ::-1]
+    return np.asarray(lowest[..., 1:] - highest[..., :-1])
 
 
 def _gains(means: Floats) -> Floats:
@@ -126,10 +145,3 @@ def _check_draws(values: Floats, draws: int) -> None:
         raise BadInput.of("number of seeds", len(values), "at least 2", "one run per place says nothing about chance")
     if draws < 1:
         raise BadInput.of("draws", draws, "draws >= 1", "a few thousand give a probability to 0.01")
-
-
-def _check_sides(low: list[int], high: list[int], columns: int) -> None:
-    both = [*low, *high]
-    if not low or not high or len({*both}) < len(both) or not {*both} <= {*range(columns)}:
-        allowed = f"two disjoint non-empty lists of columns 0..{columns - 1}"
-        raise BadInput.of("low and high", (low, high), allowed, "list the columns on each side of the break")

@@ -99,14 +99,12 @@ def epochs_to_fit(results: Arrays) -> Floats:
     return np.where(enough.any(1), results["epochs"][enough.argmax(1)], np.nan)
 
 
-def events(results: Arrays, moment: str = "fit") -> Floats:
-    """Return how many mislabelled and clean training images are not taken as told [2, S].
+def events(results: Arrays) -> Floats:
+    """Return how many mislabelled and clean training images are not taken as told when 99.9% are learned [2, S].
 
-    At the "end", or at the "fit": the first look with 99.9% of the labels learned, NaN if there is none.
+    At the first such look; NaN if there is none.
     """
     lost = np.stack([results["wrong_mislabelled"], results["wrong_clean"]]).astype(float)
-    if moment == "end":
-        return lost[:, :, -1]
     enough = accuracy(results) >= FITTED
     return np.where(enough.any(1), lost[:, np.arange(len(enough)), enough.argmax(1)], np.nan)
 
@@ -159,6 +157,19 @@ def roughness_parts(results: Arrays, group: str) -> tuple[Floats, Floats]:
             chance[seed] = np.diff(moved, 2, axis=0).var(1, ddof=1).sum()
             shape[seed] = roughness(moved.mean(1)) - chance[seed] / own.sum()
     return shape, chance
+
+
+def rough_excess(by_rate: ByRate) -> Floats:
+    """Return by how much mislabelled curves are rougher than those of as many clean images, [2, S], over all rates.
+
+    In squared points: what the shape of the curves adds, and what chance adds (see `roughness_parts`).
+    """
+    found = np.zeros((2, len(next(iter(by_rate.values()))["assigned"])))
+    for results in by_rate.values():
+        (bend, chance), (clean_bend, clean_chance) = (roughness_parts(results, g) for g in ("mislabelled", "clean"))
+        among = (groups(results)["mislabelled"] & learned(results)).sum(1)
+        found += np.stack([bend - clean_bend, (chance - clean_chance) / np.maximum(among, 1)])
+    return found
 
 
 def pseudo_values(statistic: Callable[[Floats], float], values: Floats) -> Floats:

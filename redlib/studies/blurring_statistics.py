@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 
 from redlib.evidence.stats import Interval, mean_interval, slope_per_seed, wilson
 from redlib.measures.blurcurves import area, roughness, roughness_null, roughness_p, slope
-from redlib.measures.changepoint import bootstrap_break, compare, single_run_split_probability
+from redlib.measures.changepoint import PARAMETERS, bootstrap_break, compare, single_run_split_probability
 from redlib.studies.blurring import Arrays
 from redlib.studies.blurring_curves import (
     FITTED,
@@ -68,7 +68,7 @@ def counts_differ(
 
 
 def counts_fall(by_rate: ByRate, name: str = "rates_differ") -> dict[str, bool]:
-    """Return the gate of BLUR-5 and BLUR-7: no two rates have equally many mislabelled images."""
+    """Return the gate of BLUR-5 and BLUR-7: every lower rate has fewer mislabelled images."""
     return {name: bool((np.diff([counts(by_rate[k])[0].mean() for k in sorted(by_rate)]) < 0).all())}
 
 
@@ -83,17 +83,16 @@ def fit_claim(by_rate: ByRate) -> dict[str, Floats]:
 
 
 def gap_claim(
-    by_rate: ByRate, low: Sequence[int] | None = None, high: Sequence[int] | None = None, moment: str = "fit"
+    by_rate: ByRate, low: Sequence[int] | None = None, high: Sequence[int] | None = None
 ) -> dict[str, Floats]:
     """Return BLUR-1: ratios of the rates at which mislabelled and clean images are lost at the least blur.
 
     That blur (0.1) moves no pixel, so these are training errors, and at the end there are hardly any left: no ratio.
-    They are taken when the net first meets the source's criterion, the moment with most of them (`moment`, see
-    `events`). NaN where a group has fewer than five: there half an event, added to each, would decide. With no event
-    at all the ratio would be about k - 1.
+    They are taken when the net first meets the source's criterion, the moment with most of them (`events`). NaN where
+    a group has fewer than five: there half an event, added to each, would decide, and with none the ratio be k - 1.
     """
-    few = rate_ratio(by_rate, low or low_rates(by_rate), moment)
-    many = rate_ratio(by_rate, high or high_rates(by_rate), moment)
+    few = rate_ratio(by_rate, low or low_rates(by_rate))
+    many = rate_ratio(by_rate, high or high_rates(by_rate))
     return {
         "rate_ratio_high_rates": many,
         "rate_ratio_low_rates": few,
@@ -101,17 +100,17 @@ def gap_claim(
     }
 
 
-def rate_ratio(by_rate: ByRate, ks: Sequence[int], moment: str = "fit", least: int = LEAST_EVENTS) -> Floats:
+def rate_ratio(by_rate: ByRate, ks: Sequence[int]) -> Floats:
     """Return how many times as often mislabelled images are lost as clean ones [S], over the nets of rates `ks`.
 
     Mantel & Haenszel (1959) with half an event added to each group, spread evenly over the nets (Jeffreys). NaN with
-    fewer than `least` events in a group.
+    fewer than five events in a group.
     """
-    lost = np.stack([events(by_rate[k], moment) for k in ks])  # [rates, groups, S]
+    lost = np.stack([events(by_rate[k]) for k in ks])  # [rates, groups, S]
     sizes = np.stack([np.stack(counts(by_rate[k])) for k in ks])
     weights = sizes[:, ::-1] / sizes.sum(1, keepdims=True)
     mislabelled, clean = ((lost + 0.5 / len(ks)) * weights).sum(0)
-    return np.where((lost.sum(0) >= least).all(0), mislabelled / clean, np.nan)
+    return np.where((lost.sum(0) >= LEAST_EVENTS).all(0), mislabelled / clean, np.nan)
 
 
 def low_blur_claim(by_rate: ByRate) -> dict[str, Floats]:
@@ -175,6 +174,20 @@ def band(values: Floats) -> tuple[Floats, Floats, Floats]:
     return mean, low, high
 
 
+def image_band(results: Arrays, group: str, seed: int = 0) -> tuple[Floats, Floats, Floats]:
+    """Return one net's `changed` decisions in percent [K + 1], with Wilson's 95% interval over its images.
+
+    It tells what other images would do to this net, and nothing of other nets. NaN where no image was learned.
+    """
+    among = (groups(results)[group] & learned(results))[seed]
+    pred = results["train"][seed][:, among]
+    if not among.any():
+        return (np.full(len(pred), np.nan),) * 3
+    found = [wilson(int(count), pred.shape[1]) for count in (pred != pred[0]).sum(1)]
+    share, low, high = (100 * np.array([getattr(one, end) for one in found]) for end in ("estimate", "low", "high"))
+    return share, low, high
+
+
 def _roughness_p(found: Sequence[tuple[float, Floats] | None]) -> float:
     known = [one for one in found if one is not None]
     if not known:
@@ -199,15 +212,26 @@ def transition_claim(by_rate: ByRate, draws: int = 20_000) -> dict[str, Floats]:
     }
 
 
-def split_chance(by_rate: ByRate, table: Floats, draws: int = 20_000) -> float:
-    """Return how often single runs at each rate fall apart at the claimed transition by SPLIT points, by chance alone.
+def split_chance(
+    by_rate: ByRate, table: Floats, draws: int = 20_000, anywhere: bool = False, trend: bool = False
+) -> float:
+    """Return how often single runs at each rate fall apart by SPLIT points, by chance alone.
 
-    `table` [S, rates] are `areas`; NaN for fewer than two seeds.
+    `table` [S, rates] are `areas`; NaN for fewer than two seeds. Apart at the claimed transition, or `anywhere` with
+    two rates on each side; chance without an effect of the rate, or about a smooth `trend`: a line in its logarithm.
     """
     if len(table) < 2:
         return np.nan
-    below = range(len(low_rates(by_rate)))
-    return single_run_split_probability(table, below, range(len(below), table.shape[1]), SPLIT, draws, 0)
+    x = log_rates(by_rate)
+    below = range(2, len(x) - 1) if anywhere else [len(low_rates(by_rate))]
+    line = np.polyval(np.polyfit(x, table.mean(0), 1), x) if trend else 0.0
+    return single_run_split_probability(table, below, SPLIT, draws, 0, line)
+
+
+def best_models(by_rate: ByRate) -> dict[str, int]:
+    """Return for how many seeds each model describes the areas over the rates best."""
+    best = [compare(log_rates(by_rate), row[None]).best for row in areas(by_rate)]
+    return {name: best.count(name) for name in PARAMETERS}
 
 
 def break_share(by_rate: ByRate, a: int, b: int, draws: int = 10_000) -> float:
@@ -226,12 +250,11 @@ def slower_claim(
     by_rate: ByRate, kernel: Arrays, low: Sequence[int] | None = None, high: Sequence[int] | None = None
 ) -> dict[str, Floats]:
     """Return BLUR-6: slopes of the clean images' changed decisions from LOW to HIGH, in points per pixel of 28."""
-    few, many = (
-        np.mean([slope(changed(by_rate[k], "clean"), sigmas(by_rate[k]), LOW, HIGH) for k in ks], 0)
-        for ks in (low or low_rates(by_rate), high or high_rates(by_rate))
-    )
+    steep = {k: slope(changed(r, "clean"), sigmas(r), LOW, HIGH) for k, r in by_rate.items()}
+    few, many = (np.mean([steep[k] for k in ks], 0) for ks in (low or low_rates(by_rate), high or high_rates(by_rate)))
     return {
         "slope_after_1p3_low_minus_high_rates": few - many,
+        "slope_after_1p3_1_in_80_minus_1_in_70": steep[80] - steep[70],
         "correlation_original_blurred_1p3": kernel["correlation"],
     }
 
