@@ -531,7 +531,9 @@ def test_blur_5_and_7_tell_a_planted_step():
     assert (claim["bic_linear_minus_step"] > 5).all() and (claim["bic_constant_minus_step"] > 5).all()
     assert np.allclose(claim["break_rate_percent"], 100 / 5600**0.5), "between one in 70 and one in 80"
     assert np.allclose(claim["single_run_split_probability"], 0), "these seeds do not differ by three points"
-    assert bs.break_share(by_rate, 70, 80, 50) == 1 and bs.break_share(by_rate, 50, 70, 50) == 0
+    shares = bs.break_shares(by_rate, 50)
+    assert list(shares) == [(125, 100), (100, 80), (80, 70), (70, 50), (50, 20), (20, 10)]
+    assert shares[80, 70] == sum(shares.values()) == 1
     same = bs.coincidence_claim(by_rate)
     assert np.allclose(same["changed_area_1_in_10_minus_1_in_70"], 0, atol=1) and len(same) == 7
     flat = bs.transition_claim(planted(0), draws=200)
@@ -542,9 +544,8 @@ def test_chance_splits_single_runs_only_where_seeds_differ():
     table = np.random.default_rng(0).normal(0, 20, (5, 7))
     by_rate = planted(0)
     assert 0.01 < bs.split_chance(by_rate, table, 4000) < 2 / 35, "at most by chance: 2 of 35 orders"
-    assert np.isnan(
-        bs.break_share({k: {name: part[:1] for name, part in one.items()} for k, one in by_rate.items()}, 70, 80)
-    )
+    alone = {k: {name: part[:1] for name, part in one.items()} for k, one in by_rate.items()}
+    assert not any(bs.break_shares(alone).values()), "one seed cannot be resampled"
     rising_areas = table + 50 * bc.log_rates(by_rate)
     found = [bs.split_chance(by_rate, rising_areas, 4000, *how) for how in ((), (True,), (True, True))]
     assert found[0] < found[1] < found[2], "somewhere, and about a trend"

@@ -234,16 +234,14 @@ def best_models(by_rate: ByRate) -> dict[str, int]:
     return {name: best.count(name) for name in PARAMETERS}
 
 
-def break_share(by_rate: ByRate, a: int, b: int, draws: int = 10_000) -> float:
-    """Return in which share of resamples of the seeds the best step breaks between one in `a` and one in `b`, a < b.
+def break_shares(by_rate: ByRate, draws: int = 10_000) -> dict[tuple[int, int], float]:
+    """Return in which share of resamples of the seeds the best step breaks between two neighbouring rates.
 
-    NaN for fewer than two seeds.
+    By pairs of k, the lower rate first; 0 for fewer than two seeds.
     """
-    table = areas(by_rate)
-    if len(table) < 2:
-        return np.nan
-    found = bootstrap_break(log_rates(by_rate), table, draws, 0)
-    return float(((-np.log2(b) < found) & (found < -np.log2(a))).mean())
+    table, ks = areas(by_rate), sorted(by_rate, reverse=True)
+    found = bootstrap_break(log_rates(by_rate), table, draws, 0) if len(table) > 1 else np.zeros(1)
+    return {(b, a): float(((-np.log2(b) < found) & (found < -np.log2(a))).mean()) for b, a in itertools.pairwise(ks)}
 
 
 def slower_claim(
