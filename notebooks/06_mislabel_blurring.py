@@ -28,7 +28,7 @@ first = 0  # the first seed
 source = {}  # settings of blurring.Blurred: data, net and training
 rates = [10, 20, 50, 70, 80, 100, 125]  # one image in so many of each class is mislabelled
 pair = [10, 100]  # two rates, on either side of the claimed transition, for section 4
-others = {"residual": {"net": "residual", "widths": [8, 16], "batch": 64}, "mlp": {"net": "mlp", "widths": [128, 64]}, "sgd": {"optimizer": "sgd", "lr": 0.05, "batch": 16}}  # what differs in other nets
+others = {"residual": {"net": "residual", "widths": [8, 16], "batch": 64}, "mlp": {"net": "mlp", "widths": [128, 64]}, "sgd": {"optimizer": "sgd", "lr": 0.05, "batch": 16, "epochs": 60}}  # what differs in other nets
 robust = {}  # settings of blurring.Robust
 tickets = {}  # settings of blurring.Tickets
 ticket_rates = [10, 20, 50]  # rates at which nets are pruned
@@ -105,7 +105,7 @@ missed = {k: curves.events(main[k]) for k in rates}
 plots.dot_rows(left, figures.known({figures.name(k): (missed[k][0], tints[k][0]) for k in rates}), "mislabelled images lost at the fit", zero=0)
 plots.dot_rows(right, figures.known({figures.name(k): (missed[k][1], tints[k][0]) for k in rates}), "clean images lost at the fit", zero=0), right.set_yticklabels([])
 ratio = {word: claims["BLUR-1"][f"rate_ratio_{word}_rates"] for word in ("high", "low")}
-words = {word: f"{np.nanmean(values):.2g} times as often (in {np.isfinite(values).sum()} of {seeds} seeds)" if np.isfinite(values).any() else "too few are lost to tell" for word, values in ratio.items()}
+words = {word: f"{np.nanmean(values):.3g} times as often (in {np.isfinite(values).sum()} of {seeds} seeds)" if np.isfinite(values).any() else "too few are lost to tell" for word, values in ratio.items()}
 study.figure(fig, "b_gap", claims=["BLUR-1", "BLUR-2"], alt="Numbers of mislabelled and of clean images lost when the criterion is first met, per seed and share of wrong labels.", caption=
     f"Lost when nets first meet the criterion, mislabelled images over clean ones: at the high rates {words['high']}, at the low rates {words['low']}. At the end at most {claims['BLUR-2']['wrong_rate_mislabelled_low_blur'].mean():.1f}% and {claims['BLUR-2']['wrong_rate_clean_low_blur'].mean():.2f}% are lost.")  # fmt: skip
 
@@ -195,7 +195,7 @@ middle.legend(ncols=2, fontsize=9)
 
 # %%
 plots.log_axis(right, [round(100 / k, 2) for k in rates]), plots.mark(right, (100 / 70 * 100 / 80) ** 0.5, "the source's\ntransition", "grey")
-right.set(xlabel="wrong labels (%)", ylabel="changed between 1.3 and 4 pixels (%)", title="Correctly labelled, one dot a net"), right.tick_params(axis="x", rotation=90, labelsize=9)
+right.set(xlabel="wrong labels (%)", ylabel="changed between 1.3 and 4 pixels (%)", title="Correctly labelled, one dot a net"), right.margins(y=0.2), right.tick_params(axis="x", rotation=90, labelsize=9)
 claim, table = claims["BLUR-5"], curves.areas(main)
 spread = table.std(0, ddof=1).mean()
 study.figure(fig, "b_phase", claims=["BLUR-5", "BLUR-7"], alt="Changed decisions of clean and of mislabelled images against blur for seven rates; mean change of every net against its rate, with the claimed transition.", caption=
@@ -312,10 +312,10 @@ blur15 = study.not_run("BLUR-15", "untestable as stated: a share of a data set i
 #
 # On 1,437 digits the low rates mean ten mislabelled images, and the rates on either side of the claimed transition 19 and 10: too few to judge it there. On 12,000 images of MNIST they are 166 and 143. The source's net was a ResNet of eleven million weights on 60,000 images;
 # ours have a few thousand weights on digits, 48,000 on MNIST. Between rates of one seed nets start alike and see the same batches, so their differences are smaller than between independent runs; the source's were independent. Rates share seeds, which the comparison
-# by BIC does not model. Which images are mislabelled varies over seeds, as it did not in the source. On digits, 8 pixels wide, a blur of 1.3 is a third of a pixel, less than the sampled kernel resolves, and hardly changes an image. Changes of equal mean size are not equally visible, and no second data set was to hand. Tickets are plain nets without convolutions.
+# by BIC does not model. Which images are mislabelled varies over seeds, as it did not in the source. On digits, 8 pixels wide, a blur of 1.3 is a third of a pixel, less than the sampled kernel resolves, and hardly changes an image. Changes of equal mean size are not equally visible: steps along the gradient as large as a blur flip nearly every decision on MNIST. No second data set was to hand. Tickets are plain nets without convolutions.
 # That a split has 3 points is our choice.
 #
-# Tuned on seeds 1000 and above: learning rates and batches until all rates are learned in 40 epochs, for MNIST also the tickets' epochs (40 were too few). Before the judged run on MNIST the place of the break became part of its check, and the comparisons of section 4 moved to rates on either side of it.
+# Tuned on seeds 1000 and above: learning rates and batches until all rates are learned in 40 epochs, for MNIST also the tickets' epochs (40 were too few), for SGD on digits its own (in 40 single images stayed unlearned, and in the first judged run one net missed the gate of BLUR-10). Before the judged run on MNIST the place of the break became part of its check, and the comparisons of section 4 moved to rates on either side of it.
 #
 # ## Exercises
 #
