@@ -193,7 +193,7 @@ for k in rates:
     right.plot(np.full(len(base.seeds), 100 / k), curves.changed_area(main[k]), "o", color=plots.paint(tints[k][0]), alpha=0.75, markersize=7)
 middle.legend(ncols=2, fontsize=9)
 
-# %%
+# %% tags=["lead"]
 plots.log_axis(right, [round(100 / k, 2) for k in rates]), plots.mark(right, (100 / 70 * 100 / 80) ** 0.5, "the source's\ntransition", "grey")
 right.set(xlabel="wrong labels (%)", ylabel="changed between 1.3 and 4 pixels (%)", title="Correctly labelled, one dot a net"), right.margins(y=0.2), right.tick_params(axis="x", rotation=90, labelsize=9)
 claim, table = claims["BLUR-5"], curves.areas(main)

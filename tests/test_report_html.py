@@ -319,6 +319,18 @@ def test_a_smoke_index_warns_and_shows_only_its_own_column():
     assert "Smoke run." in html and 'data-label="laptop"' not in html
 
 
+def test_the_figure_of_the_cell_tagged_lead_comes_first_else_that_of_the_first_primary_claim():
+    def first(html: str) -> str:
+        return re.search(r'<use href="#art-(\w+)"', html)[1]
+
+    notebook = given.notebook()
+    assert cells.lead(notebook) is None and first(build(notebook)) == "dd_rff"
+    drawn = next(cell for cell in notebook.cells if "'dd_noise'" in cell.source)
+    drawn.metadata["tags"] = ["lead"]
+    assert cells.lead(notebook) == first(build(notebook)) == "dd_noise"
+    assert study_card(notebook, given.STUDY, given.claims()).figure.name == "dd_noise"
+
+
 def test_the_catalogue_names_the_nine_studies_of_the_ledger():
     assert [int(study[:2]) for study in STUDIES] == list(range(1, 10))
 

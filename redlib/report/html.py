@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -47,12 +47,13 @@ class Card:
 def study_card(notebook: Any, study: str, claims: Mapping[str, Claim] | None = None) -> Card:
     """Return the card of an executed notebook; title and question fall back on the catalogue's.
 
-    Its figure is the first one, or, given `claims`, that of the first primary claim which has one.
+    Its figure is that of the cell tagged "lead", else, given `claims`, that of the first primary claim which has one,
+    else the first.
     """
     title, question, _ = cells.front(notebook)
     figures = cells.figures(notebook)
     by_name = {figure.name: figure for figure in figures}
-    first = next(iter([*_primary(figures, claims or {}), *by_name]), None)
+    first = cells.lead(notebook) or next(iter([*_primary(figures, claims or {}), *by_name]), None)
     known = STUDIES.get(study, (study, ""))
     figure = by_name[first] if first else None
     return Card(study, title or known[0], question or known[1], figure, cells.minutes_to_read(notebook))
@@ -82,7 +83,7 @@ def study_page(
     figures = cells.figures(notebook)
     carded = set(cells.verdicts(notebook))
     for id, entry in entries.items():
-        entry |= {"figure": next(_carrying(figures, entry["claim"]), ""), "carded": id in carded}
+        entry |= {"figure": next(iter(_carrying(figures, entry["claim"])), ""), "carded": id in carded}
     body = list(cells.blocks(notebook, prose, _card(entries), _marks(entries)))
     text = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").lower()
     return _page(
@@ -96,7 +97,7 @@ def study_page(
         stale=_kept_stale(run),
         entries=list(entries.values()),
         counts=_counts(list(entries.values())),
-        figures=_key_figures(figures, entries),
+        figures=_key_figures(figures, entries, cells.lead(notebook)),
         body=body,
         headings=[heading for heading in prose.headings if heading.level == 2],
         parameters=cells.parameters(notebook),
@@ -213,9 +214,10 @@ def _counts(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
 
 
-def _carrying(figures: Sequence[cells.Figure], claim: Claim) -> Iterator[str]:
-    """Yield the names of the figures that are evidence for a claim."""
-    return (figure.name for figure in figures if claim.id in figure.claims or figure.name == claim.figure)
+def _carrying(figures: Sequence[cells.Figure], claim: Claim) -> list[str]:
+    """Return the names of the figures that are evidence for a claim, its own first."""
+    found = [figure.name for figure in figures if claim.id in figure.claims or figure.name == claim.figure]
+    return sorted(found, key=lambda name: name != claim.figure)
 
 
 def _primary(figures: Sequence[cells.Figure], claims: Mapping[str, Claim]) -> list[str]:
@@ -225,12 +227,12 @@ def _primary(figures: Sequence[cells.Figure], claims: Mapping[str, Claim]) -> li
 
 
 def _key_figures(
-    figures: Sequence[cells.Figure], entries: Mapping[str, dict[str, Any]]
+    figures: Sequence[cells.Figure], entries: Mapping[str, dict[str, Any]], lead: str | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the figures shown first (one for each primary claim, else the first of all) and the rest."""
+    """Return the figures shown first (the `lead`, one for each primary claim, else the first of all) and the rest."""
     by_name = {figure.name: figure for figure in figures}
     primary = [entry["figure"] for entry in entries.values() if entry["claim"].primary and entry["figure"]]
-    key = (list(dict.fromkeys(primary)) or list(by_name))[:KEY_FIGURES]
+    key = list(dict.fromkeys([lead, *primary] if lead else primary or by_name))[:KEY_FIGURES]
     names = {"key": key, "more": [name for name in by_name if name not in key]}
     return {kind: [_shown(by_name[name], entries) for name in found] for kind, found in names.items()}
 
