@@ -256,11 +256,11 @@ study.figure(fig, "b_test", claims=["BLUR-9"], alt="Changed decisions of clean t
 
 # %%
 two = {k: main[k] for k in pair}
-settings = {f"conv, {change}": (two, change) for change in changes} | {
+here, settings = bs.setting_numbers(two, "blur"), {f"conv, {change}": (two, change) for change in changes} | {
     f"{net}, {change}": ({k: done[f"{net} {k}"] for k in pair}, change) for net in others for change in ("blur", *changes)
 }
-numbers = {"conv, blur": bs.setting_numbers(two, "blur")} | {label: bs.setting_numbers(*setting) for label, setting in settings.items()}
-claim = bs.elsewhere_claim(two, settings)
+elsewhere = {label: bs.setting_numbers(*setting) for label, setting in settings.items()}
+claim, numbers = bs.elsewhere_claim(here, elsewhere), {"conv, blur": here} | elsewhere
 blur10 = study.check("BLUR-10", per_seed=claim, adequacy=bs.fitted(*(done[f"{net} {k}"] for net in others for k in pair)))
 fig, (left, right) = panels(2, width=12.5, height=6.2)
 plots.dot_rows(left, figures.by_setting(numbers, 0), "mislabelled less clean (points)", zero=0), left.set_title("Let go sooner?")

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from redlib.errors import BadInput
 from redlib.measures.changepoint import (
@@ -114,6 +115,13 @@ def test_one_side_must_be_wholly_above_the_other(places, size, expected):
     # Two runs differ in half of the cases; two low rates and one high one are apart if both are at the other end.
     found = single_run_split_probability(COIN[:, :places], [places - 1], size, 40_000, 0)
     assert found == pytest.approx(expected, abs=0.02 * (expected > 0))
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 2.5])
+def test_two_rates_differ_by_chance_as_two_normal_draws_do(size):
+    values = np.random.default_rng(0).normal(0, 1, (50_000, 2)) + [0, 100]
+    found = single_run_split_probability(values, [1], size, 100_000, 0)
+    assert found == pytest.approx(2 * stats.norm.sf(size / np.sqrt(2)), abs=0.01)
 
 
 def apart(order, below):

@@ -436,7 +436,7 @@ def test_blur_0_is_judged_at_the_end_and_by_the_slowest_rate():
     assert bs.fitted(early, late) == {"nets_fitted": True} and bs.fitted(early, lost, name="a") == {"a": False}
 
 
-def test_blur_1_is_the_ratio_of_the_rates_with_half_an_event_more():
+def test_blur_1_is_the_ratio_of_the_rates_with_half_an_event_more(monkeypatch):
     many = some(rising(0), rising(0), n=(18_000, 2000), lost=((900, 900), (9, 6)))
     few = some(rising(0), rising(0), n=(19_800, 200), lost=((900, 900), (8, 7)))
     expected = (9.5 / 2000) / (6.5 / 18_000), (8.5 / 200) / (7.5 / 19_800)
@@ -446,6 +446,9 @@ def test_blur_1_is_the_ratio_of_the_rates_with_half_an_event_more():
     assert np.allclose(claim["rate_ratio_low_over_high_rates"], expected[1] / expected[0])
     rare = some(rising(0), rising(0), n=(18_000, 2000), lost=((900, 900), (9, 4)))
     assert np.isnan(bs.rate_ratio({10: rare}, [10])).all()
+    monkeypatch.setattr(bs, "LEAST_EVENTS", 0)
+    nothing = {10: some(rising(0), rising(0), n=(900, 100))}
+    assert np.allclose(bs.rate_ratio(nothing, [10]), 9), "half an event alone makes a ratio of k - 1"
 
 
 def test_ratios_of_several_nets_are_mantel_and_haenszels():
@@ -595,7 +598,8 @@ def test_blur_10_counts_settings_with_the_signs_of_the_main_run():
     assert np.allclose(bs.setting_numbers(main, "blur")[1], 20, atol=0.5), "the highest rate less the lowest"
     other[10]["changed_noise"] = other[10]["changed_noise"] + 0.05
     settings = {"a": (other, "noise"), "b": (main, "blur"), "c": ({10: main[100], 100: main[10]}, "blur")}
-    claim = bs.elsewhere_claim(main, settings)
+    numbers = {name: bs.setting_numbers(*setting) for name, setting in settings.items()}
+    claim = bs.elsewhere_claim(bs.setting_numbers(main, "blur"), numbers)
     assert np.allclose(claim["share_of_settings_with_sign_of_blur_3"], [1, 2 / 3])
     assert np.allclose(claim["share_of_settings_with_sign_of_blur_5"], [2 / 3, 2 / 3])
 
@@ -663,13 +667,13 @@ def test_rates_are_compared_only_where_their_counts_differ():
 def test_claims_get_the_statistics_they_ask_for():
     by_rate, pruned = planted(5), {10: tickets(100, 100, 98, 0), 20: tickets(100, 100, 100, 98)}
     kernel = bl.run(bl.Kernel(train=100, images=20, seeds=(0, 1, 2)))
-    two = {k: by_rate[k] for k in (10, 100)}
+    two = bs.setting_numbers({k: by_rate[k] for k in (10, 100)}, "blur")
     given = {
         "BLUR-0": bs.fit_claim(by_rate), "BLUR-1": bs.gap_claim(by_rate), "BLUR-2": bs.low_blur_claim(by_rate),
         "BLUR-3": bs.equality_claim(by_rate), "BLUR-5": bs.transition_claim(by_rate, 50),
         "BLUR-6": bs.slower_claim(by_rate, kernel), "BLUR-7": bs.coincidence_claim(by_rate),
         "BLUR-8": bs.kernel_claim(kernel, by_rate), "BLUR-9": bs.unseen_claim(by_rate),
-        "BLUR-10": bs.elsewhere_claim(two, {"same": (two, "blur")}),
+        "BLUR-10": bs.elsewhere_claim(two, {"same": two}),
         "BLUR-11": bs.robust_claim(by_rate[10], by_rate[20]),
         "BLUR-12": bs.label_claim({"disagreement": np.zeros(3)}), "BLUR-13": bs.ticket_claim(pruned),
     }  # fmt: skip

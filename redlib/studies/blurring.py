@@ -363,9 +363,7 @@ def measured(config: Blurred, nets: Nets, data: Dataset, assigned: Tensor) -> Ar
     )
 
 
-def changed(
-    config: Blurred, nets: Nets, data: Dataset, assigned: Tensor, known: Tensor, name: str
-) -> np.ndarray:  # fmt: skip
+def changed(config: Blurred, nets: Nets, data: Dataset, assigned: Tensor, known: Tensor, name: str) -> np.ndarray:
     """Return the shares of learned images (`known` [S, n]) that a change makes the nets decide otherwise on, [S, 2, J].
 
     First of the mislabelled images, then of the first `clean` others.

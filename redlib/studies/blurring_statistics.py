@@ -161,31 +161,32 @@ def matched_pool(results: Arrays, seed: int) -> tuple[Floats, Floats, Floats, Fl
     return moved[:, wrong], moved[:, clean], labels[clean], np.minimum(wanted, there)
 
 
-def band(values: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return mean, low and high of the 95% t interval over the seeds of values [S, K] that have a curve.
+def band(values: Floats) -> Floats:
+    """Return mean, low and high of the 95% t interval over the seeds of values [S, K] that have a curve: [3, K].
 
     One curve alone has no interval (NaN), and where there is none, the mean is 0: no image was learned.
     """
     known = values[np.isfinite(values).all(1)]
     if len(known) < 2:
-        return known.sum(0), *np.full((2, values.shape[1]), np.nan)
-    found = [mean_interval(column) for column in known.T]
-    mean, low, high = (np.array([getattr(one, end) for one in found]) for end in ("estimate", "low", "high"))
-    return mean, low, high
+        return np.stack([known.sum(0), *np.full((2, values.shape[1]), np.nan)])
+    return _ends([mean_interval(column) for column in known.T])
 
 
-def image_band(results: Arrays, group: str, seed: int = 0) -> tuple[Floats, Floats, Floats]:
-    """Return one net's `changed` decisions in percent [K + 1], with Wilson's 95% interval over its images.
+def image_band(results: Arrays, group: str, seed: int = 0) -> Floats:
+    """Return one net's `changed` decisions in percent, low and high of Wilson's 95% interval over its images [3, K + 1].
 
     It tells what other images would do to this net, and nothing of other nets. NaN where no image was learned.
     """
     among = (groups(results)[group] & learned(results))[seed]
     pred = results["train"][seed][:, among]
     if not among.any():
-        return (np.full(len(pred), np.nan),) * 3
-    found = [wilson(int(count), pred.shape[1]) for count in (pred != pred[0]).sum(1)]
-    share, low, high = (100 * np.array([getattr(one, end) for one in found]) for end in ("estimate", "low", "high"))
-    return share, low, high
+        return np.full((3, len(pred)), np.nan)
+    return 100 * _ends([wilson(int(count), pred.shape[1]) for count in (pred != pred[0]).sum(1)])
+
+
+def _ends(found: Sequence[Interval]) -> Floats:
+    """Return estimate, low and high of K intervals [3, K]."""
+    return np.array([(one.estimate, one.low, one.high) for one in found]).T
 
 
 def _roughness_p(found: Sequence[tuple[float, Floats] | None]) -> float:
@@ -299,15 +300,13 @@ def unseen_claim(
     }
 
 
-def elsewhere_claim(main: ByRate, settings: Mapping[str, tuple[ByRate, str]]) -> dict[str, Floats]:
+def elsewhere_claim(main: tuple[Floats, Floats], settings: Mapping[str, tuple[Floats, Floats]]) -> dict[str, Floats]:
     """Return BLUR-10: in which share of other settings a seed finds the signs that the main run has on average.
 
-    A setting is a net's results at two rates, as `main` is, and the change of its images (see `setting_numbers`). A
-    seed that lacks a number, or finds none, does not count as the same sign.
+    All are `setting_numbers`. A seed that lacks a number, or finds none, does not count as the same sign.
     """
-    signs = [np.sign(np.nan_to_num(values).mean()) for values in setting_numbers(main, "blur")]
-    found = [setting_numbers(by_rate, change) for by_rate, change in settings.values()]
-    shares = [np.mean([np.sign(one[i]) == sign for one in found], 0) for i, sign in enumerate(signs)]
+    signs = [np.sign(np.nan_to_num(values).mean()) for values in main]
+    shares = [np.mean([np.sign(one[i]) == sign for one in settings.values()], 0) for i, sign in enumerate(signs)]
     return {f"share_of_settings_with_sign_of_blur_{n}": share for n, share in zip((3, 5), shares, strict=True)}
 
 
