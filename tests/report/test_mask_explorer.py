@@ -19,7 +19,7 @@ from redlib.report.fragments import MAX_BYTES
 from redlib.report.mask_explorer import mask_twin, survival
 
 matplotlib.use("agg")
-TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
+TEMPLATES = Path(__file__).parents[2] / "redlib" / "report" / "templates"
 DENSITIES = [1.0, 0.5, 0.25, 0.125]
 WEIGHTS = np.arange(-4.0, 4.0).reshape(2, 4)  # -4 ... 3
 LEVELS = np.array([[3, 2, 1, 0], [0, 0, 0, 1]])

@@ -13,7 +13,7 @@ from redlib.evidence.paths import PROFILES
 from redlib.report.notebooks import read_source
 from redlib.report.profiles import load_profile, studies
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STUDIES = studies() or [pytest.param("", marks=pytest.mark.skip(reason="no notebooks exist yet"))]
 for_each_study = pytest.mark.parametrize("study", STUDIES)
 

@@ -223,7 +223,7 @@ sweep(toy, configs, store=sys.argv[1], workers=2)
 
 def start_slow_sweep(root: Path, done: int) -> subprocess.Popen:
     """Start the script in a process group of its own; return once `done` of its 8 runs are stored."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(root)], env=environment, start_new_session=True)
     deadline = time.monotonic() + 60

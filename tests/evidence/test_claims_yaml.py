@@ -9,7 +9,7 @@ import yaml
 
 from redlib.evidence.claims import load_claims
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 IDS = (ROOT / "tests" / "claim_ids.txt").read_text().split()
 CLAIMS = yaml.safe_load((ROOT / "claims.yaml").read_text(encoding="utf-8"))
 

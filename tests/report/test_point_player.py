@@ -32,7 +32,7 @@ from redlib.report.point_player import (
 )
 
 matplotlib.use("agg")
-TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
+TEMPLATES = Path(__file__).parents[2] / "redlib" / "report" / "templates"
 LABELS = np.array([0, 0, 1, 1, 2, 2])
 DRAWN = [0, 2, 4, 1, 3, 5]  # classes take turns
 NAMES = ["cat", "dog", "owl"]

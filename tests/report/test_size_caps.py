@@ -6,7 +6,7 @@ import pytest
 
 from redlib.evidence.paths import EVIDENCE_PROFILES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE_BYTES, PROFILE_BYTES = 1.5e6, 20e6
 
 

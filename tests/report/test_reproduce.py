@@ -19,7 +19,7 @@ from redlib.report import compare, notebooks, pages, readme, reproduce, status
 from redlib.report.__main__ import main
 from redlib.report.profiles import load_profile
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 CLAIMS = """
 - {id: DD-1, study: 01_good, primary: true, statement: A toy rises., source: S1, prior: R,

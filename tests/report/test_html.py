@@ -401,7 +401,7 @@ def test_bad_bibtex_entries_are_refused(tmp_path, text, message):
 
 
 def test_every_work_of_the_project_can_be_read():
-    path = Path(__file__).parents[1] / "references.bib"
+    path = Path(__file__).parents[2] / "references.bib"
     works = load(path)
     assert len(works) == path.read_text(encoding="utf-8").count("\n@") > 10
     assert not re.search(r"[{}\\]", "".join(work.line for work in works.values()))

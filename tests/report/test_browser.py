@@ -12,7 +12,7 @@ import report_fixtures as given
 from redlib.report.html import index_page, study_card, study_page
 
 pytestmark = pytest.mark.slow
-COMMITTED = sorted(Path(__file__).parents[1].glob("reports/*/*.html"))
+COMMITTED = sorted(Path(__file__).parents[2].glob("reports/*/*.html"))
 NAMES = ["index.html", f"{given.STUDY}.html"]
 PAGES = [*NAMES, *COMMITTED]  # a name is a page of the fixture, a path one of the repository
 

@@ -22,7 +22,7 @@ from redlib.report.signal_explorer import ACROSS, DOWN, LEFT, TOP, arrow, signal
 from redlib.report.signal_theory import Scene, SignalTable, State, cobweb, cubic, number, signals
 
 matplotlib.use("agg")
-TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
+TEMPLATES = Path(__file__).parents[2] / "redlib" / "report" / "templates"
 SIGMA_W = [n / 10 for n in range(1, 31)]
 SIGMA_B = [n / 10 for n in range(11)]
 DENSITIES = [1, 0.8, 0.5, 0.2, 0.05]

@@ -22,7 +22,7 @@ from redlib.data.readers import READERS, TORCHVISION_SETS, Raw, generate_mnist1d
 from redlib.data.sources import Split, digest, stratified_order
 from redlib.errors import BadInput
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 SHARED = PROJECT / os.environ.get("REDLIB_DATA", "../shared/data")
 
 

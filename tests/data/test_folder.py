@@ -14,7 +14,7 @@ from PIL import Image
 from redlib.data import ensure_torchvision, folder, load
 from redlib.errors import BadInput
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 JPEGS = PROJECT / os.environ.get("REDLIB_DATA", "../shared/data") / "cifar10_jpeg.tar.xz"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from redlib.report.profiles import studies
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STUDIES = studies() or [pytest.param("", marks=pytest.mark.skip(reason="no notebooks exist yet"))]
 
 
