@@ -1,4 +1,4 @@
-"""Run functions for the tests of the sweep: small, importable by worker processes, outside redlib."""
+"""Configurations for the tests of the sweep: small, importable by worker processes, outside redlib."""
 
 import os
 import time
@@ -23,39 +23,47 @@ class Toy:
     def cost(self) -> int:
         return self.size
 
+    def run(self) -> dict[str, np.ndarray]:
+        """Matrix work whose last bits depend on the number of BLAS threads."""
+        if self.log:
+            with open(self.log, "a") as log:
+                log.write(f"{self.seed} {os.getpid()}\n")
+        time.sleep(self.pause_s)
+        x = np.random.default_rng(self.seed).standard_normal((self.size, self.size))
+        return {"gram": x @ x.T, "values": np.linalg.svd(x, compute_uv=False)}
 
-def toy(config: Toy) -> dict[str, np.ndarray]:
-    """Matrix work whose last bits depend on the number of BLAS threads."""
-    if config.log:
-        with open(config.log, "a") as log:
-            log.write(f"{config.seed} {os.getpid()}\n")
-    time.sleep(config.pause_s)
-    x = np.random.default_rng(config.seed).standard_normal((config.size, config.size))
-    return {"gram": x @ x.T, "values": np.linalg.svd(x, compute_uv=False)}
 
-
-def toy_torch(config: Toy) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class TorchToy(Toy):
     """The same in torch, with the number of threads it saw."""
-    import torch
 
-    x = torch.randn(config.size, config.size, generator=torch.Generator().manual_seed(config.seed))
-    return {
-        "product": (x @ x.T).numpy(),
-        "sum": x.sum().numpy(),
-        "threads": np.array(torch.get_num_threads()),
-    }
+    def run(self) -> dict[str, np.ndarray]:
+        import torch
+
+        x = torch.randn(self.size, self.size, generator=torch.Generator().manual_seed(self.seed))
+        return {
+            "product": (x @ x.T).numpy(),
+            "sum": x.sum().numpy(),
+            "threads": np.array(torch.get_num_threads()),
+        }
 
 
-def failing(config: Toy) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Failing(Toy):
     """Fails for seed 2 only."""
-    if config.seed == 2:
-        raise BadInput.of("seed", 2, "any other seed", "choose another one")
-    return toy(config)
+
+    def run(self) -> dict[str, np.ndarray]:
+        if self.seed == 2:
+            raise BadInput.of("seed", 2, "any other seed", "choose another one")
+        return super().run()
 
 
-def suicidal(config: Toy) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Suicidal(Toy):
     """A worker that dies as if the system had killed it for want of memory."""
-    os._exit(9)
+
+    def run(self) -> dict[str, np.ndarray]:
+        os._exit(9)
 
 
 def executions(log: Path) -> list[int]:
@@ -76,9 +84,8 @@ class Link:
     def previous(self) -> "Link | None":
         return Link(self.level - 1, self.log, cost=self.cost) if self.level else None
 
-
-def linked(config: Link, before: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
-    """The sum of all levels up to this one, from what the level below left."""
-    with open(config.log, "a") as log:
-        log.write(f"{config.level} {os.getpid()}\n")
-    return {"sum": np.asarray((0 if before is None else before["sum"]) + config.level)}
+    def run(self, before: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+        """The sum of all levels up to this one, from what the level below left."""
+        with open(self.log, "a") as log:
+            log.write(f"{self.level} {os.getpid()}\n")
+        return {"sum": np.asarray((0 if before is None else before["sum"]) + self.level)}

@@ -9,7 +9,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ __all__ = [
     "write",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 META = "meta"
 PLAIN = (bool, int, float, str, type(None))
 
@@ -49,8 +49,8 @@ class CorruptEntry(Exception):
     """A stored file whose checksum fails; it has been moved aside, so that the run can simply be repeated."""
 
 
-def describe(config: object, data: str = "", run: Callable[..., object] | None = None) -> dict[str, Any]:
-    """Return what identifies a run as plain JSON: schema, type and fields of `config`, data, function.
+def describe(config: object, data: str = "") -> dict[str, Any]:
+    """Return what identifies a run as plain JSON: schema, type and fields of `config`, data.
 
     `config` is a frozen dataclass of None, bool, int, float, str, tuples, dicts with str keys and such
     dataclasses; `data` the digest of its data. Raises BadInput for anything else (arrays, NumPy numbers,
@@ -58,18 +58,12 @@ def describe(config: object, data: str = "", run: Callable[..., object] | None =
     """
     if isinstance(config, type) or not dataclasses.is_dataclass(config):
         raise BadInput.of("config", config, "an instance of a frozen dataclass", "describe the run by a dataclass")
-    where = f"{run.__module__}.{run.__qualname__}" if run else ""
-    return {
-        "schema": SCHEMA,
-        "config": _plain(config, type(config).__name__),
-        "data": _plain(data, "data"),
-        "run": where,
-    }
+    return {"schema": SCHEMA, "config": _plain(config, type(config).__name__), "data": _plain(data, "data")}
 
 
-def key(config: object, data: str = "", run: Callable[..., object] | None = None) -> str:
+def key(config: object, data: str = "") -> str:
     """Return the 64 hex digits that name this run: SHA-256 of the canonical JSON of `describe`."""
-    text = json.dumps(describe(config, data, run), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(describe(config, data), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

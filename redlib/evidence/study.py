@@ -7,7 +7,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,9 +50,9 @@ class Study:
         self._sweeps: list[Sweep] = []
         self._data: dict[str, dict[str, Any]] = {}
 
-    def sweep(self, run: Callable[[Any], Any], configs: Iterable[Any], **options: Any) -> Sweep:
-        """Return `sweep(run, configs, **options)` (data=, label=, workers=, …); its counts are kept."""
-        self._sweeps.append(sweep(run, configs, **options))
+    def sweep(self, configs: Iterable[Any], **options: Any) -> Sweep:
+        """Return `sweep(configs, **options)` (data=, label=, workers=, …); its counts are kept."""
+        self._sweeps.append(sweep(configs, **options))
         return self._sweeps[-1]
 
     def data(self, dataset: Dataset) -> Dataset:

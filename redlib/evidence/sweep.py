@@ -1,8 +1,8 @@
-"""Run a function over configurations: load what is stored, compute the rest in parallel and store it.
+"""Run configurations: load what is stored, compute the rest in parallel and store it.
 
-A configuration with an attribute `previous` goes on from another one's result: its run is called as
-run(config, before) with the arrays of `previous` (None where that is None). Each link of such a chain is stored by
-itself, computed before what needs it, and an interruption loses the links in flight at most.
+A configuration is a frozen dataclass with a method `run() -> {name: array}`. One whose attribute `previous` is another
+configuration goes on from its result, and is called as run(arrays of previous). Each link of such a chain is stored
+by itself, computed before what needs it, and an interruption loses the links in flight at most.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from redlib.evidence.paths import store_root
 from redlib.evidence.store import CorruptEntry, Entry, describe, key, read, write
 from redlib.progress import progress
 
-Run = Callable[..., dict[str, np.ndarray]]
+Digest = Callable[[Any], str]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _STARTED = time.time()
 
@@ -64,46 +64,35 @@ class Sweep:
 
 @dataclass(frozen=True)
 class _Job:
-    """All a worker needs; pickled to it."""
+    """All a worker needs; pickled to it. `previous` is the run that this one goes on from."""
 
-    run: Run
     config: Any
     name: str
     root: Path
     code: str
     data: str
-
-    @property
-    def previous(self) -> _Job | None:
-        """The run that this one goes on from."""
-        config = getattr(self.config, "previous", None)
-        return None if config is None else _job(self.run, config, self.root, self.data)
+    previous: _Job | None
 
     @property
     def module(self) -> str:
-        """The module whose code, with all it imports, decides the result.
-
-        It is the run's, or the configuration's where that is another that imports it: a run may be a dispatcher
-        with which other modules register their own configurations.
-        """
-        return module_of(self.run, self.config)
+        """The module whose code, with all it imports, decides the result."""
+        return type(self.config).__module__
 
 
 def sweep(
-    run: Run,
     configs: Iterable[Any],
     *,
-    data: str = "",
+    data: str | Digest = "",
     store: Path | str | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     keep_stale: bool | None = None,
     label: str = "",
 ) -> Sweep:
-    """Return `run(config)` for every configuration, in order, loading what is stored and computing the rest.
+    """Return `config.run()` for every configuration, in order, loading what is stored and computing the rest.
 
-    run        top-level function of an importable module: frozen dataclass -> {name: array}; deterministic
-    data       digest of the data it uses; part of the key
+    configs    frozen dataclasses of an importable module whose `run` is deterministic
+    data       digest of the data they use, or a function that returns it for each; part of the key
     store      folder of the run store (default: `paths.store_root()`); all workers must see it
     workers    processes, at most one per missing run (default: as many as `REDLIB_WORKERS`, else all cores)
     executor   any concurrent.futures.Executor instead (threads, `dask.distributed.Client.get_executor()`)
@@ -114,18 +103,19 @@ def sweep(
     worker at once: after a crash or `kill -9` the same call goes on where it stopped. Raises BadInput,
     RunFailed, OSError (no room).
     """
-    jobs = _jobs(run, list(configs), data, store_root() if store is None else Path(store))
+    jobs = _jobs(list(configs), data, store_root() if store is None else Path(store))
+    label = label or (type(jobs[0].config).__qualname__ if jobs else "")
     distinct = {job.name: job for job in jobs}
     keep = os.environ.get("REDLIB_KEEP_STALE") == "1" if keep_stale is None else keep_stale
     found, stale, corrupt = _load(distinct, keep)
     missing = [job for name, job in distinct.items() if name not in found]
     missing = _with_links(missing, {*found}, keep)
     distinct |= {job.name: job for job in missing}
-    _compute(missing, workers, executor, label or run.__qualname__)
+    _compute(missing, workers, executor, label)
     found |= {job.name: _stored(job) for job in missing}
     return Sweep(
         results=[dict(found[job.name].arrays) for job in jobs],
-        label=label or run.__qualname__,
+        label=label,
         loaded=len(distinct) - len(missing),
         computed=len(missing),
         stale=stale,
@@ -135,24 +125,28 @@ def sweep(
     )
 
 
-def _jobs(run: Run, configs: list[Any], data: str, root: Path) -> list[_Job]:
-    for thing in (run, *{type(config) for config in configs}):
-        where = f"{getattr(thing, '__module__', '?')}.{getattr(thing, '__qualname__', repr(thing))}"
-        if where.startswith(("__main__.", "?.")) or "<" in where:
-            allowed = "top-level functions and classes of an importable module"
-            raise BadInput.of("run or configuration", where, allowed, "move it from the notebook into a .py file")
+def _jobs(configs: list[Any], data: str | Digest, root: Path) -> list[_Job]:
+    for kind in {type(config) for config in configs}:
+        where = f"{kind.__module__}.{kind.__qualname__}"
+        if where.startswith("__main__.") or "<" in where:
+            allowed = "a class at the top level of an importable module"
+            raise BadInput.of("configuration", where, allowed, "move it from the notebook into a .py file")
+        if not callable(getattr(kind, "run", None)):
+            raise BadInput.of("configuration", where, "a class with a method run", "let it return {name: array}")
     remove_leftovers(root)
-    return [_job(run, config, root, data) for config in configs]
+    known: dict[str, _Job] = {}
+    return [_job(config, root, data, known) for config in configs]
 
 
-def _job(run: Run, config: Any, root: Path, data: str) -> _Job:
-    return _Job(run, config, key(config, data, run), root, code_digest(module_of(run, config)), data)
-
-
-def module_of(run: Run, config: Any) -> str:
-    """Return the module that covers run(config): the configuration's if it imports the run's, else the run's."""
-    own = type(config).__module__
-    return own if own != run.__module__ and run.__module__ in module_digests(own) else run.__module__
+def _job(config: Any, root: Path, data: str | Digest, known: dict[str, _Job]) -> _Job:
+    """Return the job of a configuration; one of `known` where it is among them."""
+    digest = data(config) if callable(data) else data
+    name = key(config, digest)
+    if name not in known:
+        before = getattr(config, "previous", None)
+        link = None if before is None else _job(before, root, data, known)
+        known[name] = _Job(config, name, root, code_digest(type(config).__module__), digest, link)
+    return known[name]
 
 
 def _with_links(jobs: list[_Job], known: set[str], keep: bool) -> list[_Job]:
@@ -313,21 +307,19 @@ def _execute(job: _Job) -> None:
     _limit_threads()
     start = time.perf_counter()
     try:
-        arrays = job.run(job.config, *_before(job))
+        arrays = job.config.run(*_before(job))
     except Exception as error:
         raise RunFailed(f"{job.config!r} failed: {type(error).__name__}: {error}") from error
     write(job.root, job.name, arrays, _meta(job, time.perf_counter() - start))
 
 
-def _before(job: _Job) -> tuple[()] | tuple[dict[str, np.ndarray] | None]:
-    """Return what a link of a chain is given besides its configuration: (arrays of the link before it,)."""
-    if not hasattr(job.config, "previous"):
-        return ()
-    return (None if job.previous is None else dict(_stored(job.previous).arrays),)
+def _before(job: _Job) -> tuple[()] | tuple[dict[str, np.ndarray]]:
+    """Return what a link of a chain is given: (arrays of the link before it,)."""
+    return () if job.previous is None else (dict(_stored(job.previous).arrays),)
 
 
 def _meta(job: _Job, wall_s: float) -> dict[str, Any]:
-    return describe(job.config, job.data, job.run) | {
+    return describe(job.config, job.data) | {
         "code": job.code,
         "modules": module_digests(job.module),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

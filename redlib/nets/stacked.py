@@ -82,6 +82,19 @@ class StackedMLP:
         parts = [p.flatten(1) for pair in zip(self.weights, self.biases, strict=True) for p in pair]
         return torch.cat(parts, 1)
 
+    def with_vector(self, rows: Tensor) -> StackedMLP:
+        """Return a copy with the parameters that `vector` listed [R, P]; BadInput for another shape."""
+        if tuple(rows.shape) != (self.replicates, self.parameters_each):
+            expected = self.replicates, self.parameters_each
+            raise BadInput.of("shape of parameters", tuple(rows.shape), str(expected), "List them as `vector` does.")
+        copy, at = self.clone(), 0
+        for weights, biases in zip(copy.weights, copy.biases, strict=True):
+            for target in (weights, biases):
+                size = target[0].numel()
+                target.copy_(rows[:, at : at + size].view(target.shape))
+                at += size
+        return copy
+
     def to(self, device: torch.device | str) -> StackedMLP:
         """Return the stack on `device` (itself when it is there already)."""
         if self.flat.device == torch.device(device):

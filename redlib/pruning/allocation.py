@@ -33,16 +33,20 @@ def layer_counts(shapes: Shapes, density: float) -> dict[str, int]:
     return {name: round(density * prod(shape)) for name, shape in shapes.items()}
 
 
-def round_counts(shapes: Shapes, rounds: int, rate: float = 0.2, last: float = 0.1) -> dict[str, int]:
+def round_counts(
+    shapes: Shapes, rounds: int, rate: float = 0.2, last: float = 0.1, linear: float | None = None
+) -> dict[str, int]:
     """Return the weights each layer keeps after `rounds` rounds: round(n (1 - rate)^rounds), the last layer at `last`.
 
-    LeNet's protocol cuts 20% a round, and 10% of the output layer (Frankle & Carbin 2019, fig. 2).
+    `linear` is the rate of hidden linear layers beside convolutions (None: `rate`). LeNet's protocol cuts 20% a round,
+    and 10% of the output layer; those of conv nets differ by kind of layer (Frankle & Carbin 2019, fig. 2).
     """
-    if rounds < 0 or not 0 <= rate < 1 or not 0 <= last < 1:
-        raise BadInput.of(
-            "rounds, rates", (rounds, rate, last), ">= 0 and in [0, 1)", "A rate is the fraction CUT a round."
-        )
-    rates = dict.fromkeys(shapes, rate) | {list(shapes)[-1]: last}
+    hidden = rate if linear is None else linear
+    if rounds < 0 or not all(0 <= share < 1 for share in (rate, last, hidden)):
+        found = rounds, rate, last, linear
+        raise BadInput.of("rounds, rates", found, ">= 0 and in [0, 1)", "A rate is the fraction CUT a round.")
+    rates = {name: hidden if len(shape) == 2 else rate for name, shape in shapes.items()}
+    rates[list(shapes)[-1]] = last
     return {name: round(prod(shape) * (1 - rates[name]) ** rounds) for name, shape in shapes.items()}
 
 

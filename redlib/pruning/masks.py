@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -139,6 +140,21 @@ def select_replicates(tensors: Mapping[str, Tensor], rows: Sequence[int]) -> Ten
 def concat(parts: Sequence[Mapping[str, Tensor]]) -> Tensors:
     """Return tensors of equal names joined along the replicate axis."""
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def packed(tensors: Mapping[str, Tensor]) -> np.ndarray:
+    """Return all layers as one array [R, weights], in their order."""
+    return torch.cat([values.flatten(1) for values in tensors.values()], 1).cpu().numpy()
+
+
+def unpacked(flat: np.ndarray, like: Mapping[str, Tensor]) -> Tensors:
+    """Return what `packed` joined, with the names and shapes of `like`; BadInput where the numbers differ."""
+    sizes = [values[0].numel() for values in like.values()]
+    if flat.ndim != 2 or flat.shape[1] != sum(sizes):
+        raise BadInput.of("shape of packed layers", flat.shape, f"[R, {sum(sizes)}]", "Unpack with the same net.")
+    parts = torch.from_numpy(np.array(flat)).split(sizes, 1)
+    shapes = [(len(flat), *values.shape[1:]) for values in like.values()]
+    return {name: part.view(shape) for name, part, shape in zip(like, parts, shapes, strict=True)}
 
 
 def check_masks(masks: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:

@@ -6,8 +6,10 @@ All arms of a replicate share its seed, so data split and order of examples are 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,13 +18,16 @@ from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
 from redlib.nets.initialisers import Initialiser
-from redlib.pruning.allocation import Shapes, keep, round_counts, shapes_of, shuffled
+from redlib.pruning.allocation import Shapes, keep, keep_global, round_counts, shapes_of, shuffled
 from redlib.pruning.criteria import Context, score
-from redlib.pruning.masks import Cut, Tensors, apply, check_masks, concat, dense, weights_of
+from redlib.pruning.masks import Cut as CutTo
+from redlib.pruning.masks import Net, Tensors, apply, check_masks, concat, dense, modules_of, weights_of
 
 REINIT = 100_000  # draw k of fresh weights of a replicate is the initial net of seed + k * REINIT
 WEIGHTS = ("rewind", "reinit", "shuffle", "signed_constant", "keep_sign", "noise", "trained")
 MASKS = ("ticket", "shuffled", "dense")
+RANKINGS = ("layers", "net", "convolutions")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Arm:
 
     weights: str = "rewind"
     mask: str = "ticket"
-    cut: Cut = "zero"
+    cut: CutTo = "zero"
     noise: float = 0.0
 
     def __post_init__(self) -> None:
@@ -122,38 +127,69 @@ def stacked_arms(
     return stack(nets)
 
 
-def cut_further(
-    trained: StackedMLP, initial: StackedMLP, masks: Tensors, counts: Mapping[str, int], criterion: str = "magnitude"
-) -> Tensors:
-    """Return the masks of the next round: of what `masks` keep, the counts[layer] best by `criterion`."""
-    context = Context(
-        initial=weights_of(initial), final=weights_of(trained), masks=masks, seeds=tuple(trained.seeds)
-    )  # fmt: skip
-    return keep(score(criterion, context), counts, within=masks)
+@dataclass(frozen=True)
+class Cut:
+    """The policy of a pruning chain: how much each round cuts, and how weights are ranked.
+
+    rate: share of the weights cut each round; last: the same of the output layer; linear: of hidden linear layers in
+    nets with convolutions (None: rate). ranking: "layers" (each by itself), "net" (one list, which may empty a layer:
+    studies count such collapses), or "convolutions" (one list of all convolutions, the other layers by themselves).
+    """
+
+    rate: float = 0.2
+    last: float = 0.1
+    linear: float | None = None
+    ranking: str = "layers"
+    criterion: str = "magnitude"
+
+    def __post_init__(self) -> None:
+        rates = self.rate, self.last, self.linear or 0.0
+        if not all(0 <= rate < 1 for rate in rates) or self.ranking not in RANKINGS:
+            allowed = f"rates in [0, 1), ranking in {RANKINGS}"
+            raise BadInput.of("cut", self, allowed, "A rate is the fraction CUT a round.")
+
+    def counts(self, shapes: Shapes, rounds: int) -> dict[str, int]:
+        """Return how many weights each layer keeps after so many rounds (`allocation.round_counts`)."""
+        return round_counts(shapes, rounds, self.rate, self.last, self.linear)
+
+    def masks(self, trained: Net, initial: Net, within: Tensors, rounds: int, seeds: Sequence[int]) -> Tensors:
+        """Return the masks after so many rounds: of what `within` keeps, the best of the trained weights."""
+        context = Context(initial=weights_of(initial), final=weights_of(trained), masks=within, seeds=tuple(seeds))
+        scores = score(self.criterion, context)
+        counts = self.counts(shapes_of(scores), rounds)
+        if self.ranking == "net":
+            return keep_global(scores, sum(counts.values()), within, allow_empty=True)
+        pooled = [n for n, values in scores.items() if self.ranking == "convolutions" and values.dim() > 3]
+        alone = [name for name in scores if name not in pooled]
+        masks = keep(*(_chosen(each, alone) for each in (scores, counts, within)))
+        if pooled:
+            total = sum(counts[name] for name in pooled)
+            masks |= keep_global(_chosen(scores, pooled), total, _chosen(within, pooled))
+        return {name: masks[name] for name in scores}
 
 
 def find_tickets(
-    initial: StackedMLP,
-    train: Callable[[StackedMLP], object],
+    initial: Net,
+    train: Callable[[Any], object],
     rounds: int,
-    rate: float = 0.2,
-    last: float = 0.1,
-    criterion: str = "magnitude",
-    rewound: StackedMLP | None = None,
+    cut: Cut | None = None,
+    rewound: Net | None = None,
 ) -> list[Tensors]:
     """Return the masks of each round, the dense one first: train, cut, rewind, repeat (Frankle & Carbin 2019).
 
-    `train` trains a net in place (a call of `fit`); `rewound` is what the kept weights go back to (default: the
-    initial net; a net of an early step gives late resetting, Frankle et al. 2019). Raises EmptyLayer before
-    a layer would lose its last weight.
+    `initial` is a stack of MLPs, a module, or a list of modules, one per replicate; `train` trains such a net in place
+    (a call of `fit`). `cut` is the policy (default: 20% a round, 10% of the output layer). `rewound` is what the kept
+    weights go back to (default: the initial net; a net of an early step gives late resetting, Frankle et al. 2019).
+    Raises EmptyLayer before a layer would lose its last weight.
     """
-    start = rewound or initial
+    start, policy = rewound or initial, cut or Cut()
     masks = [dense(weights_of(initial))]
+    seeds = initial.seeds if isinstance(initial, StackedMLP) else range(len(modules_of(initial)))
     for done in range(rounds):
-        net = prepare(ARMS["ticket"], start, masks[-1])
+        net = start.clone() if isinstance(start, StackedMLP) else copy.deepcopy(start)
+        apply(net, masks[-1])
         train(net)
-        counts = round_counts(shapes_of(masks[0]), done + 1, rate, last)
-        masks.append(cut_further(net, initial, masks[-1], counts, criterion))
+        masks.append(policy.masks(net, initial, masks[-1], done + 1, seeds))
     return masks
 
 
@@ -218,6 +254,10 @@ def _spread(weights: Tensor) -> Tensor:
 def _noise(weights: Tensor, seeds: Sequence[int], key: int, layer: int) -> Tensor:
     draws = [rng(seed, "noise", key, layer).standard_normal(tuple(weights.shape[1:])) for seed in seeds]
     return torch.stack([torch.from_numpy(draw) for draw in draws]).to(weights)
+
+
+def _chosen(tensors: Mapping[str, Value], names: Sequence[str]) -> dict[str, Value]:
+    return {name: tensors[name] for name in names}
 
 
 def _masks(net: StackedMLP) -> Tensors:

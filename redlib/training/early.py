@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
+from redlib.training.engines import AutogradEngine
 from redlib.training.examples import Examples
 from redlib.training.execution import evaluator
 from redlib.training.history import History
-from redlib.training.record import mean_loss_and_error
+from redlib.training.optimisers import SGD
+from redlib.training.record import Probe, mean_loss_and_error
+
+
+def early_stop(
+    net: StackedMLP | Sequence[nn.Module],
+    validation: Examples,
+    test: Examples,
+    calls: int,
+    loss: str = "cross_entropy",
+    precision: str = "fp32",
+) -> Probe:
+    """Return the probe of early stopping for a stack or for modules; see `EarlyStop`."""
+    if isinstance(net, StackedMLP):
+        return EarlyStop(net, validation, test, calls, loss)
+    return EarlyModules(validation, test, calls, loss, precision)
 
 
 class EarlyStop:
@@ -46,6 +64,39 @@ class EarlyStop:
 
     def _measure(self, net: StackedMLP, part: Examples) -> tuple[Tensor, Tensor]:
         return mean_loss_and_error(evaluator(net, self.loss), part.to(net.flat.device), self.loss)
+
+
+class EarlyModules:
+    """The same probe for modules, one per replicate; it keeps a copy of each one's best state."""
+
+    def __init__(
+        self, validation: Examples, test: Examples, calls: int, loss: str = "cross_entropy", precision: str = "fp32"
+    ):
+        if calls < 1:
+            raise BadInput.of("calls", calls, ">= 1, the number of probes", "Probe at least at the end.")
+        self.validation, self.test, self.calls, self.loss, self.precision = validation, test, calls, loss, precision
+        self.count = 0
+        self.least: dict[int, float] = {}
+        self.states: dict[int, dict[str, Tensor]] = {}
+
+    def __call__(self, nets: Sequence[nn.Module]) -> Tensor:
+        """Return [R, 4], as `EarlyStop` does."""
+        loss, error = self._measure(nets, self.validation)
+        self.count += 1
+        for r, (net, value) in enumerate(zip(nets, loss.tolist(), strict=True)):
+            if value < self.least.get(r, float("inf")):
+                self.least[r], self.states[r] = value, copy.deepcopy(net.state_dict())
+        tests = torch.full((2, len(nets)), torch.nan, dtype=loss.dtype)
+        if self.count == self.calls:
+            best = copy.deepcopy(list(nets))
+            for r, net in enumerate(best):
+                net.load_state_dict(self.states.get(r, net.state_dict()))
+            tests = torch.stack([self._measure(some, self.test)[1] for some in (best, nets)])
+        return torch.stack([loss, error, *tests], 1)
+
+    def _measure(self, nets: Sequence[nn.Module], part: Examples) -> tuple[Tensor, Tensor]:
+        engine = AutogradEngine(list(nets), SGD(), self.loss, self.precision)
+        return mean_loss_and_error(engine, part.to(engine.device), self.loss)
 
 
 def early_values(history: History, name: str = "early") -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from toy_runs import Toy, toy
+from toy_runs import Toy
 
 from redlib.errors import BadInput
 from redlib.evidence import study as module
@@ -228,7 +228,7 @@ def test_the_run_record_says_what_was_loaded_computed_and_from_which_data(home):
     data = types.SimpleNamespace(name="toys", digest="d1", provenance={"source": "made up"})
     assert study.data(data) is data
     for seeds in ([0, 1], [0, 1, 2]):
-        study.sweep(toy, [Toy(seed) for seed in seeds], data="d1", label="toys", workers=1)
+        study.sweep([Toy(seed) for seed in seeds], data="d1", label="toys", workers=1)
     assert study.check("DD-1", per_seed=SEEDS).data_source == "toys"
     study.not_run("DD-0", reason="no time")
     study.conclude("It does.")
@@ -250,10 +250,10 @@ def test_the_run_record_says_what_was_loaded_computed_and_from_which_data(home):
 
 def test_kept_stale_results_are_flagged(home, monkeypatch):
     study = checked()
-    study.sweep(toy, [Toy(0)], workers=1)
+    study.sweep([Toy(0)], workers=1)
     monkeypatch.setattr("redlib.evidence.sweep.code_digest", lambda name: "another digest")
     monkeypatch.setenv("REDLIB_KEEP_STALE", "1")
-    study.sweep(toy, [Toy(0)], workers=1)
+    study.sweep([Toy(0)], workers=1)
     study.conclude("It does.")
     run = json.loads((home / "results/laptop/runs.json").read_text())["01_double_descent"]
     assert run["kept_stale"] is True and [done["stale"] for done in run["sweeps"]] == [0, 1]

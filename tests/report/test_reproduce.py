@@ -41,7 +41,7 @@ pause_s = 0.0
 runs = 5
 
 # %%
-from toy_runs import Toy, toy
+from toy_runs import Toy
 
 from redlib.evidence.study import Study
 
@@ -49,7 +49,7 @@ study = Study("STUDY", profile=profile)
 
 # %%
 configs = [Toy(seed, size=size, pause_s=pause_s) for seed in range(runs)]
-values = [run["values"][0] + rise for run in study.sweep(toy, configs).results]
+values = [run["values"][0] + rise for run in study.sweep(configs).results]
 
 # %%
 print("about to check")

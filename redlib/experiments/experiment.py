@@ -1,0 +1,129 @@
+"""An experiment is one frozen dataclass: its settings, what it runs, what that costs, and the data it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from difflib import get_close_matches
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+
+from redlib.data.sources import Dataset
+from redlib.errors import BadInput
+from redlib.experiments.results import Arrays, Labels, Results, table
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run. A subclass adds settings (each with its default), declares its `arrays`, and has a `run`.
+
+    arrays        the table of `redlib.experiments.results`: names, and the axes they have
+    source, lab   a field of one of these names lends its seeds and its data
+    previous      the run that this one goes on from; `run` then gets its arrays
+    """
+
+    arrays: ClassVar[str] = ""
+
+    @property
+    def ground(self) -> Any:
+        """What the run stands on and borrows seeds and data from: its field `source`, or else `lab`."""
+        return getattr(self, "source", None) or getattr(self, "lab", None)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds: those of its ground."""
+        return tuple(self.ground.seeds)
+
+    @property
+    def labels(self) -> Labels:
+        """The values of the axes, by which results are selected."""
+        return {}
+
+    @property
+    def previous(self) -> Experiment | None:
+        """The run that this one goes on from."""
+        return None
+
+    @property
+    def cost(self) -> float:
+        """Relative time of the run, to start long ones first."""
+        return 1.0
+
+    def load(self) -> Dataset | None:
+        """Return the one data set of the run, None where it needs none: its digest is part of the run's key."""
+        found: Dataset | None = None if self.ground is None else self.ground.load()
+        return found
+
+    def run(self, before: Arrays | None = None) -> Arrays:
+        """Return the arrays; `before` are those of `previous`."""
+        raise NotImplementedError
+
+    def with_seeds(self, seeds: Sequence[int]) -> Self:
+        """Return the same experiment for other seeds, wherever in it they are named."""
+        return _with_seeds(self, tuple(seeds))
+
+    def results(self, arrays: Arrays) -> Results:
+        """Return the arrays of this run with their axes, checked against what is declared."""
+        return Results.declared(arrays, self.arrays, self.labels, len(self.seeds))
+
+    def grouped(self, found: Mapping[str, np.ndarray], *axes: str) -> Arrays:
+        """Return the arrays of a stack of nets [product of axes * S, ...] as [S, *axes, ...], which `labels` name.
+
+        Arrays that are declared without seeds stay as they are.
+        """
+        sizes = [len(self.labels[axis]) for axis in axes]
+        shared = {name for name, own in table(self.arrays).items() if "seed" not in own}
+        return {
+            name: values
+            if name in shared
+            else np.moveaxis(values.reshape(*sizes, -1, *values.shape[1:]), len(sizes), 0)
+            for name, values in found.items()
+        }
+
+
+def given(before: Arrays | None, of: Experiment | None) -> Arrays:
+    """Return the arrays of the run before; BadInput where a run that goes on from one got none."""
+    if before is None:
+        raise BadInput.of("before", None, f"the arrays of {of!r}", "Run that first, or carry out the whole chain.")
+    return before
+
+
+def configure(kind: type[Config], *settings: Mapping[str, Any], **more: Any) -> Config:
+    """Return kind(**settings), later ones winning, lists and ranges as tuples.
+
+    BadInput for an unknown field names its nearest neighbour.
+    """
+    merged: dict[str, Any] = {}
+    for part in (*settings, more):
+        merged |= part
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for name in merged:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            remedy = f"Did you mean {near[0]!r}?" if near else "Correct the profile."
+            raise BadInput.of(f"setting of {kind.__name__}", name, f"one of {known}", remedy)
+    return kind(**{name: _frozen(value) for name, value in merged.items()})
+
+
+def varied(base: Config, *settings: Mapping[str, Any], **more: Any) -> Config:
+    """Return `base` with other settings, checked as by `configure`."""
+    return configure(type(base), vars(base), *settings, **more)
+
+
+def _frozen(value: Any) -> Any:
+    """Return lists and ranges as tuples, at every depth, as a frozen configuration holds them."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | range | tuple) else value
+
+
+def _with_seeds(config: Any, seeds: tuple[int, ...]) -> Any:
+    changes: dict[str, Any] = {}
+    for part in fields(config):
+        value = getattr(config, part.name)
+        if part.name == "seeds":
+            changes["seeds"] = seeds
+        elif is_dataclass(value) and not isinstance(value, type):
+            changes[part.name] = _with_seeds(value, seeds)
+    return replace(config, **changes)
