@@ -70,6 +70,10 @@ class Results(Mapping[str, np.ndarray]):
             raise BadInput.of("array", name, f"one of {sorted(self.arrays)}", "Name one that the run returns.")
         return self.arrays[name]
 
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is an array of this name."""
+        return name in self.arrays
+
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
         return iter(self.arrays)
