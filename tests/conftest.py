@@ -37,7 +37,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, twin: str) -> Path:
     where = tmp_path_factory.mktemp("twin") / "twin.html"
     where.write_text(
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{policy}<style>{theme}</style></head>'
-        f'<body><main class="page"><figure class="twin">{twin}</figure></main></body></html>',
+        f'<body><main class="page"><figure class="explorable">{twin}</figure></main></body></html>',
         encoding="utf-8",
     )
     return where

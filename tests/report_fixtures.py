@@ -13,9 +13,9 @@ import yaml
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from redlib.evidence.claims import Claim, Claims, check, not_run, parse_claim
+from redlib.evidence.claims import Claim, Claims, Finding, check, not_run, parse_claim
+from redlib.plots import STYLE
 from redlib.report.curve_explorer import curve_twin
-from redlib.report.plots import STYLE
 from redlib.report.references import Reference
 
 STUDY, SEEDS = "01_double_descent", list(range(10))
@@ -195,7 +195,7 @@ def records(profile: str = "laptop") -> list[dict[str, Any]]:
         "DD-4": _around(0.01, 0.1, 11),
         "DD-16": _around(5.2, 1.4, 12),
     }
-    made = [check(claims()[id], profile, per_seed=values, seeds=SEEDS) for id, values in evidence.items()]
+    made = [check(claims()[id], profile, Finding(id, values), seeds=SEEDS) for id, values in evidence.items()]
     made.append(not_run(claims()["DD-17"], profile, "needs one GPU: ResNet18-k on CIFAR"))
     return [json.loads(record.as_json()) for record in made]
 
@@ -298,7 +298,7 @@ def wide_table() -> str:
 
 
 def notebook() -> Any:
-    """Return an executed notebook: figures, verdicts, a twin, tables, printed text, a widget, formulas."""
+    """Return an executed notebook: figures, verdicts, an explorer, tables, printed text, a widget, formulas."""
     markdown = nbformat.v4.new_markdown_cell
     steps = "\n".join(f"step {n}: loss {1 / n:.3f}" for n in range(1, 13))
     progress = printed("  0%|  | 0/120\r100%|##| 120/120\n", "stderr")
@@ -306,21 +306,21 @@ def notebook() -> Any:
     time = "Longer training moves the threshold to smaller models, not larger ones."
     others = shown_verdicts("DD-11", "DD-12", "DD-4", "DD-13", "DD-16", "DD-17")
     widget = {"application/vnd.jupyter.widget-view+json": "{}", "text/plain": "interactive(children=(...))"}
-    explorer = shown({"text/html": twin()}, kind="twin", caption="Explore.", alt="Two panels of error curves")
+    explorer = shown({"text/html": twin()}, kind="explorer", caption="Explore.", alt="Two panels of error curves")
     cells = [
         markdown(INTRODUCTION),
         code(DEFAULTS, tags=("parameters",)),
         code(f"profile = 'laptop'\nwidths = {WIDTHS}", tags=("injected-parameters",)),
         markdown(LEAST_SQUARES),
         code(SWEEP, progress, printed(steps), shown_figure("dd_rff", RFF, "DD-1", panels=2)),
-        code("study.check('DD-1', per_seed=...)", *shown_verdicts("DD-1")),
+        code("study.check(dd_1(curves))", *shown_verdicts("DD-1")),
         markdown(NETWORKS),
         code("study.figure(fig, 'dd_model')", shown_figure("dd_model", noise, "DD-5", "DD-8")),
-        code("study.check('DD-5', ...)", *shown_verdicts("DD-5", "DD-8")),
+        code("study.check(dd_5(nets))", *shown_verdicts("DD-5", "DD-8")),
         code("study.figure(fig, 'dd_noise')", shown_figure("dd_noise", "Noise raises the peak.", "DD-8")),
         code("study.figure(fig, 'dd_time')", shown_figure("dd_time", time, "DD-11"), *others),
         markdown("### Try it\n\nMove the width through the threshold."),
-        code("explorer(curves)", shown(widget), explorer),
+        code("study.explorer(html, ...)", shown(widget), explorer),
         code("frame.head()", shown({"text/html": wide_table(), "text/plain": "column 0"})),
         markdown(LIMITS),
     ]

@@ -1,4 +1,7 @@
-"""Claims as data: `claims.yaml` is read and checked, and evidence for a claim becomes a line of claims.jsonl.
+"""Claims as data: claims/<study>.yaml are read and checked, and a finding on a claim becomes a line of claims.jsonl.
+
+A file has the fields `study` (its name), `title`, `question` and `claims`, and may have `defaults`: fields that its
+claims share. A claim's own field wins; reasons in `not_run` are merged by profile, and null takes one away.
 
 The verdict itself is made in `verdicts`; a record adds what the claim says of itself (study, forecast) and
 where the evidence comes from. Nothing volatile (time, commit, machine) is in it: reruns give the same bytes.
@@ -11,9 +14,10 @@ import difflib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from functools import lru_cache
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,7 +26,7 @@ import yaml
 from redlib.errors import BadInput
 from redlib.evidence import stats
 from redlib.evidence.paths import check_profile, project_root
-from redlib.evidence.verdicts import DECIDED, Check, Decision, Evidence, Leaf, by_name, decide
+from redlib.evidence.verdicts import DECIDED, Check, Decision, Leaf, Parts, by_name, decide
 
 Row = Mapping[str, Any]  # one line of claims.jsonl, parsed
 
@@ -53,6 +57,7 @@ BOUNDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # kind -> requir
 }
 VERDICTS = (*DECIDED, "descriptive", "plumbing_ok", "not_run")
 FALSE_CHANCE = {"equivalence": 0.05}  # of `replicated` with the truth on the threshold; other kinds .025
+SENTENCE = r"(?s).*\S.*"
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,38 @@ class Claim:
         return found
 
 
+REQUIRED = {"id", "study", "statement", "source", "prior"}
+FIELDS = {each.name for each in dataclasses.fields(Claim)}
+
+
+@dataclass(frozen=True)
+class StudyInfo:
+    """What a study is called and what it asks."""
+
+    title: str
+    question: str
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What a study hands in on the claim `id`.
+
+    `parts` are the evidence by the names of the check's parts (or of their statistics): arrays [S] of values per seed
+    (NaN: censored), or a 95% `Interval` from another method; where the check has one part, its evidence alone will do.
+    `gate` are the checks of the setting by name: where one is False, the verdict is `inconclusive`.
+    """
+
+    id: str
+    parts: Parts
+    gate: Mapping[str, bool] = field(default_factory=dict)
+
+
 class Claims(dict[str, Claim]):
-    """Claims by id, in the order of the file; an unknown id raises BadInput with the closest known ones."""
+    """Claims by id, in the order of the files; an unknown id raises BadInput with the closest known ones."""
 
     def __missing__(self, key: object) -> NoReturn:
         close = difflib.get_close_matches(str(key), self, n=3, cutoff=0)
-        _refuse("claim id", key, f"one of the {len(self)} ids in claims.yaml", f"The closest are {close}")
+        _refuse("claim id", key, f"one of the {len(self)} ids in claims/", f"The closest are {close}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,50 +147,61 @@ class Record:
     adequacy: dict[str, bool] = field(default_factory=dict)
     parts: list[dict[str, Any]] = field(default_factory=list)
 
+    def __getitem__(self, part: str) -> float:
+        """Return the estimate of the named part, NaN where the claim was not run; BadInput for an unknown name."""
+        known = {each["name"]: float(each["estimate"]) for each in self.parts}
+        if known and part not in known:
+            _refuse(f"part of {self.id}", part, " | ".join(known), f"its check at {self.profile} has no other")
+        return known.get(part, nan)
+
     def as_json(self) -> str:
         """Return one line of JSON: fixed key order, 10 significant digits, null for NaN and infinity."""
         return json.dumps(_plain(dataclasses.asdict(self)), allow_nan=False)
 
 
-def load_claims(path: str | Path | None = None) -> Claims:
-    """Return the claims of `path` (default: the project's claims.yaml); BadInput says which is wrong."""
-    source = Path(path or project_root() / "claims.yaml")
-    try:
-        entries = yaml.load(source.read_text(encoding="utf-8"), Loader=LOADER)
-    except yaml.YAMLError as error:
-        raise BadInput(f"{source.name} is not valid YAML: {error}") from error
-    if not isinstance(entries, list):
-        _refuse(source.name, type(entries).__name__, "a list of claims", "start every claim with '- id:'")
-    parsed = [parse_claim(entry, f"claim number {number + 1}") for number, entry in enumerate(entries)]
-    _unique([claim.id for claim in parsed], "claim ids")
-    return Claims({claim.id: claim for claim in parsed})
+def load_claims(folder: str | Path | None = None) -> Claims:
+    """Return the claims of all files of `folder` (default: the project's claims/); BadInput names the file."""
+    claims = Claims()
+    for study, entry in _study_files(folder):
+        for claim in _claims_of(study, entry):
+            if claim.id in claims:
+                allowed = f"unique ids; {claims[claim.id].study}.yaml has it, too"
+                _refuse(f"id of a claim in {study}.yaml", claim.id, allowed, "rename or merge them")
+            claims[claim.id] = claim
+    return claims
+
+
+def load_studies(folder: str | Path | None = None) -> dict[str, StudyInfo]:
+    """Return title and question of each study by name; arguments and BadInput as in `load_claims`."""
+    return {study: StudyInfo(entry["title"], entry["question"]) for study, entry in _study_files(folder)}
 
 
 def check(
     claim: Claim,
     profile: str,
+    finding: Finding,
     *,
-    per_seed: Evidence | Mapping[str, Evidence],
-    adequacy: Mapping[str, bool] | None = None,
     seeds: Sequence[int] = (),
     data_source: str = "",
     note: str = "",
 ) -> Record:
-    """Return the record of `claim` at `profile`: the verdict on its evidence, or `plumbing_ok` at smoke.
+    """Return the record of `claim` at `profile`: the verdict on the finding, or `plumbing_ok` at smoke.
 
-    `per_seed` and `adequacy` as in `verdicts.decide`; every array has one value per entry of `seeds`, where
-    these are given; else they are 0, 1, … for the longest array, and a part may have fewer. At every profile
-    BadInput for missing or unknown names, wrong shapes and infinite values.
+    Every array has one value per entry of `seeds`, where these are given; else they are 0, 1, … for the longest array,
+    and a part may have fewer. At every profile BadInput for a finding on another claim, missing or unknown names of
+    parts, wrong shapes and infinite values.
     """
+    if finding.id != claim.id:
+        _refuse("id of the finding", finding.id, repr(claim.id), "hand it in on its own claim")
     rule = claim.check_for(profile)
-    evidence = by_name(rule, per_seed)
+    evidence = by_name(rule, finding.parts)
     for name, values in evidence.items():
         if seeds and not isinstance(values, stats.Interval) and len(values) != len(seeds):
             remedy = "one value per seed, or an Interval where the unit is no seed"
             _refuse(f"length of {claim.id} {name}", len(values), f"{len(seeds)} as seeds has", remedy)
     if not seeds:  # verdicts are taken on seeds 0, 1, …: the contract of the statistics
         seeds = range(max((len(v) for v in evidence.values() if not isinstance(v, stats.Interval)), default=0))
-    decision = decide(rule, evidence, adequacy)
+    decision = decide(rule, evidence, finding.gate)
     if profile == "smoke":
         decision = _plumbing(decision)
     part = decision.deciding
@@ -176,7 +218,7 @@ def check(
         underpowered=any(other.underpowered for other in decision.parts),
         data_source=data_source,
         note=note,
-        adequacy={name: bool(passed) for name, passed in (adequacy or {}).items()},
+        adequacy={name: bool(passed) for name, passed in finding.gate.items()},
         parts=[dataclasses.asdict(other) for other in decision.parts],
     )
 
@@ -214,18 +256,17 @@ def expected_false(rows: Iterable[Row]) -> float:
 
 
 def parse_claim(raw: object, what: str = "claim") -> Claim:
-    """Return the claim an entry of claims.yaml states; BadInput for anything missing, unknown or wrong."""
-    required = {"id", "study", "statement", "source", "prior"}
-    entry = _fields(raw, what, required, {f.name for f in dataclasses.fields(Claim)} - required)
+    """Return the claim that an entry with all its fields states; BadInput for anything missing, unknown or wrong."""
+    entry = _fields(raw, what, REQUIRED, FIELDS)
     what = f"{what} ({entry['id']})"
     patterns = {"id": r"[A-Z]+-\d+", "study": r"\d\d_[a-z0-9_]+", "prior": "|".join(PRIORS)}
     for name, pattern in patterns.items():
         _text(entry, name, pattern, what)
     for name in {"statement", "source", "reported", "evidence", "prior_note", "figure"} & set(entry):
-        _text(entry, name, r"(?s).*\S.*" if name in required else "(?s).*", what)
+        _text(entry, name, SENTENCE if name in REQUIRED else "(?s).*", what)
     for name, kind in {"primary": bool, "untestable": bool, "errata": list}.items():
         if not isinstance(entry.get(name, kind()), kind):
-            _refuse(f"{name} of {what}", entry[name], f"a {kind.__name__}", "correct it in claims.yaml")
+            _refuse(f"{name} of {what}", entry[name], f"a {kind.__name__}", "correct it in claims/")
     untestable = entry.get("untestable", False)
     if untestable is not ("check" not in entry):
         _refuse(f"check of {what}", entry.get("check"), "a check, or untestable: true", "give one")
@@ -235,7 +276,7 @@ def parse_claim(raw: object, what: str = "claim") -> Claim:
         "check": None if untestable else parse_check(entry["check"], what),
         "errata": tuple(entry.get("errata", ())),
         "profiles": {name: _override(raw, f"{what} at {name}") for name, raw in overrides.items()},
-        "not_run": {name: str(reason) for name, reason in reasons.items()},
+        "not_run": {name: str(reason) for name, reason in reasons.items() if reason is not None},
     }
     return Claim(**{**entry, **parsed})
 
@@ -251,6 +292,46 @@ def parse_check(raw: object, what: str = "check") -> Check:
     leaves = tuple(_leaf(part, f"{what}, part {number + 1}") for number, part in enumerate(parts))
     _unique([leaf.name for leaf in leaves], f"names of the parts of {what}")
     return Check("conjunction", leaves)
+
+
+def _study_files(folder: str | Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (study, fields of its file) in the order of their names; BadInput where there is no file, or a bad one."""
+    where = Path(folder or project_root() / "claims")
+    paths = sorted(where.glob("*.yaml"))
+    if not paths:
+        _refuse("claims", str(where), "a folder with a <study>.yaml for each study", "state the claims there first")
+    for path in paths:
+        yield path.stem, _study_file(path)
+
+
+def _study_file(path: Path) -> dict[str, Any]:
+    try:
+        raw = _parsed(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path.name} is not valid YAML: {error}") from error
+    entry = _fields(raw, path.name, {"study", "title", "question", "claims"}, {"defaults"})
+    for name in ("title", "question"):
+        _text(entry, name, SENTENCE, path.name)
+    if entry["study"] != path.stem:
+        _refuse(f"study in {path.name}", entry["study"], repr(path.stem), "it is the name of the file")
+    if not isinstance(entry["claims"], list):
+        _refuse(f"claims in {path.name}", entry["claims"], "a list of claims", "start every claim with '- id:'")
+    return entry
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> Any:
+    return yaml.load(text, Loader=LOADER)  # nobody changes what it returns
+
+
+def _claims_of(study: str, entry: Mapping[str, Any]) -> Iterator[Claim]:
+    """Yield the claims of a study's file, each with the defaults of the file."""
+    shared = _fields(entry.get("defaults", {}), f"defaults in {study}.yaml", set(), FIELDS - {"id", "study"})
+    for number, raw in enumerate(entry["claims"]):
+        what = f"claim number {number + 1} in {study}.yaml"
+        own = _fields(raw, what, {"id"}, FIELDS - {"study"})
+        reasons = [_fields(each.get("not_run", {}), f"not_run of {what}", set(), SCALES) for each in (shared, own)]
+        yield parse_claim({**shared, **own, "study": study, "not_run": reasons[0] | reasons[1]}, what)
 
 
 def _override(raw: object, what: str) -> Check:
@@ -287,7 +368,7 @@ def _fields(raw: object, what: str, required: set[str], optional: Iterable[str] 
 
 def _text(entry: Mapping[str, Any], name: str, pattern: str, what: str) -> None:
     if not (isinstance(entry[name], str) and re.fullmatch(pattern, entry[name])):
-        _refuse(f"{name} of {what}", entry[name], f"text that matches {pattern}", "correct it in claims.yaml")
+        _refuse(f"{name} of {what}", entry[name], f"text that matches {pattern}", "correct it in claims/")
 
 
 def _number(value: object, what: str) -> float:

@@ -22,7 +22,7 @@ class Outputs:
 
 
 def project_root() -> Path:
-    """Return the folder that holds claims.yaml: `REDLIB_HOME`, the checkout, or the working directory."""
+    """Return the folder that holds claims/: `REDLIB_HOME`, the checkout, or the working directory."""
     home = os.environ.get("REDLIB_HOME")
     if home:
         return Path(home).resolve()

@@ -75,9 +75,12 @@ class Study:
         self._files |= {folder / f"{name}.svg": svg, folder / f"{name}.png": png}
         _show({"image/svg+xml": svg.decode(), "text/plain": f"[{name}] {caption}"}, about)
 
-    def twin(self, html: str, caption: str, alt: str) -> None:
-        """Show the static twin of an explorer: self-contained HTML that works in the exported report."""
-        _show({"text/html": html, "text/plain": caption}, {"kind": "twin", "caption": caption, "alt": alt})
+    def explorer(self, html: str, *, caption: str, alt: str) -> None:
+        """Show an explorer, self-contained HTML with its script: live in the notebook, and the same in the report.
+
+        `caption` says what to try, `alt` what one sees.
+        """
+        _show({"text/html": html, "text/plain": caption}, {"kind": "explorer", "caption": caption, "alt": alt})
 
     def table(self, frame: pandas.DataFrame, name: str) -> None:
         """Keep `frame` (without its index) as results/<profile>/<study>_<name>.csv, floats to 6 digits."""
@@ -85,24 +88,24 @@ class Study:
         text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         self._files[path] = text.encode()
 
-    def check(self, id: str, **evidence: Any) -> ledger.Record:
-        """Return the record of claim `id` on its evidence (per_seed=, adequacy=, ... as in `claims.check`).
+    def check(self, finding: ledger.Finding, **more: Any) -> ledger.Record:
+        """Return the record of a claim on its finding; `more` (note=, seeds=, data_source=) as in `claims.check`.
 
-        A statistic that only another profile's check asks for is left out. The verdict is shown as a card and kept;
-        where claims.yaml lists the claim as not run at this profile the numbers are kept without a verdict, or, if
-        one is missing, the claim is recorded as not run. BadInput for a claim of another study, and for a second
-        verdict on a claim in a headless run.
+        A part that only another profile's check asks for is left out. The verdict is shown as a card and kept; where
+        the claim is known not to run at this profile (claims/) the numbers are kept without a verdict, or, if one is
+        missing, the claim is recorded as not run. BadInput for a claim of another study, and for a second verdict on a
+        claim in a headless run.
         """
-        evidence.setdefault("data_source", ", ".join(sorted({about["name"] for about in self._data.values()})))
-        claim = self._own(id)
+        more.setdefault("data_source", ", ".join(sorted({about["name"] for about in self._data.values()})))
+        claim = self._own(finding.id)
         reason = claim.not_run.get(self.profile)
-        if isinstance(evidence.get("per_seed"), Mapping):
-            evidence["per_seed"], missing = _asked_for(claim, self.profile, evidence["per_seed"])
+        if isinstance(finding.parts, Mapping):
+            parts, missing = _asked_for(claim, self.profile, finding.parts)
             if reason and missing:
-                return self._keep(
-                    ledger.not_run(claim, self.profile, f"{reason}; this run has no {', '.join(missing)}")
-                )
-        record = ledger.check(claim, self.profile, **evidence)
+                told = f"{reason}; this run has no {', '.join(missing)}"
+                return self._keep(ledger.not_run(claim, self.profile, told))
+            finding = dataclasses.replace(finding, parts=parts)
+        record = ledger.check(claim, self.profile, finding, **more)
         if reason:
             record = dataclasses.replace(record, verdict="not_run", reason=reason)
         return self._keep(record)
@@ -114,7 +117,7 @@ class Study:
     def conclude(self, answer: str) -> None:
         """Write all evidence of this run; `answer` answers the study's question in one sentence.
 
-        Claims known not to run at this profile (claims.yaml) are recorded so. Raises BadInput, before
+        Claims known not to run at this profile (claims/) are recorded so. Raises BadInput, before
         anything is written, if any other claim of the study has no record.
         """
         if not answer.strip():
@@ -167,7 +170,7 @@ class Study:
             raise BadInput.of("claims without a record", missing, "none", remedy)
 
     def _merged_claims(self, path: Path) -> bytes:
-        """Return claims.jsonl with this study's lines replaced, in the order of claims.yaml."""
+        """Return claims.jsonl with this study's lines replaced, in the order of claims/."""
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = {json.loads(line)["id"]: line for line in lines}
         own = {id: record.as_json() for id, record in self._records.items()}

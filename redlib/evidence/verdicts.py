@@ -31,6 +31,7 @@ from redlib.evidence.stats import Floats, Interval
 
 Region = tuple[float, float]
 Evidence = ArrayLike | Interval
+Parts = Evidence | Mapping[str, Evidence | None]  # None: this run has none
 
 DECIDED = ("replicated", "contradicted", "null", "inconclusive")
 MIN_POWER = 0.8
@@ -38,7 +39,7 @@ MIN_POWER = 0.8
 
 @dataclass(frozen=True)
 class Leaf:
-    """One statistic and the region claimed for it; `bounds` are the numbers as written in claims.yaml."""
+    """One statistic and the region claimed for it; `bounds` are the numbers as written in claims/."""
 
     name: str
     kind: str
@@ -133,9 +134,7 @@ class Decision:
         return None if None in found else max(p for p in found if p is not None)
 
 
-def decide(
-    check: Check, evidence: Evidence | Mapping[str, Evidence], adequacy: Mapping[str, bool] | None = None
-) -> Decision:
+def decide(check: Check, evidence: Parts, adequacy: Mapping[str, bool] | None = None) -> Decision:
     """Return the verdict on `check` by the algebra of this module.
 
     `evidence` is an array [S] of values per seed (NaN: censored) or a 95% `Interval` from another method; for
@@ -154,15 +153,16 @@ def decide(
     return Decision("contradicted" if "contradicted" in verdicts else verdict, _why(counting), parts)
 
 
-def by_name(check: Check, evidence: Evidence | Mapping[str, Evidence]) -> dict[str, Floats | Interval]:
+def by_name(check: Check, evidence: Parts) -> dict[str, Floats | Interval]:
     """Return the evidence, arrays [S] or intervals, by the names of the parts in their order."""
     names = [leaf.name for leaf in check.parts]
     given = evidence if isinstance(evidence, Mapping) else {names[0] if len(names) == 1 else "": evidence}
-    missing, unknown = sorted(set(names) - set(given)), sorted(set(given) - set(names))
+    found = {name: values for name, values in given.items() if values is not None}
+    missing, unknown = sorted(set(names) - set(found)), sorted(set(given) - set(names))
     if missing or unknown:
         remedy = f"Missing: {missing}; unknown: {unknown}"
         raise BadInput.of("names of the evidence", sorted(given), f"exactly {names}", remedy)
-    return {name: _one_evidence(given[name], name) for name in names}
+    return {name: _one_evidence(found[name], name) for name in names}
 
 
 def _one_evidence(evidence: Evidence, name: str) -> Floats | Interval:

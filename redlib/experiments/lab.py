@@ -262,9 +262,10 @@ class Modules(Lab):
 
     def nets(self, draw: int = 0, copied: int = 0) -> list[nn.Module]:
         """Return the untrained net of every seed; copy number `copied` sees the images otherwise augmented."""
-        x, options = self.parts()["train"].x, {"dropout": self.dropout} if self.dropout else {}
+        x = self.parts()["train"].x
         sizes = self.load().classes, x.shape[1], x.shape[2]
-        nets = [build(self.net, seed + draw * REINIT, *sizes, width=self.width, **options) for seed in self.seeds]
+        options: dict[str, Any] = {"width": self.width} | ({"dropout": self.dropout} if self.dropout else {})
+        nets = [build(self.net, seed + draw * REINIT, *sizes, **options) for seed in self.seeds]
         if not self.augment:
             return nets
         augmented = [RandomShiftFlip(seed + copied * REINIT) for seed in self.seeds]

@@ -161,7 +161,7 @@ class Cut:
             return keep_global(scores, sum(counts.values()), within, allow_empty=True)
         pooled = [n for n, values in scores.items() if self.ranking == "convolutions" and values.dim() > 3]
         alone = [name for name in scores if name not in pooled]
-        masks = keep(*(_chosen(each, alone) for each in (scores, counts, within)))
+        masks = keep(_chosen(scores, alone), _chosen(counts, alone), _chosen(within, alone))
         if pooled:
             total = sum(counts[name] for name in pooled)
             masks |= keep_global(_chosen(scores, pooled), total, _chosen(within, pooled))

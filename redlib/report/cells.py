@@ -82,7 +82,7 @@ def parameters(notebook: Any) -> list[Parameter]:
 def minutes_to_read(notebook: Any) -> int:
     """Return the minutes a reader needs: 220 words a minute and 20 seconds a figure."""
     words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
-    shown = sum(about.get("kind") in {"figure", "twin"} for _, about in _outputs(notebook))
+    shown = sum(about.get("kind") in {"figure", "explorer"} for _, about in _outputs(notebook))
     return max(1, round(words / 220 + shown / 3))
 
 
@@ -101,7 +101,7 @@ def blocks(
     show: dict[str, Callable[[Any, dict[str, Any]], str]] = {
         "figure": lambda output, about: figure_html(figure := _figure(output, about), marks(figure)),
         "verdict": lambda _, about: card(about["id"]),
-        "twin": lambda output, about: _twin(_text(output.data["text/html"]), about),
+        "explorer": lambda output, about: _explorer(_text(output.data["text/html"]), about),
     }
     opening = True
     for cell in notebook.cells:
@@ -159,7 +159,7 @@ def _code(source: str, tags: Sequence[str]) -> str:
 
 
 def _output(output: Any, prose: Prose) -> str:
-    """Return an output redlib says nothing about in its richest form; widgets have their static twins."""
+    """Return an output redlib says nothing about in its richest form; a widget needs a kernel and is left out."""
     if output["output_type"] == "stream":
         return _printed(output["text"])
     if output["output_type"] == "error":
@@ -178,10 +178,10 @@ def _output(output: Any, prose: Prose) -> str:
     return _printed(_text(data.get("text/plain", "")))
 
 
-def _twin(html: str, about: dict[str, Any]) -> str:
+def _explorer(html: str, about: dict[str, Any]) -> str:
     label = escape(about.get("alt") or about.get("caption", ""), quote=True)
     caption = f"<figcaption>{inline(about.get('caption', ''))}</figcaption>"
-    return f'<figure class="twin" role="group" aria-label="{label}">{html}{caption}</figure>'
+    return f'<figure class="explorable" role="group" aria-label="{label}">{html}{caption}</figure>'
 
 
 def _printed(text: str) -> str:

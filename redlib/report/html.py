@@ -14,11 +14,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import Claim, expected_false, holm_primary
+from redlib.evidence.claims import Claim, StudyInfo, expected_false, holm_primary, load_studies
 from redlib.evidence.paths import EVIDENCE_PROFILES, project_root
 from redlib.report import cells, wording
-from redlib.report.catalogue import GLOSSARY, STUDIES
 from redlib.report.figures import inline_svg, thumbnail
+from redlib.report.glossary import GLOSSARY
 from redlib.report.prose import Prose, inline
 from redlib.report.references import Reference, load
 from redlib.report.wording import VERDICTS
@@ -45,7 +45,7 @@ class Card:
 
 
 def study_card(notebook: Any, study: str, claims: Mapping[str, Claim] | None = None) -> Card:
-    """Return the card of an executed notebook; title and question fall back on the catalogue's.
+    """Return the card of an executed notebook; title and question fall back on its claims file's.
 
     Its figure is that of the cell tagged "lead", else, given `claims`, that of the first primary claim which has one,
     else the first.
@@ -54,9 +54,11 @@ def study_card(notebook: Any, study: str, claims: Mapping[str, Claim] | None = N
     figures = cells.figures(notebook)
     by_name = {figure.name: figure for figure in figures}
     first = cells.lead(notebook) or next(iter([*_primary(figures, claims or {}), *by_name]), None)
-    known = STUDIES.get(study, (study, ""))
+    if not (title and question):
+        known = _about(study)
+        title, question = title or known.title, question or known.question
     figure = by_name[first] if first else None
-    return Card(study, title or known[0], question or known[1], figure, cells.minutes_to_read(notebook))
+    return Card(study, title, question, figure, cells.minutes_to_read(notebook))
 
 
 def study_page(
@@ -150,16 +152,16 @@ def _family(
     card: Card | None,
     run: Run,
 ) -> dict[str, Any]:
-    """Return one study as the index shows it: its card or its catalogue entry, and its claims."""
+    """Return one study as the index shows it: its card or what its claims file says, and its claims."""
     own = [claim for claim in claims.values() if claim.study == study]
     entries = [_entry(claim, rows[profile].get(claim.id), profile, card is not None) for claim in own]
     others = {claim.id: {name: _verdict(claim, rows[name].get(claim.id), name) for name in rows} for claim in own}
-    title, question = (card.title, card.question) if card else STUDIES.get(study, (study, ""))
+    about = card or _about(study)
     art = inline_svg(card.figure.svg, f"thumb-{study}") if card and card.figure else ""
     return {
         "study": study,
-        "title": title,
-        "question": question,
+        "title": about.title,
+        "question": about.question,
         "card": card,
         "run": run,
         "entries": entries,
@@ -167,6 +169,10 @@ def _family(
         "verdicts": others,
         "art": Markup(art),
     }
+
+
+def _about(study: str) -> StudyInfo:
+    return load_studies().get(study, StudyInfo(study, ""))
 
 
 def _entry(claim: Claim, row: Row | None, profile: str, written: bool = True) -> dict[str, Any]:

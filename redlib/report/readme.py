@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import VERDICTS, Claim, load_claims
+from redlib.evidence.claims import VERDICTS, Claim, StudyInfo, load_claims, load_studies
 from redlib.evidence.files import write_atomic
 from redlib.evidence.paths import EVIDENCE_PROFILES, project_root
-from redlib.report.catalogue import STUDIES
 from redlib.report.pages import Row, read_records
 
 Records = Mapping[str, Sequence[Row]]  # by profile
@@ -23,7 +22,7 @@ def refresh() -> bool:
     path = project_root() / "README.md"
     before = path.read_text(encoding="utf-8")
     records = {profile: read_records(profile) for profile in EVIDENCE_PROFILES}
-    after = replaced(before, "claims", claims_section(load_claims(), records))
+    after = replaced(before, "claims", claims_section(load_claims(), load_studies(), records))
     speed = project_root() / "benchmarks" / "results.json"
     if speed.exists():
         after = replaced(after, "speed", speed_section(json.loads(speed.read_text(encoding="utf-8"))))
@@ -41,11 +40,12 @@ def replaced(text: str, name: str, body: str) -> str:
     return pattern.sub(lambda _: f"{begin}\n{body.strip()}\n{end}", text, count=1)
 
 
-def claims_section(claims: Mapping[str, Claim], records: Records) -> str:
+def claims_section(claims: Mapping[str, Claim], about: Mapping[str, StudyInfo], records: Records) -> str:
     """Return the summary (a row a study, a column a profile) and, folded, the verdict on every claim."""
     rows = {profile: {row["id"]: row for row in given} for profile, given in records.items()}
-    studies = sorted({row["study"] for given in records.values() for row in given})
-    summary = [[STUDIES.get(s, (s,))[0], *(_counts(s, rows[p].values()) for p in rows)] for s in studies]
+    found = {row["study"] for given in records.values() for row in given}
+    studies = [study for study in about if study in found]
+    summary = [[about[s].title, *(_counts(s, rows[p].values()) for p in rows)] for s in studies]
     tested = [claim for claim in claims.values() if any(claim.id in known for known in rows.values())]
     single = [
         [

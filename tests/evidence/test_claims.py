@@ -1,4 +1,4 @@
-"""The verdict algebra as a table, the reading of claims.yaml, and records that rerun to the same bytes."""
+"""The verdict algebra as a table, the reading of claims/, and records that rerun to the same bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from redlib.errors import BadInput
 from redlib.evidence import claims
-from redlib.evidence.claims import load_claims, parse_check, parse_claim
+from redlib.evidence.claims import Finding, StudyInfo, load_claims, load_studies, parse_check, parse_claim
 from redlib.evidence.stats import Interval, mean_interval, sign_flip_p, t_test_p, wilson
 from redlib.evidence.verdicts import decide
 
@@ -218,16 +218,22 @@ def test_evidence_must_have_the_names_and_shapes_of_the_check(evidence, named):
         decide(both(UP, NEAR), evidence)
 
 
-# --- claims.yaml ----------------------------------------------------------------------------------
+# --- claims/ --------------------------------------------------------------------------------------
 
 ENTRY = {
     "id": "DD-1", "study": "01_double_descent", "statement": "It peaks.", "source": "S1", "prior": "R",
     "check": {"kind": "greater", "than": 0, **LEAF},
 }  # fmt: skip
 
-YAML = """
+DESCENT = """
+study: 01_double_descent
+title: Double descent
+question: "Why: does it fall again?"
+defaults:
+  prior: P
+  not_run: {paper: "needs a GPU", mnist: "needs a day"}
+claims:
 - id: DD-1
-  study: 01_double_descent
   primary: true
   statement: "Test risk peaks at the threshold."
   source: "S1; Belkin et al. 2019"
@@ -243,25 +249,57 @@ YAML = """
       - {name: left, kind: greater, statistic: height_left, than: 0, unit: pp}
   profiles:
     paper: {check: {kind: less, statistic: gap, than: -1.5, delta: 0.3, unit: log2}}
-  not_run: {mnist: "needs an hour"}
-- {id: BLUR-15, study: 06_mislabel_blurring, statement: "Who knows.", source: S3, prior: X, untestable: true}
+  not_run: {mnist: "needs an hour", paper: null}
+- id: DD-2
+  statement: "It falls again."
+  source: S1
+  check: {kind: greater, statistic: fall, than: 0, unit: pp}
+"""
+BLUR = """
+study: 06_mislabel_blurring
+title: Blur
+question: Who knows?
+claims:
+- {id: BLUR-15, statement: "Who knows.", source: S3, prior: X, untestable: true}
 """
 
 
 @pytest.fixture
-def ledger(tmp_path):
-    (tmp_path / "claims.yaml").write_text(YAML, encoding="utf-8")
-    return load_claims(tmp_path / "claims.yaml")
+def folder(tmp_path):
+    """A folder claims/ of two studies."""
+    (tmp_path / "claims").mkdir()
+    for text in (BLUR, DESCENT):
+        (tmp_path / "claims" / f"{text.split()[1]}.yaml").write_text(text, encoding="utf-8")
+    return tmp_path / "claims"
+
+
+@pytest.fixture
+def ledger(folder):
+    return load_claims(folder)
 
 
 def test_claims_are_read_as_they_are_written(ledger):
     claim = ledger["DD-1"]
-    assert list(ledger) == ["DD-1", "BLUR-15"]
+    assert list(ledger) == ["DD-1", "DD-2", "BLUR-15"]
+    assert [each.study for each in ledger.values()] == ["01_double_descent"] * 2 + ["06_mislabel_blurring"]
     assert (claim.primary, claim.errata, claim.evidence, claim.figure) == (True, ("E4",), "V25", "dd_rff")
-    assert claim.not_run == {"mnist": "needs an hour"}
     near, left = claim.check_for("laptop").parts
     assert (near.region, near.statistic, near.unit) == ((0.8, 1.25), "n_peak_over_n", "ratio")
     assert (left.region, left.threshold) == ((0.0, np.inf), "> 0 pp")
+
+
+def test_a_claim_has_the_defaults_of_its_file_where_it_says_nothing_itself(ledger):
+    first, second = ledger["DD-1"], ledger["DD-2"]
+    assert (first.prior, first.not_run) == ("R", {"mnist": "needs an hour"})
+    assert (second.prior, second.not_run) == ("P", {"paper": "needs a GPU", "mnist": "needs a day"})
+    assert second.check.parts[0].name == second.check.parts[0].statistic == "fall"
+
+
+def test_a_study_has_its_title_and_question_from_its_file(folder):
+    assert load_studies(folder) == {
+        "01_double_descent": StudyInfo("Double descent", "Why: does it fall again?"),
+        "06_mislabel_blurring": StudyInfo("Blur", "Who knows?"),
+    }
 
 
 def test_a_profile_may_have_a_check_of_its_own(ledger):
@@ -273,10 +311,9 @@ def test_a_profile_may_have_a_check_of_its_own(ledger):
         ledger["DD-1"].check_for("huge")
 
 
-def test_the_file_of_the_project_is_read_where_no_path_is_given(tmp_path, monkeypatch):
-    (tmp_path / "claims.yaml").write_text(YAML, encoding="utf-8")
-    monkeypatch.setenv("REDLIB_HOME", str(tmp_path))
-    assert list(load_claims()) == ["DD-1", "BLUR-15"]
+def test_the_folder_of_the_project_is_read_where_none_is_given(folder, monkeypatch):
+    monkeypatch.setenv("REDLIB_HOME", str(folder.parent))
+    assert (len(load_claims()), len(load_studies())) == (3, 2)
 
 
 def test_an_unknown_id_is_answered_with_the_closest_known_ones(ledger):
@@ -286,7 +323,7 @@ def test_an_unknown_id_is_answered_with_the_closest_known_ones(ledger):
 
 def test_an_untestable_claim_has_no_check_but_can_be_recorded_as_not_run(ledger):
     with pytest.raises(BadInput, match="BLUR-15"):
-        claims.check(ledger["BLUR-15"], "laptop", per_seed=[1.0])
+        claims.check(ledger["BLUR-15"], "laptop", Finding("BLUR-15", [1.0]))
     assert claims.not_run(ledger["BLUR-15"], "laptop", "untestable").verdict == "not_run"
 
 
@@ -348,15 +385,31 @@ def test_a_check_that_is_not_structured_data_is_refused(check):
         parse_check(check)
 
 
-@pytest.mark.parametrize("text, message", [
-    ("{id: DD-1}", "list"),
-    ("- [", "YAML"),
-    (YAML + YAML, "unique"),
+@pytest.mark.parametrize("old, new, message", [
+    (BLUR, "- {id: BLUR-15}", "06_mislabel_blurring.yaml"),
+    (BLUR, "- [", "06_mislabel_blurring.yaml is not valid YAML"),
+    ("study: 06_mislabel_blurring", "study: 06_blurring", "study in 06_mislabel_blurring.yaml = '06_blurring'"),
+    ("title: Blur", "title: ''", "title of 06_mislabel_blurring.yaml"),
+    ("question: Who knows?", "", r"06_mislabel_blurring.yaml = .*Missing: \['question'\]"),
+    ("question: Who knows?", "question: Who?\ncolour: red", r"06_mislabel_blurring.yaml = .*unknown: \['colour'\]"),
+    ("title: Blur", "title: Blur\ndefaults: {id: BLUR-1}", "defaults in 06_mislabel_blurring.yaml"),
+    ("title: Blur", "title: Blur\ndefaults: {not_run: no}", "not_run of claim number 1 in 06_mislabel_blurring.yaml"),
+    ("claims:\n-", "claims:\n ", "claims in 06_mislabel_blurring.yaml"),
+    ("id: BLUR-15,", "id: BLUR-15, study: 06_mislabel_blurring,", "claim number 1 in 06_mislabel_blurring.yaml"),
+    ("prior: X", "prior: maybe", r"prior of claim number 1 in 06_mislabel_blurring.yaml \(BLUR-15\)"),
+    ("BLUR-15", "DD-2", "06_mislabel_blurring.yaml = 'DD-2'.*01_double_descent.yaml has it, too"),
 ])  # fmt: skip
-def test_a_file_that_is_no_list_of_unique_claims_is_refused(tmp_path, text, message):
-    (tmp_path / "claims.yaml").write_text(text, encoding="utf-8")
+def test_a_file_that_is_not_as_agreed_is_refused_by_its_name(folder, old, new, message):
+    assert old in BLUR
+    (folder / "06_mislabel_blurring.yaml").write_text(BLUR.replace(old, new), encoding="utf-8")
     with pytest.raises(BadInput, match=message):
-        load_claims(tmp_path / "claims.yaml")
+        load_claims(folder)
+
+
+def test_a_folder_without_claims_is_refused(tmp_path):
+    for load in (load_claims, load_studies):
+        with pytest.raises(BadInput, match="<study>.yaml"):
+            load(tmp_path)
 
 
 # --- records --------------------------------------------------------------------------------------
@@ -366,8 +419,8 @@ GOOD = {"left": around(1), "near": around(1)}
 
 def test_a_record_holds_the_evidence_the_numbers_and_where_they_come_from(ledger):
     record = claims.check(
-        ledger["DD-1"], "mnist", per_seed={"left": around(-1), "near": around(1)}, seeds=range(5),
-        adequacy={"fits": True}, data_source="digits 8x8", note="n = 300",
+        ledger["DD-1"], "mnist", Finding("DD-1", {"left": around(-1), "near": around(1)}, {"fits": True}),
+        seeds=range(5), data_source="digits 8x8", note="n = 300",
     )  # fmt: skip
     line = json.loads(record.as_json())
     assert list(line) == [
@@ -389,37 +442,41 @@ def test_a_record_holds_the_evidence_the_numbers_and_where_they_come_from(ledger
 
 
 def test_a_rerun_gives_the_same_bytes_even_where_the_last_bits_differ(ledger):
-    first = claims.check(ledger["DD-1"], "laptop", per_seed=GOOD).as_json()
+    first = claims.check(ledger["DD-1"], "laptop", Finding("DD-1", GOOD)).as_json()
     again = {name: values * (1 + 2e-16) for name, values in reversed(GOOD.items())}
-    assert claims.check(ledger["DD-1"], "laptop", per_seed=again).as_json() == first
+    assert claims.check(ledger["DD-1"], "laptop", Finding("DD-1", again)).as_json() == first
     moved = {**GOOD, "left": GOOD["left"] + 1e-8}
-    assert claims.check(ledger["DD-1"], "laptop", per_seed=moved).as_json() != first
+    assert claims.check(ledger["DD-1"], "laptop", Finding("DD-1", moved)).as_json() != first
 
 
 def test_censored_values_and_infinite_limits_are_null_in_json(ledger):
-    line = json.loads(claims.check(ledger["DD-1"], "paper", per_seed=[np.nan, -3.0]).as_json())
+    line = json.loads(claims.check(ledger["DD-1"], "paper", Finding("DD-1", [np.nan, -3.0])).as_json())
     assert line["per_seed"] == {"gap": [None, -3.0]}
     assert (line["estimate"], line["ci95"], line["verdict"]) == (-3.0, [None, None], "inconclusive")
 
 
 def test_at_smoke_there_is_no_verdict_but_evidence_must_arrive(ledger):
-    record = claims.check(
-        ledger["DD-1"], "smoke", per_seed={"left": [-5.0], "near": [np.nan]}, adequacy={"fits": False}
-    )
+    failed = Finding("DD-1", {"left": [-5.0], "near": [np.nan]}, gate={"fits": False})
+    record = claims.check(ledger["DD-1"], "smoke", failed)
     assert record.verdict == "plumbing_ok"
     assert {part["verdict"] for part in record.parts} == {"plumbing_ok"}
     with pytest.raises(BadInput, match="near"):
-        claims.check(ledger["DD-1"], "smoke", per_seed={"left": [1.0]})
+        claims.check(ledger["DD-1"], "smoke", Finding("DD-1", {"left": [1.0]}))
     with pytest.raises(BadInput, match=r"near\[1\]"):
-        claims.check(ledger["DD-1"], "smoke", per_seed={"left": [1.0], "near": [1.0, np.inf]})
+        claims.check(ledger["DD-1"], "smoke", Finding("DD-1", {"left": [1.0], "near": [1.0, np.inf]}))
 
 
 def test_every_part_has_one_value_per_seed_or_is_an_interval(ledger):
     with pytest.raises(BadInput, match="left"):
-        claims.check(ledger["DD-1"], "laptop", per_seed={**GOOD, "left": around(1)[:4]}, seeds=range(5))
-    share = {**GOOD, "left": wilson(30, 40)}
-    record = claims.check(ledger["DD-1"], "laptop", per_seed=share, seeds=range(5))
+        claims.check(ledger["DD-1"], "laptop", Finding("DD-1", {**GOOD, "left": around(1)[:4]}), seeds=range(5))
+    share = Finding("DD-1", {**GOOD, "left": wilson(30, 40)})
+    record = claims.check(ledger["DD-1"], "laptop", share, seeds=range(5))
     assert (record.verdict, record.per_seed["left"], record.p) == ("replicated", None, None)
+
+
+def test_a_finding_on_another_claim_is_refused(ledger):
+    with pytest.raises(BadInput, match="'DD-2'.*'DD-1'"):
+        claims.check(ledger["DD-1"], "laptop", Finding("DD-2", GOOD))
 
 
 def test_not_running_a_claim_needs_a_reason(ledger):
@@ -435,7 +492,7 @@ def test_not_running_a_claim_needs_a_reason(ledger):
 
 def row(name, values, adequacy=None, profile="laptop", **check):
     claim = parse_claim({**ENTRY, "id": name, "primary": name != "DD-9", "check": {**LEAF, **check}})
-    record = claims.check(claim, profile, per_seed=values, adequacy=adequacy)
+    record = claims.check(claim, profile, Finding(name, values, adequacy or {}))
     return json.loads(record.as_json()), claim
 
 

@@ -13,33 +13,48 @@ from toy_runs import Toy
 
 from redlib.errors import BadInput
 from redlib.evidence import study as module
+from redlib.evidence.claims import Finding
 from redlib.evidence.paths import outputs, project_root, store_root
 from redlib.evidence.study import Study
 
 LEDGER = """
+study: 01_double_descent
+title: Double descent
+question: Does it?
+claims:
 - &claim
   id: DD-1
-  study: 01_double_descent
   primary: true
   statement: The ratio exceeds one.
   source: S1
-  reported: ""
-  evidence: ""
   prior: R
-  prior_note: ""
   figure: dd_one
   check: {kind: greater, statistic: ratio, than: 1, unit: ratio}
 - {<<: *claim, id: DD-0, figure: ""}
 - {<<: *claim, id: DD-2, figure: "", not_run: {laptop: needs a GPU}}
-- {<<: *claim, id: NC-1, study: 04_neural_collapse, figure: ""}
+"""
+OTHER = """
+study: 04_neural_collapse
+title: Neural collapse
+question: Does it collapse?
+claims:
+- {id: NC-1, statement: The ratio exceeds one., source: S1, prior: R,
+   check: {kind: greater, statistic: ratio, than: 1, unit: ratio}}
 """
 SEEDS = [1.9, 2.0, 2.1, 2.05, 1.95]
+
+
+def state(root, text):
+    """Write a claims file under the name of its study."""
+    (root / "claims" / f"{text.split()[1]}.yaml").write_text(text)
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     """A project of its own, entered by the reproduce command (REDLIB_OUT=commit)."""
-    (tmp_path / "claims.yaml").write_text(LEDGER)
+    (tmp_path / "claims").mkdir()
+    for text in (LEDGER, OTHER):
+        state(tmp_path, text)
     monkeypatch.setenv("REDLIB_HOME", str(tmp_path))
     monkeypatch.setenv("REDLIB_OUT", "commit")
     for name in ("REDLIB_STORE", "REDLIB_KEEP_STALE", "REDLIB_WORKERS"):
@@ -62,7 +77,7 @@ def checked(name="01_double_descent", profile="laptop", values=SEEDS):
     study = Study(name, profile=profile)
     ids = ("DD-0", "DD-1") if name.startswith("01") else ("NC-1",)
     for id in ids:
-        study.check(id, per_seed=values, seeds=range(5))
+        study.check(Finding(id, values), seeds=range(5))
     if profile != "laptop" and name.startswith("01"):
         study.not_run("DD-2", reason="not here")
     return study
@@ -88,7 +103,7 @@ def lines(folder: Path) -> list[dict]:
 
 def files(folder: Path) -> set[str]:
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return {name for name in found if name != "claims.yaml" and not name.endswith(".lock")}
+    return {name for name in found if not name.startswith("claims/") and not name.endswith(".lock")}
 
 
 def test_claims_are_written_in_the_order_of_the_ledger_with_what_is_known_not_to_run(home):
@@ -161,18 +176,18 @@ def test_a_figure_no_longer_made_disappears_with_the_next_run(home):
     }
 
 
-def test_a_notebook_displays_figures_twins_and_verdicts_marked_for_the_report(shown):
+def test_a_notebook_displays_figures_explorers_and_verdicts_marked_for_the_report(shown):
     import matplotlib.pyplot as plt
 
     study = Study("01_double_descent")
     fig = draw()
     study.figure(fig, "dd_one", caption="It peaks.", alt="A peak", claims=["DD-1"])
-    study.twin("<input type=range>", caption="Play", alt="A slider")
-    record = study.check("DD-1", per_seed=SEEDS)
+    study.explorer("<input type=range>", caption="Play", alt="A slider")
+    record = study.check(Finding("DD-1", SEEDS))
     abouts = [about for _, about in shown]
     assert abouts == [
         {"kind": "figure", "name": "dd_one", "caption": "It peaks.", "alt": "A peak", "claims": ["DD-1"]},
-        {"kind": "twin", "caption": "Play", "alt": "A slider"},
+        {"kind": "explorer", "caption": "Play", "alt": "A slider"},
         {"kind": "verdict", "id": "DD-1", "verdict": "replicated"},
     ]
     assert "<svg" in shown[0][0]["image/svg+xml"] and shown[1][0]["text/html"] == "<input type=range>"
@@ -185,14 +200,14 @@ def test_a_notebook_displays_figures_twins_and_verdicts_marked_for_the_report(sh
 
 def test_outside_a_notebook_the_text_is_printed(capsys):
     study = Study("01_double_descent")
-    study.twin("<b>html</b>", caption="Play", alt="A slider")
+    study.explorer("<b>html</b>", caption="Play", alt="A slider")
     study.not_run("DD-1", reason="no time")
     assert capsys.readouterr().out.startswith("Play\nDD-1 not_run: ")
 
 
 def test_concluding_with_a_forgotten_claim_fails_and_writes_nothing(home):
     study = Study("01_double_descent")
-    study.check("DD-1", per_seed=SEEDS)
+    study.check(Finding("DD-1", SEEDS))
     study.figure(draw(), "dd_one", caption="c", alt="a")
     study.table(pd.DataFrame({"x": [1]}), "t")
     with pytest.raises(BadInput, match=r"DD-0.*study\.check or study\.not_run"):
@@ -229,7 +244,7 @@ def test_the_run_record_says_what_was_loaded_computed_and_from_which_data(home):
     assert study.data(data) is data
     for seeds in ([0, 1], [0, 1, 2]):
         study.sweep([Toy(seed) for seed in seeds], data="d1", label="toys", workers=1)
-    assert study.check("DD-1", per_seed=SEEDS).data_source == "toys"
+    assert study.check(Finding("DD-1", SEEDS)).data_source == "toys"
     study.not_run("DD-0", reason="no time")
     study.conclude("It does.")
     run = json.loads((home / "results/laptop/runs.json").read_text())["01_double_descent"]
@@ -264,11 +279,11 @@ def test_one_verdict_a_claim_and_one_figure_a_name_except_for_a_person_who_runs_
     study = Study("01_double_descent")
     for _ in range(2):
         monkeypatch.setattr(module, "interactive", lambda: True)
-        study.check("DD-1", per_seed=SEEDS)
+        study.check(Finding("DD-1", SEEDS))
         study.figure(draw(), "dd_one", caption="c", alt="a")
     monkeypatch.setattr(module, "interactive", lambda: False)
     with pytest.raises(BadInput, match="DD-1"):
-        study.check("DD-1", per_seed=SEEDS)
+        study.check(Finding("DD-1", SEEDS))
     with pytest.raises(BadInput, match="dd_one"):
         study.figure(draw(), "dd_one", caption="c", alt="a")
 
@@ -280,9 +295,9 @@ def test_unknown_names_are_refused_with_what_is_known(home):
         Study("01_double_descent", profile="huge")
     study = Study("01_double_descent")
     with pytest.raises(BadInput, match="NC-1.*04_neural_collapse"):
-        study.check("NC-1", per_seed=SEEDS)
+        study.check(Finding("NC-1", SEEDS))
     with pytest.raises(BadInput, match="DD-77"):
-        study.check("DD-77", per_seed=SEEDS)
+        study.check(Finding("DD-77", SEEDS))
     with pytest.raises(BadInput, match="DD-77"):
         study.figure(draw(), "dd_one", caption="c", alt="a", claims=["DD-77"])
     for name in ("DD one", "../x", ""):
@@ -312,21 +327,37 @@ DOWN = [-value for value in SEEDS]
 @pytest.fixture
 def parts(home):
     """A ledger with a claim of three parts, two of them on one statistic; another profile asks for a fourth."""
-    (home / "claims.yaml").write_text(LEDGER + PARTS)
+    state(home, LEDGER + PARTS)
 
 
 def test_evidence_that_only_another_profile_asks_for_is_left_out(parts):
     evidence = {"gain": SEEDS, "slope": DOWN, "speed": [5.0, 5.1, 5.2, 4.9, 4.8]}
     profiles = ("laptop", "mnist")
-    found = {name: Study("01_double_descent", profile=name).check("DD-5", per_seed=evidence) for name in profiles}
+    found = {name: Study("01_double_descent", profile=name).check(Finding("DD-5", evidence)) for name in profiles}
     assert found["laptop"].per_seed == {"gain": SEEDS, "not_much": SEEDS, "falling": DOWN}
     assert found["mnist"].per_seed == {"speed": evidence["speed"]} and found["mnist"].estimate == pytest.approx(5)
     assert [record.verdict for record in found.values()] == ["replicated"] * 2
 
 
+def test_a_record_gives_the_estimate_of_a_part_by_name(parts):
+    evidence = {"gain": SEEDS, "slope": DOWN, "speed": [5.0, 5.1, 5.2, 4.9, 4.8]}
+    record = Study("01_double_descent").check(Finding("DD-5", evidence))
+    assert (record["gain"], record["falling"]) == pytest.approx((2.0, -2.0))
+    with pytest.raises(BadInput, match=r"part of DD-5 = 'slope'.*gain \| not_much \| falling"):
+        record["slope"]
+    assert np.isnan(Study("01_double_descent", profile="paper").not_run("DD-5", reason="needs a GPU")["gain"])
+
+
+def test_a_finding_on_one_part_is_its_values_and_a_failed_gate_settles_nothing():
+    study = Study("01_double_descent")
+    record = study.check(Finding("DD-1", np.array(SEEDS), gate={"fits": np.bool_(False)}), note="tried twice")
+    assert (record.verdict, record.adequacy, record.note) == ("inconclusive", {"fits": False}, "tried twice")
+    assert record["ratio"] == record.estimate == pytest.approx(2.0)
+
+
 def test_a_part_finds_its_evidence_under_its_own_name_or_else_its_statistic(parts):
     own = [3.0, 3.1, 2.9, 3.0, 3.2]
-    record = Study("01_double_descent").check("DD-5", per_seed={"gain": SEEDS, "not_much": own, "falling": DOWN})
+    record = Study("01_double_descent").check(Finding("DD-5", {"gain": SEEDS, "not_much": own, "falling": DOWN}))
     assert record.per_seed == {"gain": SEEDS, "not_much": own, "falling": DOWN}
     assert [part["estimate"] for part in record.parts] == pytest.approx([2.0, 3.04, -2.0])
 
@@ -334,15 +365,15 @@ def test_a_part_finds_its_evidence_under_its_own_name_or_else_its_statistic(part
 @pytest.mark.parametrize("given", [{"gain": SEEDS}, {"gain": SEEDS, "falling": None}])
 def test_missing_evidence_is_refused_but_where_the_claim_is_known_not_to_run(parts, given):
     with pytest.raises(BadInput, match=r"Missing: \['falling'\]"):
-        Study("01_double_descent").check("DD-5", per_seed=given)
-    record = Study("01_double_descent", profile="paper").check("DD-5", per_seed=given)
+        Study("01_double_descent").check(Finding("DD-5", given))
+    record = Study("01_double_descent", profile="paper").check(Finding("DD-5", given))
     assert (record.verdict, record.per_seed) == ("not_run", {})
     assert record.reason == "needs a GPU; this run has no falling"
 
 
 def test_numbers_of_a_claim_known_not_to_run_are_kept_without_a_verdict(parts):
     study = Study("01_double_descent", profile="paper")
-    record = study.check("DD-5", per_seed={"gain": SEEDS, "slope": DOWN, "speed": SEEDS})
+    record = study.check(Finding("DD-5", {"gain": SEEDS, "slope": DOWN, "speed": SEEDS}))
     assert (record.verdict, record.reason) == ("not_run", "needs a GPU")
     assert record.per_seed == {"gain": SEEDS, "not_much": SEEDS, "falling": DOWN} and record.estimate is not None
 
@@ -351,15 +382,16 @@ def test_numbers_of_a_claim_known_not_to_run_are_kept_without_a_verdict(parts):
 def test_names_of_evidence_that_no_profile_knows_are_refused(parts, profile):
     evidence = {"gain": SEEDS, "slope": DOWN, "speed": SEEDS, "gian": SEEDS}
     with pytest.raises(BadInput, match=r"unknown: \['gian'\]"):
-        Study("01_double_descent", profile=profile).check("DD-5", per_seed=evidence)
+        Study("01_double_descent", profile=profile).check(Finding("DD-5", evidence))
 
 
 CONCLUDE = """
 import sys
+from redlib.evidence.claims import Finding
 from redlib.evidence.study import Study
 study = Study(sys.argv[1])
 for id in sys.argv[2:]:
-    study.check(id, per_seed=[1.9, 2.0, 2.1, 2.05, 1.95])
+    study.check(Finding(id, [1.9, 2.0, 2.1, 2.05, 1.95]))
 study.conclude("Yes.")
 """
 

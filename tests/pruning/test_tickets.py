@@ -11,14 +11,14 @@ import torch
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
 from redlib.pruning import tickets
-from redlib.pruning.allocation import EmptyLayer, layer_counts, random_masks
+from redlib.pruning.allocation import EmptyLayer, keep, layer_counts, random_masks
 from redlib.pruning.masks import concat, counts, dense, density, select_replicates, weights_of
 from redlib.pruning.tickets import (
     ARMS,
     REINIT,
     Arm,
+    Cut,
     arm_named,
-    cut_further,
     find_tickets,
     fresh,
     masks_at,
@@ -68,7 +68,8 @@ def trained_net(seeds=SEEDS) -> StackedMLP:
 def ticket(seeds=SEEDS, share=0.5):
     """Masks of the largest half of the trained weights of each layer."""
     net = trained_net(seeds)
-    return cut_further(net, initial(seeds), dense(weights_of(net)), layer_counts(shapes(net), share))
+    sizes = {name: weights.abs() for name, weights in weights_of(net).items()}
+    return keep(sizes, layer_counts(shapes(net), share))
 
 
 def same(a: StackedMLP, b: StackedMLP) -> bool:
@@ -140,7 +141,7 @@ def test_pruning_stops_before_a_layer_loses_its_last_weight():
 
 
 def test_other_rates_and_criteria_are_followed():
-    masks = find_tickets(initial(), train, rounds=2, rate=0.5, last=0.25, criterion="large_init")
+    masks = find_tickets(initial(), train, rounds=2, cut=Cut(0.5, 0.25, criterion="large_init"))
     assert {name: kept.tolist() for name, kept in counts(masks[2]).items()} == {
         "layer1": [35] * 3,
         "layer2": [65] * 3,
@@ -408,3 +409,36 @@ def test_a_reseeded_net_starts_equal_and_meets_other_examples():
 def test_joined_tickets_of_seeds_are_the_tickets_of_all():
     parts = [ticket((seed,)) for seed in SEEDS]
     assert all(torch.equal(values, ticket()[name]) for name, values in concat(parts).items())
+
+
+# ---- the policy of a chain ----
+
+
+def conv_weights() -> dict[str, torch.Tensor]:
+    g = torch.Generator().manual_seed(5)
+    shapes_by_name = {"conv1": (4, 1, 3, 3), "conv2": (6, 4, 3, 3), "hidden": (10, 24), "out": (3, 10)}
+    return {name: torch.randn(2, *shape, generator=g) for name, shape in shapes_by_name.items()}
+
+
+def test_rates_differ_by_kind_of_layer():
+    found = Cut(rate=0.5, last=0.1, linear=0.25).counts({n: w.shape[1:] for n, w in conv_weights().items()}, 2)
+    assert found == {"conv1": 9, "conv2": 54, "hidden": 135, "out": 24}  # 36/4, 216/4, 240 * .5625, 30 * .81 = 24.3
+
+
+@pytest.mark.parametrize(("ranking", "alone"), [("layers", 4), ("convolutions", 2), ("net", 0)])
+def test_rankings_pool_what_they_say(monkeypatch, ranking, alone):
+    weights = conv_weights()
+    weights["conv2"] *= 2  # in one list with conv1 more of it is kept
+    monkeypatch.setattr(tickets, "weights_of", lambda net: net)
+    cut = Cut(0.5, 0.5, ranking=ranking)
+    masks = cut.masks(weights, weights, dense(weights), 1, (0, 1))
+    wanted = cut.counts({n: w.shape[1:] for n, w in weights.items()}, 1)
+    kept = {name: int(count[0]) for name, count in counts(masks).items()}
+    assert sum(kept.values()) == sum(wanted.values()) and list(masks) == list(weights)
+    assert [name for name in wanted if kept[name] == wanted[name]] == list(wanted)[4 - alone :]
+
+
+@pytest.mark.parametrize("settings", [{"rate": 1.0}, {"last": -0.1}, {"linear": 1.5}, {"ranking": "units"}])
+def test_a_policy_that_cannot_be_is_refused(settings):
+    with pytest.raises(BadInput, match="cut"):
+        Cut(**settings)

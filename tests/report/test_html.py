@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import report_fixtures as given
 
+from redlib import plots
 from redlib.errors import BadInput
+from redlib.evidence.claims import load_studies
 from redlib.evidence.verdicts import Leaf
-from redlib.report import cells, figures, plots, wording
-from redlib.report.catalogue import GLOSSARY, STUDIES
+from redlib.report import cells, figures, wording
 from redlib.report.curve_explorer import curve_twin
+from redlib.report.glossary import GLOSSARY
 from redlib.report.html import TEMPLATES, index_page, study_card, study_page
 from redlib.report.prose import Prose, inline, mathml
 from redlib.report.references import Reference, load
@@ -207,7 +209,7 @@ def test_code_is_folded_and_coloured_and_parameters_are_named():
     assert "<details open" not in study() and 'class="cell" open' not in study()
 
 
-def test_widgets_and_logs_are_dropped_and_twins_kept_with_their_script():
+def test_widgets_and_logs_are_dropped_and_explorers_kept_with_their_script():
     html = study()
     assert "interactive(children" not in html and "120/120" not in html
     assert html.count('class="explorer"') == 1 and 'aria-label="Two panels of error curves"' in html
@@ -331,8 +333,12 @@ def test_the_figure_of_the_cell_tagged_lead_comes_first_else_that_of_the_first_p
     assert study_card(notebook, given.STUDY, given.claims()).figure.name == "dd_noise"
 
 
-def test_the_catalogue_names_the_nine_studies_of_the_ledger():
-    assert [int(study[:2]) for study in STUDIES] == list(range(1, 10))
+def test_a_study_that_is_not_written_has_title_and_question_from_its_claims_file():
+    other = load_studies()["02_lottery_tickets"]
+    assert other.title in Page(index()).text and other.question in Page(index()).text
+    empty = nbformat.v4.new_notebook(cells=[])
+    assert study_card(empty, "02_lottery_tickets").question == other.question
+    assert study_card(empty, "99_unknown").title == "99_unknown"
 
 
 # --- reading the notebook -----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import load_claims
+from redlib.evidence.claims import load_claims, load_studies
 from redlib.report import compare, notebooks, pages, readme, reproduce, status
 from redlib.report.__main__ import main
 from redlib.report.profiles import load_profile
@@ -22,9 +22,11 @@ from redlib.report.profiles import load_profile
 TESTS = Path(__file__).parents[1]
 
 CLAIMS = """
-- {id: DD-1, study: 01_good, primary: true, statement: A toy rises., source: S1, prior: R,
-   check: {kind: greater, statistic: rise, than: 0, unit: pp}}
-- {id: DD-2, study: 02_bad, statement: A toy fails., source: S1, prior: P,
+study: STUDY
+title: A toy
+question: Does the toy rise?
+claims:
+- {id: CLAIM, primary: true, statement: A toy rises., source: S1, prior: R,
    check: {kind: greater, statistic: rise, than: 0, unit: pp}}
 """
 NOTEBOOK = """
@@ -43,6 +45,7 @@ runs = 5
 # %%
 from toy_runs import Toy
 
+from redlib.evidence.claims import Finding
 from redlib.evidence.study import Study
 
 study = Study("STUDY", profile=profile)
@@ -53,22 +56,21 @@ values = [run["values"][0] + rise for run in study.sweep(configs).results]
 
 # %%
 print("about to check")
-study.check("CLAIM", per_seed=values if rise else 1 / rise, seeds=range(runs))
+study.check(Finding("CLAIM", values if rise else 1 / rise), seeds=range(runs))
 study.conclude("It rises.")
 """
 
 
 def project(root, laptop):
     """Write a project with two toy notebooks and the parameters of profile laptop; return its root."""
-    for folder in ("notebooks", "profiles"):
+    for folder in ("notebooks", "profiles", "claims"):
         (root / folder).mkdir(parents=True)
     for study, claim in (("01_good", "DD-1"), ("02_bad", "DD-2")):
-        text = NOTEBOOK.replace("STUDY", study).replace("CLAIM", claim).lstrip()
-        (root / "notebooks" / f"{study}.py").write_text(text)
+        for text, path in ((NOTEBOOK, f"notebooks/{study}.py"), (CLAIMS, f"claims/{study}.yaml")):
+            (root / path).write_text(text.replace("STUDY", study).replace("CLAIM", claim).lstrip())
     for name in ("smoke", "mnist", "paper"):
         (root / "profiles" / f"{name}.yaml").write_text(f"profile: {name}\nnotebooks: {{}}\n")
     write_profile(root, laptop)
-    (root / "claims.yaml").write_text(CLAIMS)
     markers = "\n".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->" for name in ("claims", "speed"))
     (root / "README.md").write_text(f"# Toy\n\n{markers}\n")
     return root
@@ -141,7 +143,7 @@ def test_success_leaves_page_index_and_readme(ran):
     root, code, out, err = ran
     assert "Does the toy rise?" in (root / "reports/laptop/01_good.html").read_text()
     assert "01_good.html" in (root / "reports/laptop/index.html").read_text()
-    assert "| 01_good | 1 replicated | – | – |" in (root / "README.md").read_text()
+    assert "| A toy | 1 replicated | – | – |" in (root / "README.md").read_text()
     assert nbformat.read(root / "notebooks/01_good.ipynb", as_version=4).cells[1].metadata.tags == ["parameters"]
 
 
@@ -239,7 +241,8 @@ def test_status_names_what_changed(home):
     assert "redlib.evidence.stats" in then["code"] and not any(name.startswith("toy") for name in then["code"])
     older = {**then, "code": {**then["code"], "redlib.evidence.stats": "0"}}
     assert status.reasons(older, then) == ["code of redlib.evidence.stats"]
-    (home / "claims.yaml").write_text(CLAIMS.replace("than: 0", "than: 1"))
+    stated = home / "claims" / "01_good.yaml"
+    stated.write_text(stated.read_text().replace("than: 0", "than: 1"))
     source = home / "notebooks" / "01_good.py"
     source.write_text(source.read_text() + "\n# %% [markdown]\n# More.\n")
     assert status.reasons(then, status.inputs("01_good", {"rise": 1.0})) == ["notebook", "claims"]
@@ -332,8 +335,8 @@ def test_readme_tables_come_from_results_and_leave_the_rest_alone(home):
     records = {"laptop": [row("not_run", None, None)], "mnist": []}
     text = readme.replaced("a\n<!-- claims:begin -->\nold\n<!-- claims:end -->\nb", "claims", "new")
     assert text == "a\n<!-- claims:begin -->\nnew\n<!-- claims:end -->\nb"
-    section = readme.claims_section(load_claims(), records)
-    assert "| 01_good | 1 not run | – |" in section and "| ★ DD-1 | A toy rises. | not run | – |" in section
+    section = readme.claims_section(load_claims(), load_studies(), records)
+    assert "| A toy | 1 not run | – |" in section and "| ★ DD-1 | A toy rises. | not run | – |" in section
     with pytest.raises(BadInput, match="speed:begin"):
         readme.replaced("no markers", "speed", "x")
 

@@ -1,47 +1,8 @@
-"""Words the pages need before a study is written: the nine studies and the glossary."""
+"""The glossary: technical terms in plain words, shown on the index and on the pages that use them."""
 
 from __future__ import annotations
 
 from typing import Final
-
-STUDIES: Final = {  # study: (title, question)
-    "01_double_descent": (
-        "Double descent",
-        "Why can test error fall again when a model grows past the point where it fits its training data perfectly?",
-    ),
-    "02_lottery_tickets": (
-        "Lottery tickets",
-        "Do dense networks hide small subnetworks that train as well alone, and what makes these special?",
-    ),
-    "03_pruning": (
-        "Pruning",
-        "Which weights can go, when, and by what criterion?",
-    ),
-    "04_neural_collapse": (
-        "Neural collapse",
-        "How simple does the geometry of the last layer become after the training error has reached zero?",
-    ),
-    "05_mean_field_rmt": (
-        "Mean field and random matrices",
-        "Do signal propagation and weight spectra tell which sparse networks train?",
-    ),
-    "06_mislabel_blurring": (
-        "Mislabelled images under blur",
-        "Does a network hold a memorised, mislabelled image differently from one it has understood?",
-    ),
-    "07_generalization": (
-        "Generalisation",
-        "Why do networks that can fit random labels generalise on real ones?",
-    ),
-    "08_redundant_units": (
-        "Redundant units",
-        "What do the surplus units of a wide network do: repeat each other, or nothing?",
-    ),
-    "09_loss_landscape": (
-        "Loss landscape",
-        "How are the many good solutions connected, how wide are they, and how simple?",
-    ),
-}
 
 GLOSSARY: Final = {
     "adequacy gate": (

@@ -1,4 +1,4 @@
-"""claims.yaml states all 148 claims of the ledger as data: known ids and values, numbers instead of prose."""
+"""claims/ states all 148 claims of the ledger as data: known ids and values, numbers, not prose, nothing twice."""
 
 import re
 from math import isfinite
@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from redlib.evidence.claims import load_claims
+from redlib.evidence.claims import load_claims, load_studies
 
 ROOT = Path(__file__).resolve().parents[2]
 IDS = (ROOT / "tests" / "claim_ids.txt").read_text().split()
-CLAIMS = yaml.safe_load((ROOT / "claims.yaml").read_text(encoding="utf-8"))
+FILES = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "claims").glob("*"))}
+CLAIMS = [claim for file in FILES.values() for claim in file["claims"]]  # as they are written, without the defaults
+PARSED = load_claims(ROOT / "claims")
 
 # The numbers of the starred claims of the ledger, family by family.
 STARRED = {
@@ -24,7 +26,7 @@ STARRED = {
     "LAND": [1, 4, 6, 8, 9, 11],
     "UNIT": [1, 2, 4, 5, 7],
 }
-STUDIES = {
+STUDY_OF = {
     "DD": "01_double_descent",
     "NC": "04_neural_collapse",
     "RMT": "05_mean_field_rmt",
@@ -34,9 +36,9 @@ STUDIES = {
     "LAND": "09_loss_landscape",
 }
 LTH_OF_STUDY_3 = {21, 22, *range(26, 33)}
-TEXTS = {"id", "study", "statement", "source", "reported", "evidence", "prior", "prior_note", "figure"}
-REQUIRED = TEXTS | {"primary"}
-OPTIONAL = {"check", "errata", "profiles", "not_run", "untestable"}
+TEXTS = {"id", "statement", "source", "reported", "evidence", "prior", "prior_note", "figure"}
+REQUIRED = {"id", "statement", "source", "prior"}
+OPTIONAL = TEXTS | {"primary", "check", "errata", "profiles", "not_run", "untestable"}
 BOUNDS = {  # kind -> (required numbers, optional numbers)
     "greater": ({"than"}, {"delta"}),
     "less": ({"than"}, {"delta"}),
@@ -55,19 +57,19 @@ def study_of(claim_id: str) -> str:
     family, number = claim_id.split("-")
     if family == "LTH":
         return "03_pruning" if int(number) in LTH_OF_STUDY_3 else "02_lottery_tickets"
-    return STUDIES[family]
+    return STUDY_OF[family]
 
 
 def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
-def leaf_problems(leaf: dict, named: bool) -> list[str]:
-    """Return what is wrong with one leaf of a check, [] if nothing; parts of a conjunction need names."""
+def leaf_problems(leaf: dict) -> list[str]:
+    """Return what is wrong with one leaf of a check, [] if nothing; it has a name only where its statistic is none."""
     if not isinstance(leaf, dict) or leaf.get("kind") not in BOUNDS:
         return [f"no kind: {leaf}"]
     needed, allowed = BOUNDS[leaf["kind"]]
-    texts = {"kind", "statistic", "unit"} | ({"name"} if named else set())
+    texts = {"kind", "statistic", "unit"}
     extra = {"claimed", "name"} if leaf["kind"] == "two_sided" else {"name"}
     found = [f"missing {key}" for key in sorted((texts | needed) - set(leaf))]
     found += [f"unknown {key}" for key in sorted(set(leaf) - texts - needed - allowed - extra)]
@@ -75,6 +77,7 @@ def leaf_problems(leaf: dict, named: bool) -> list[str]:
               if key in leaf and not is_number(leaf[key])]  # fmt: skip
     found += [f"{key} is prose" for key in ("name", "statistic")
               if key in leaf and not IDENTIFIER.fullmatch(str(leaf[key]))]  # fmt: skip
+    found += ["the name is that of the statistic"] if leaf.get("name") == leaf.get("statistic") else []
     found += ["unknown unit"] if leaf.get("unit") not in UNITS else []
     found += ["claimed side"] if leaf.get("claimed", "positive") not in ("positive", "negative") else []
     return found or bound_problems(leaf)
@@ -88,12 +91,12 @@ def bound_problems(leaf: dict) -> list[str]:
 def problems(check: dict) -> list[str]:
     """Return what is wrong with a whole check: its leaves, and for a conjunction also its shape and names."""
     if not isinstance(check, dict) or check.get("kind") != "conjunction":
-        return leaf_problems(check, named=False)
+        return leaf_problems(check)
     parts = check.get("parts")
     if set(check) != {"kind", "parts"} or not isinstance(parts, list) or len(parts) < 2:
         return ["a conjunction has two or more parts and nothing else"]
-    found = [problem for part in parts for problem in leaf_problems(part, named=True)]
-    names = [part.get("name") for part in parts if isinstance(part, dict)]
+    found = [problem for part in parts for problem in leaf_problems(part)]
+    names = [part.get("name", part.get("statistic")) for part in parts if isinstance(part, dict)]
     return found + ([] if len(set(names)) == len(names) else ["two parts share a name"])
 
 
@@ -111,31 +114,42 @@ def test_the_ids_are_those_of_the_ledger_in_its_order():
     assert [claim["id"] for claim in CLAIMS] == IDS
 
 
-def test_every_claim_has_the_required_fields_and_no_unknown_ones():
-    wrong = {claim["id"]: (REQUIRED - set(claim), set(claim) - REQUIRED - OPTIONAL) for claim in CLAIMS}
+def test_every_study_has_a_file_with_its_title_and_question():
+    assert [int(study[:2]) for study in FILES] == list(range(1, 10))
+    assert {study: file["study"] for study, file in FILES.items()} == {study: study for study in FILES}
+    assert [study for study, about in load_studies(ROOT / "claims").items() if not about.question.endswith("?")] == []
+
+
+def test_every_claim_has_the_required_fields_and_none_that_is_unknown_empty_or_a_default():
+    wrong = {claim["id"]: (REQUIRED - set(claim), set(claim) - OPTIONAL) for claim in CLAIMS}
     assert {id_: fields for id_, fields in wrong.items() if any(fields)} == {}
-    assert [c["id"] for c in CLAIMS if not all(isinstance(c[name], str) for name in TEXTS)] == []
-    assert [c["id"] for c in CLAIMS if not c["source"].strip()] == []
+    assert [c["id"] for c in CLAIMS if not all(isinstance(c.get(name, ""), str) for name in TEXTS)] == []
+    assert [c["id"] for c in CLAIMS if not all(c.values())] == []
+    repeated = []
+    for file in FILES.values():
+        shared = file.get("defaults", {}).get("not_run", {}).items()
+        repeated += [c["id"] for c in file["claims"] if shared & c.get("not_run", {}).items()]
+    assert repeated == []
 
 
 def test_every_claim_belongs_to_the_study_of_its_family():
-    assert {claim["id"]: claim["study"] for claim in CLAIMS} == {id_: study_of(id_) for id_ in IDS}
+    assert {claim.id: claim.study for claim in PARSED.values()} == {id_: study_of(id_) for id_ in IDS}
 
 
 def test_the_primary_claims_are_the_starred_ones():
     starred = {f"{family}-{number}" for family, numbers in STARRED.items() for number in numbers}
-    assert {claim["id"] for claim in CLAIMS if claim["primary"] is True} == starred
-    assert {type(claim["primary"]) for claim in CLAIMS} == {bool}
+    assert {claim["id"] for claim in CLAIMS if claim.get("primary") is True} == starred
+    assert [claim["id"] for claim in CLAIMS if claim.get("primary", True) is not True] == []
 
 
 def test_forecasts_evidence_figures_and_errata_use_the_known_values():
     evidence = r"|(V([1-9]|1\d|2[0-6])|V10b|S|C|M)(, (V([1-9]|1\d|2[0-6])|V10b|S|C|M))*"
     errata = {f"E{number}" for number in range(1, 14)}
-    for claim in CLAIMS:
-        assert claim["prior"] in ("R", "P", "D", "X", "E"), claim["id"]
-        assert re.fullmatch(evidence, claim["evidence"]), (claim["id"], claim["evidence"])
-        assert re.fullmatch(r"|[a-z][A-Za-z0-9_]*", claim["figure"]), (claim["id"], claim["figure"])
-        assert set(claim.get("errata", [])) <= errata, (claim["id"], claim["errata"])
+    for claim in PARSED.values():
+        assert claim.prior in ("R", "P", "D", "X", "E"), claim.id
+        assert re.fullmatch(evidence, claim.evidence), (claim.id, claim.evidence)
+        assert re.fullmatch(r"|[a-z][A-Za-z0-9_]*", claim.figure), (claim.id, claim.figure)
+        assert set(claim.errata) <= errata, (claim.id, claim.errata)
 
 
 def test_every_check_and_every_override_is_structured_data():
@@ -156,11 +170,11 @@ def test_only_the_claim_without_a_possible_test_has_no_check():
 
 
 def test_reasons_for_not_running_name_an_evidence_profile():
-    for claim in CLAIMS:
-        for profile, reason in claim.get("not_run", {}).items():
-            assert profile in ("laptop", "mnist", "paper"), claim["id"]
-            assert len(reason) > 10, claim["id"]
-    laptop = {claim["id"] for claim in CLAIMS if "laptop" in claim.get("not_run", {})}
+    for claim in PARSED.values():
+        for profile, reason in claim.not_run.items():
+            assert profile in ("laptop", "mnist", "paper"), claim.id
+            assert len(reason) > 10, claim.id
+    laptop = {claim.id for claim in PARSED.values() if "laptop" in claim.not_run}
     assert {"BLUR-5", "BLUR-7"} <= laptop  # digits cannot tell the rates around the claimed transition apart
 
 
@@ -186,14 +200,15 @@ PART = {"kind": "descriptive", "statistic": "gain", "unit": "pp"}
         {"kind": "interval", "statistic": "gain", "low": 2, "high": 1, "unit": "pp"},
         {"kind": "equivalence", "statistic": "gain", "delta": 0, "unit": "pp"},
         {"kind": "two_sided", "statistic": "gain", "zero": 0, "unit": "pp", "claimed": "upwards"},
-        {"kind": "conjunction", "parts": [{**PART, "name": "gain"}]},
-        {"kind": "conjunction", "parts": [{**PART, "name": "gain"}] * 2},
-        {"kind": "conjunction", "parts": [PART, {**PART, "name": "gain"}]},
+        {"kind": "conjunction", "parts": [PART]},
+        {"kind": "conjunction", "parts": [PART] * 2},
+        {"kind": "conjunction", "parts": [{**PART, "name": "harm"}] * 2},
+        {"kind": "conjunction", "parts": [{**PART, "name": "gain"}, {**PART, "name": "harm"}]},
     ],
 )
 def test_prose_and_broken_bounds_are_reported(check):
     assert problems(check) != []
 
 
-def test_the_loader_accepts_the_file():
-    assert list(load_claims(ROOT / "claims.yaml")) == IDS
+def test_the_loader_accepts_the_files():
+    assert list(PARSED) == IDS
