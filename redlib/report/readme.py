@@ -41,24 +41,24 @@ def replaced(text: str, name: str, body: str) -> str:
 
 
 def claims_section(claims: Mapping[str, Claim], about: Mapping[str, StudyInfo], records: Records) -> str:
-    """Return the summary (a row a study, a column a profile) and, folded, the verdict on every claim."""
-    rows = {profile: {row["id"]: row for row in given} for profile, given in records.items()}
+    """Return the summary: a row a study with links to its page and its notebook, a column a profile.
+
+    The verdicts on single claims stand on the index page, to which each profile's head leads.
+    """
     found = {row["study"] for given in records.values() for row in given}
     studies = [study for study in about if study in found]
-    summary = [[about[s].title, *(_counts(s, rows[p].values()) for p in rows)] for s in studies]
-    tested = [claim for claim in claims.values() if any(claim.id in known for known in rows.values())]
-    single = [
-        [
-            f"{'★ ' if claim.primary else ''}{claim.id}",
-            claim.statement,
-            *(_cell(rows[p].get(claim.id)) for p in rows),
-        ]
-        for claim in tested
-    ]
-    listed = _table(["claim", "statement", *rows], single)
-    heading = f"<summary>The {len(tested)} claims of these studies, one by one</summary>"
-    folded = f"<details>{heading}\n\n{listed}\n\n</details>"
-    return f"{_table(['study', *rows], summary)}\n\n{folded}" if studies else "No results yet."
+    known = {profile for profile, given in records.items() if given}
+    heads = [f"[{profile}](reports/{profile}/index.html)" if profile in known else profile for profile in records]
+    rows = [[_links(s, about[s].title, records), *(_counts(s, given) for given in records.values())] for s in studies]
+    tested = {row["id"] for given in records.values() for row in given} & {*claims}
+    told = f"Claims one by one ({len(tested)} so far), with their intervals: the heads of the columns lead there."
+    return f"{_table(['study', *heads], rows)}\n\n{told}" if studies else "No results yet."
+
+
+def _links(study: str, title: str, records: Records) -> str:
+    """Return the title as a link to the study's page of the first profile that has one, and a link to its notebook."""
+    profile = next(name for name, given in records.items() if any(row["study"] == study for row in given))
+    return f"[{title}](reports/{profile}/{study}.html) ([notebook](notebooks/{study}.ipynb))"
 
 
 def speed_section(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -81,12 +81,6 @@ def _counts(study: str, rows: Any) -> str:
     """Return "9 replicated, 2 null" for the records of one study at one profile, "–" where it has none."""
     found = Counter(row["verdict"] for row in rows if row["study"] == study)
     return ", ".join(f"{found[v]} {v.replace('_', ' ')}" for v in VERDICTS if found[v]) or "–"
-
-
-def _cell(row: Row | None) -> str:
-    if row is None:
-        return "–"
-    return row["verdict"].replace("_", " ") + (" (underpowered)" if row.get("underpowered") else "")
 
 
 def _conditions(row: Mapping[str, Any]) -> str:

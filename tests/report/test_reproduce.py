@@ -143,7 +143,8 @@ def test_success_leaves_page_index_and_readme(ran):
     root, code, out, err = ran
     assert "Does the toy rise?" in (root / "reports/laptop/01_good.html").read_text()
     assert "01_good.html" in (root / "reports/laptop/index.html").read_text()
-    assert "| A toy | 1 replicated | – | – |" in (root / "README.md").read_text()
+    row = "| [A toy](reports/laptop/01_good.html) ([notebook](notebooks/01_good.ipynb)) | 1 replicated | – | – |"
+    assert row in (root / "README.md").read_text()
     assert nbformat.read(root / "notebooks/01_good.ipynb", as_version=4).cells[1].metadata.tags == ["parameters"]
 
 
@@ -336,7 +337,9 @@ def test_readme_tables_come_from_results_and_leave_the_rest_alone(home):
     text = readme.replaced("a\n<!-- claims:begin -->\nold\n<!-- claims:end -->\nb", "claims", "new")
     assert text == "a\n<!-- claims:begin -->\nnew\n<!-- claims:end -->\nb"
     section = readme.claims_section(load_claims(), load_studies(), records)
-    assert "| A toy | 1 not run | – |" in section and "| ★ DD-1 | A toy rises. | not run | – |" in section
+    links = "[A toy](reports/laptop/01_good.html) ([notebook](notebooks/01_good.ipynb))"
+    assert f"| {links} | 1 not run | – |" in section
+    assert "| study | [laptop](reports/laptop/index.html) | mnist |" in section, "only what exists is linked"
     with pytest.raises(BadInput, match="speed:begin"):
         readme.replaced("no markers", "speed", "x")
 
