@@ -14,10 +14,10 @@ REPORT := $(PY) -m redlib.report
 CHOICE := --profile $(PROFILE) $(if $(STUDY),--study $(STUDY)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab smoke reproduce study report status compare test lint types bench clean
+.PHONY: help env lab smoke reproduce study report status compare new-study test lint types bench clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nSettings: PROFILE=smoke|laptop|mnist|paper  STUDY=01_double_descent  JOBS=1  PYTHON=python3  PIP_ARGS=\n'
 
 $(STAMP): pyproject.toml constraints.txt
@@ -50,6 +50,10 @@ status: $(STAMP)  ## say which results are up to date, which are stale, and why
 
 compare: $(STAMP)  ## list what this run changed against the committed results
 	$(REPORT) compare $(CHOICE)
+
+new-study: $(STAMP)  ## write the skeleton of a study that runs: make new-study NAME=10_my_study
+	@test -n "$(NAME)" || { echo 'say how it is called: make new-study NAME=10_my_study'; exit 2; }
+	$(REPORT) new-study $(NAME)
 
 test: $(STAMP)  ## run the whole test suite, smoke notebooks included
 	$(PY) -m pytest $(PYTEST_ARGS)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from redlib.errors import BadInput
 from redlib.evidence.paths import PROFILES
-from redlib.report import compare, readme, reproduce, status
+from redlib.report import compare, new_study, readme, reproduce, status
 from redlib.report.profiles import load_profile, studies
 
 HELP = {
@@ -20,6 +20,7 @@ HELP = {
     "status": "say which results are up to date, which are stale, and why",
     "compare": "list what differs from the committed results",
     "readme": "rebuild the generated tables of README.md",
+    "new-study": "write the skeleton of a study: claims, runs, figures, notebook, tests",
     "pair": "regenerate notebooks/*.ipynb from their .py",
     "clean": "remove build/ except the store of computed runs",
 }
@@ -52,6 +53,9 @@ def run(options: argparse.Namespace) -> int:
             return _compare(options)
         case "readme":
             print("README.md rewritten" if readme.refresh() else "README.md is up to date")
+        case "new-study":
+            print("\n".join(f"wrote {path}" for path in new_study.create(options.name)))
+            return 1 if reproduce.pair_all([options.name]) else 0
         case "pair":
             return 1 if reproduce.pair_all(studies()) else 0
         case "clean":
@@ -73,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("reproduce", "smoke", "study"):
         made[name].add_argument("--jobs", type=int, default=1, help="notebooks at a time; they share the cores")
         made[name].add_argument("--keep-stale", action="store_true", help="use results of older code, with a badge")
+    made["new-study"].add_argument("name", help="e.g. 10_my_study")
     made["clean"].add_argument("--all", action="store_true", help="the run store, too")
     return top
 

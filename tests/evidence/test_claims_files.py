@@ -14,6 +14,7 @@ IDS = (ROOT / "tests" / "claim_ids.txt").read_text().split()
 FILES = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "claims").glob("*"))}
 CLAIMS = [claim for file in FILES.values() for claim in file["claims"]]  # as they are written, without the defaults
 PARSED = load_claims(ROOT / "claims")
+LEDGER = [claim for claim in CLAIMS if claim["id"] in IDS]  # a study of one's own may add claims of its own
 
 # The numbers of the starred claims of the ledger, family by family.
 STARRED = {
@@ -111,11 +112,11 @@ def all_checks() -> list[tuple[str, dict]]:
 
 def test_the_ids_are_those_of_the_ledger_in_its_order():
     assert len(IDS) == 148
-    assert [claim["id"] for claim in CLAIMS] == IDS
+    assert [claim["id"] for claim in LEDGER] == IDS
 
 
 def test_every_study_has_a_file_with_its_title_and_question():
-    assert [int(study[:2]) for study in FILES] == list(range(1, 10))
+    assert [int(study[:2]) for study in FILES][:9] == list(range(1, 10))
     assert {study: file["study"] for study, file in FILES.items()} == {study: study for study in FILES}
     assert [study for study, about in load_studies(ROOT / "claims").items() if not about.question.endswith("?")] == []
 
@@ -133,12 +134,12 @@ def test_every_claim_has_the_required_fields_and_none_that_is_unknown_empty_or_a
 
 
 def test_every_claim_belongs_to_the_study_of_its_family():
-    assert {claim.id: claim.study for claim in PARSED.values()} == {id_: study_of(id_) for id_ in IDS}
+    assert {id_: PARSED[id_].study for id_ in IDS} == {id_: study_of(id_) for id_ in IDS}
 
 
 def test_the_primary_claims_are_the_starred_ones():
     starred = {f"{family}-{number}" for family, numbers in STARRED.items() for number in numbers}
-    assert {claim["id"] for claim in CLAIMS if claim.get("primary") is True} == starred
+    assert {claim["id"] for claim in LEDGER if claim.get("primary") is True} == starred
     assert [claim["id"] for claim in CLAIMS if claim.get("primary", True) is not True] == []
 
 
@@ -211,4 +212,4 @@ def test_prose_and_broken_bounds_are_reported(check):
 
 
 def test_the_loader_accepts_the_files():
-    assert list(PARSED) == IDS
+    assert [id_ for id_ in PARSED if id_ in IDS] == IDS and len(PARSED) == len(CLAIMS)

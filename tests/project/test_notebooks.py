@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 STUDIES = studies() or [pytest.param("", marks=pytest.mark.skip(reason="no notebooks exist yet"))]
 for_each_study = pytest.mark.parametrize("study", STUDIES)
 
-MAX_CODE_LINES, MAX_CELL_LINES, MAX_HELPER_LINES = 250, 15, 15
+MAX_LINES, MAX_CELL_LINES, MAX_HELPER_LINES = 400, 30, 15
 
 
 def code_cells(study):
@@ -59,10 +59,10 @@ def test_every_profile_passes_only_parameters_the_notebook_has(study):
 
 
 @for_each_study
-def test_code_stays_within_its_budget(study):
-    cells = code_cells(study)
-    assert sum(map(len, cells)) <= MAX_CODE_LINES
-    assert [cell[0] for cell in cells if len(cell) > MAX_CELL_LINES] == []
+def test_a_notebook_stays_within_its_budget_of_formatted_lines(study):
+    source = (ROOT / "notebooks" / f"{study}.py").read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= MAX_LINES
+    assert [cell[0] for cell in code_cells(study) if len(cell) > MAX_CELL_LINES] == []
 
 
 @for_each_study

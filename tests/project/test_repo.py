@@ -8,23 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from redlib.evidence.code import module_digests
+
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "redlib").glob("**/*.py"))
+FILES = (path.relative_to(ROOT).as_posix() for path in (ROOT / "redlib").glob("**/*.py"))
+SOURCES = sorted(source for source in FILES if "/templates/" not in source)
 MEDIAN_LINES, MAX_LINES = 10, 50
 
-# Which packages each package may import, besides itself; only evidence and report may know what a claim is.
-LAYERS = {
-    "data": set(),
-    "nets": {"data"},
-    "training": {"nets", "data"},
-    "pruning": {"training", "nets", "data"},
-    "measures": {"nets", "data"},
-    "studies": {"data", "nets", "training", "pruning", "measures"},
+# Which packages each package may import, besides itself: all that stand on lower floors; report knows no study.
+FLOORS = ["data", "nets", "training", "pruning", "measures", "evidence", "plots", "experiments", "studies"]
+LAYERS = {floor: set(FLOORS[:at]) for at, floor in enumerate(FLOORS)} | {
+    "measures": {"data", "nets"},
     "evidence": {"data"},
-    "report": {"evidence"},
+    "plots": {"evidence"},
+    "report": {"evidence", "plots", "measures"},
 }
+# What a run executes, which the store's keys digest, may not know how it is judged or drawn.
+EXECUTED = ["experiments/experiment", "experiments/results", "experiments/lab", "experiments/chain"]
+NOT_EXECUTED = ("claims.py", "figures.py")
 TARGETS = [
-    *("help", "env", "lab", "smoke", "reproduce", "study", "report", "status", "compare"),
+    *("help", "env", "lab", "smoke", "reproduce", "study", "report", "status", "compare", "new-study"),
     *("test", "lint", "types", "bench", "clean"),
 ]
 
@@ -60,20 +63,52 @@ def test_modules_and_public_functions_say_what_they_are(source):
     assert [getattr(n, "name", "module") for n in public if not ast.get_docstring(n)] == []
 
 
-@pytest.mark.parametrize("source", [source for source in SOURCES if source.count("/") > 1])
-def test_imports_go_one_way(source):
-    package = source.split("/")[1]
+def imported(source):
+    """Return the packages of redlib that a file imports."""
     used = set()
     for node in ast.walk(tree(source)):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{a.name}" for a in node.names] if node.module == "redlib" else [node.module or ""]
         used |= {name.split(".")[1] for name in names if name.startswith("redlib.")}
-    # What a study makes of its runs may use statistics; what it runs (and the store keys) may not.
-    more = {"evidence"} if source.endswith("_statistics.py") else set()
-    assert (used & set(LAYERS)) - LAYERS[package] - more <= {package}
+    return used & {*LAYERS}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "redlib" / "report" / "templates").glob("*")), ids=lambda p: p.name)
+@pytest.mark.parametrize("source", [source for source in SOURCES if source.count("/") > 1])
+def test_imports_go_one_way(source):
+    package = source.split("/")[1]
+    assert imported(source) - LAYERS[package] <= {package}
+
+
+def executed():
+    """Return the modules of runs: those of experiments, and of studies all but what judges and draws."""
+    studies = [source for source in SOURCES if re.match(r"redlib/studies/\w+/", source)]
+    runs = [source for source in studies if not source.endswith((*NOT_EXECUTED, "__init__.py"))]
+    return [*(f"redlib/{name}.py" for name in EXECUTED), *runs]
+
+
+@pytest.mark.parametrize("source", executed())
+def test_what_a_run_executes_knows_nothing_of_verdicts_and_pictures(source):
+    reached = module_digests(source.removesuffix(".py").replace("/", "."))
+    assert [
+        name for name in reached if name.split(".")[1:2] and name.split(".")[1] in ("evidence", "plots", "report")
+    ] == []
+
+
+def test_no_study_imports_another():
+    for source in SOURCES:
+        if match := re.match(r"redlib/studies/(\w+)/", source):
+            others = re.findall(
+                r"redlib\.studies\.(\w+)|from redlib\.studies import (\w+)", (ROOT / source).read_text()
+            )
+            assert {name for pair in others for name in pair if name} <= {match[1]}, source
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(path for path in (ROOT / "redlib" / "report").glob("**/templates/**/*") if path.is_file()),
+    ids=lambda p: p.name,
+)
 def test_templates_name_no_outside_address(path):
     text = path.read_text()
     assert re.findall(r"""(?:src|href|url\(|@import)\s*[=("'\s]*(?:https?:)?//[^\s"')]+""", text) == []
