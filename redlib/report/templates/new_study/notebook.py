@@ -11,8 +11,10 @@
 # %% [markdown]
 # # @TITLE@
 #
-# **Question.** Does a wide net fit its training data in fewer epochs than a narrow one? State here what you ask,
-# who claimed what, and why it matters. Cite works of `references.bib` as [@frankle2019lottery].
+# **Question.** Does a wide net fit its training data in fewer epochs than a narrow one?
+#
+# State here what you ask, who claimed what, and why it matters. Cite works of `references.bib` as
+# [@frankle2019lottery].
 
 # %% tags=["parameters"]
 profile = "laptop"
