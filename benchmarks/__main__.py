@@ -20,6 +20,7 @@ from benchmarks.pruned import LENET
 from redlib.evidence.files import write_atomic
 from redlib.evidence.provenance import environment
 from redlib.nets import RaggedMLP, StackedMLP
+from redlib.nets.sizes import weight_count
 from redlib.training import SGD, Adam, Examples, fit
 
 ROUNDS = 7
@@ -76,8 +77,7 @@ def peak_gflops(size: int = 4096) -> float:
 
 def lenet_flops(batch: int) -> int:
     """Return the operations of one step: forward and weight gradients everywhere, input gradients above layer 1."""
-    layers = [a * b for a, b in zip(LENET[:-1], LENET[1:], strict=True)]
-    return 2 * batch * (2 * sum(layers) + sum(layers[1:]))
+    return 2 * batch * (2 * weight_count(LENET) + weight_count(LENET[1:]))
 
 
 def pool(inputs: int, n: int) -> Examples:

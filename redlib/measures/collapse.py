@@ -147,6 +147,25 @@ def ncc_mismatch(batches: Batches, means: ClassMeans, weight: Tensor, bias: Tens
     return decisions.result()
 
 
+def mean_spectrum(means: ClassMeans) -> Tensor:
+    """Return the C - 1 singular values of the centred class means over the largest, [R, C-1]: all 1 in a simplex."""
+    values = torch.linalg.svdvals(means.centred)[:, : means.centred.shape[1] - 1]
+    return values / values[:, :1]
+
+
+def nc1_among(features: Tensor, labels: Tensor, among: Tensor, classes: int) -> Tensor:
+    """Return NC1 of some examples alone, [R], NaN where a class has none of them.
+
+    features [R, n, p], labels [n] or [R, n]; `among` is bool [R, n].
+    """
+    found = []
+    for h, y, part in zip(features, labels.expand(among.shape), among, strict=True):
+        whole = len(torch.unique(y[part])) == classes
+        none = features.new_full((), torch.nan, dtype=torch.float64)
+        found.append(collapse([(h[part], y[part])], classes)["nc1"][0] if whole else none)
+    return torch.stack(found)
+
+
 class _Measure(Protocol):
     def add(self, r: int, h: Tensor, y: Tensor) -> None:
         """Take in features h, float64 [b, p], and labels y [b] of replicate r."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from redlib.errors import BadInput
 from redlib.nets.stacked import StackedMLP
+from redlib.training.examples import Examples
 
 State = dict[str, Tensor]
 
@@ -87,6 +88,28 @@ def module_path_errors(
     return errors
 
 
+def line_errors(
+    a: StackedMLP | Sequence[nn.Module],
+    b: StackedMLP | Sequence[nn.Module],
+    test: Examples,
+    alphas: int = 30,
+    train: Examples | None = None,
+) -> Tensor:
+    """Return the path errors [R, alphas] of two stacks, or of two lists of modules, on test examples they share.
+
+    Batch-norm statistics of modules are measured anew on the training examples of their replicate (of which each has
+    its own), at every point; BadInput where they are needed and missing.
+    """
+    if isinstance(a, StackedMLP) and isinstance(b, StackedMLP):
+        return path_errors(a, b, test, alphas)
+    lines = []
+    for r, (one, other) in enumerate(zip(a, b, strict=True)):  # type: ignore[arg-type]
+        device = next(other.parameters()).device
+        x = _inputs(train, r).to(device) if any(isinstance(part, _BatchNorm) for part in one.modules()) else None
+        lines.append(module_path_errors(one.to(device), other, test.x.to(device), test.y.to(device), alphas, x))
+    return torch.stack(lines)
+
+
 @torch.no_grad()
 def refresh_statistics(net: nn.Module, x: Tensor, batch: int = 512) -> None:
     """Set the means and variances of every batch-norm layer to those of x [n, ...], averaged over its batches.
@@ -111,6 +134,12 @@ def refresh_statistics(net: nn.Module, x: Tensor, batch: int = 512) -> None:
         norm.momentum = momentum
     for module, mode in modes:
         module.training = mode
+
+
+def _inputs(train: Examples | None, replicate: int) -> Tensor:
+    if train is None:
+        raise BadInput.of("train", None, "training examples", "Batch norm is measured anew on them.")
+    return train.x if train.rows is None else train.x[train.rows[replicate]]
 
 
 def _between(a: State, b: State, alpha: float) -> State:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from math import isclose, nan, prod
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 
 Floats = NDArray[np.float64]
 Call = Callable[[Tensor], object]
+Layers = list[tuple[Tensor, Tensor]]
+Name = TypeVar("Name", bound=Hashable)
 COUNTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 LAYOUTS = ("dense", "bitmask", "csr", "coo", "two_of_four")
 WARM_UP = 1  # rounds before the first that counts: allocators and the choice of kernels settle
@@ -84,12 +90,46 @@ def storage_bytes(
     return float(found[layout])
 
 
+def storage_table(shapes: Mapping[str, Sequence[int]], counts: Sequence[Mapping[str, int]]) -> Floats:
+    """Return the bytes of all layers of these shapes in each of LAYOUTS and for each number of weights kept, [L, D].
+
+    `counts` are D of {layer: weights kept}. 32-bit values and indices; biases are left out. Errors as above.
+    """
+    table = [
+        [sum(storage_bytes(shape, count[name], layout) for name, shape in shapes.items()) for count in counts]
+        for layout in LAYOUTS
+    ]
+    return np.array(table)
+
+
+def csr(net: nn.Module, batch_last: bool = True) -> Callable[[Tensor], Tensor]:
+    """Return the forward pass of a ReLU MLP with its weights as CSR matrices, [B, inputs] -> [B, outputs].
+
+    With `batch_last` activations are [units, B], which torch's kernels like best; else [B, units] as in `linear`.
+    """
+    linear = [part for part in net.modules() if isinstance(part, nn.Linear)]
+    layers = [(_csr(part.weight.detach()), part.bias.detach()) for part in linear]
+    return torch.no_grad()(partial(_batch_last if batch_last else _batch_first, layers))
+
+
+def training_step(net: nn.Module, y: Tensor, lr: float = 1e-3) -> Callable[[Tensor], None]:
+    """Return a function that makes one SGD step of cross-entropy on inputs [B, ...] and the labels y [B]."""
+    optimizer = torch.optim.SGD(net.parameters(), lr)
+
+    def step(x: Tensor) -> None:
+        optimizer.zero_grad()
+        functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
 def latency(module: Call, x: Tensor, repeats: int = 30, threads: int = 1) -> Floats:
     """Return the seconds of `repeats` calls module(x), [repeats], every other one timed; see `interleaved`."""
     return interleaved({"": module}, x, repeats, threads)[""]
 
 
-def interleaved(modules: Mapping[str, Call], x: Tensor, repeats: int = 30, threads: int = 1) -> dict[str, Floats]:
+def interleaved(modules: Mapping[Name, Call], x: Tensor, repeats: int = 30, threads: int = 1) -> dict[Name, Floats]:
     """Return the seconds of each call, {name: [repeats]}, timing all in every round, in an order drawn anew.
 
     So what slows the machine for a while slows all of them. Every timed call follows an untimed one of the same
@@ -100,7 +140,7 @@ def interleaved(modules: Mapping[str, Call], x: Tensor, repeats: int = 30, threa
     for what, value in {"number of modules": len(modules), "repeats": repeats, "threads": threads}.items():
         if value < 1:
             raise BadInput.of(what, value, ">= 1", "There would be nothing to time.")
-    times: dict[str, list[float]] = {name: [] for name in modules}
+    times: dict[Name, list[float]] = {name: [] for name in modules}
     names = list(modules)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_threads(threads))
@@ -112,6 +152,17 @@ def interleaved(modules: Mapping[str, Call], x: Tensor, repeats: int = 30, threa
                 if repeat >= 0:
                     times[names[index]].append(seconds)
     return {name: np.array(seconds) for name, seconds in times.items()}
+
+
+def timed(
+    calls: Mapping[str, Call | Sequence[Call]], x: Tensor, repeats: int = 30, threads: int = 1
+) -> dict[str, Floats]:  # fmt: skip
+    """Return the seconds of calls, [repeats], and of lists of D calls, [D, repeats], all of them `interleaved`."""
+    lists = {name: list(one) if isinstance(one, list | tuple) else [one] for name, one in calls.items()}
+    flat = {(name, i): call for name, each in lists.items() for i, call in enumerate(each)}
+    times = interleaved(flat, x, repeats, threads)
+    rows = {name: np.stack([times[name, i] for i in range(len(each))]) for name, each in lists.items()}
+    return {name: rows[name] if isinstance(one, list | tuple) else rows[name][0] for name, one in calls.items()}
 
 
 @contextlib.contextmanager
@@ -155,3 +206,26 @@ def _wait(x: Tensor) -> None:
     """Wait for an accelerator, which returns from a call before the work is done."""
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
+
+
+def _csr(weights: Tensor) -> Tensor:
+    """Return a matrix in compressed rows, with the 32-bit indices that the kernels take without converting them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        sparse = weights.to_sparse_csr()
+        starts, columns = sparse.crow_indices().int(), sparse.col_indices().int()
+        return torch.sparse_csr_tensor(starts, columns, sparse.values(), weights.shape, check_invariants=True)
+
+
+def _batch_last(layers: Layers, x: Tensor) -> Tensor:
+    h = x.T.contiguous()
+    for weights, bias in layers[:-1]:
+        h = torch.addmm(bias[:, None], weights, h).relu_()
+    weights, bias = layers[-1]
+    return torch.addmm(bias[:, None], weights, h).T
+
+
+def _batch_first(layers: Layers, x: Tensor) -> Tensor:
+    for weights, bias in layers[:-1]:
+        x = functional.linear(x, weights, bias).relu_()
+    return functional.linear(x, *layers[-1])

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -23,7 +24,17 @@ from torch import Tensor
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
-from redlib.measures.spectra import as_matrices, effective_rank, esd, fit_bulk, mp_edges, stable_rank
+from redlib.measures.spectra import (
+    as_matrices,
+    effective_rank,
+    esd,
+    fit_bulk,
+    median_variance,
+    mp_distance,
+    mp_edges,
+    ranks_of,
+    stable_rank,
+)  # fmt: skip
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -39,6 +50,7 @@ MANY = 0.25  # of the eigenvalues; a signal of so many dimensions is not one of 
 STEEPEST = 6.0  # a larger alpha is no heavy tail (Martin & Mahoney 2021)
 SIGN_LEVEL = 0.1  # of a likelihood ratio's p, below which Clauset et al. 2009 trust its sign
 SHUFFLES = 31  # key of the stream "eval", so that no other draw of a seed repeats these
+LEVEL = 0.025  # share of shuffled matrices that may look as far from noise as one that is called so
 CHUNK = 2**22  # entries of shuffled matrices held at a time, 32 MiB
 
 _Densities = Callable[[Floats, float], Floats]
@@ -119,7 +131,7 @@ def against_exponential(values: ArrayLike, fit: PowerLaw) -> Ratio:
 
 
 def phases(
-    weight: Tensor, seeds: Sequence[int], shuffles: int = 40, level: float = 0.025, key: int = 0
+    weight: Tensor, seeds: Sequence[int], shuffles: int = 40, level: float = LEVEL, key: int = 0
 ) -> dict[str, Floats]:
     """Return the phase of each replicate as index into PHASES, and the numbers behind it, by name, each [R].
 
@@ -159,6 +171,51 @@ def phases(
         null = _numbers(_shuffled(matrix, rng(seed, "eval", SHUFFLES, key), shuffles), larger, tolerance)
         found.append(_classified(matrix, larger, tolerance, _limits(null, rank)))
     return {name: np.array([numbers[name] for numbers in found], np.float64) for name in found[0]}
+
+
+def phases_at(
+    weights: ArrayLike, looks: Sequence[int], seeds: Sequence[int], shuffles: int = 40, key: int = 0
+) -> dict[str, Floats]:
+    """Return what `phases` tells of weights [R, T, out, in] at some `looks` 0 ... T-1, each [R, T], else NaN.
+
+    The level is .025, or the lowest that so few `shuffles` allow.
+    """
+    stack, level = np.asarray(weights), max(LEVEL, 1 / (shuffles + 1))
+    found: dict[str, Floats] = {}
+    for look in looks:
+        for name, values in phases(torch.from_numpy(stack[:, look]), seeds, shuffles, level, key).items():
+            found.setdefault(name, np.full(stack.shape[:2], np.nan))[:, look] = values
+    return found
+
+
+def summary(eigenvalues: ArrayLike, larger: int) -> dict[str, Floats]:
+    """Return what spectra [R, M] of matrices with the larger side N = `larger` tell, each [R], by name.
+
+    `spikes` beyond the Tracy–Widom edge, `sigma` of the bulk (`spectra.fit_bulk`), in units of the weights;
+    `distance` of all eigenvalues to the Marchenko–Pastur law of the median, `bulk_distance` of those that are no spikes
+    to that of the bulk; `alpha`, `alpha_error` and `tail` of the power law; `stable_rank` and `effective_rank`.
+    """
+    spectra = _stack(eigenvalues)
+    aspect, bulk, tail = larger / spectra.shape[1], fit_bulk(spectra, larger), fit_power_law(spectra)
+    return {
+        "spikes": bulk.spikes.astype(np.float64),
+        "sigma": np.sqrt(bulk.variance),
+        "distance": mp_distance(spectra, aspect, median_variance(spectra, aspect)),
+        "bulk_distance": bulk.distance,
+        "alpha": tail.alpha,
+        "alpha_error": tail.error,
+        "tail": tail.tail.astype(np.float64),
+        **ranks_of(spectra),
+    }
+
+
+def wide_layers(sizes: Sequence[int]) -> list[int]:
+    """Return the numbers of the layers of an MLP whose spectra are long enough to fit; BadInput if there is none."""
+    found = [i for i, pair in enumerate(pairwise(sizes)) if min(pair) >= LEAST_VALUES]
+    if not found:
+        allowed = f"a layer of at least {LEAST_VALUES} inputs and outputs"
+        raise BadInput.of("units of the layers", tuple(sizes), allowed, "Widen it: fewer have no tail to fit.")
+    return found
 
 
 def _shuffled(matrix: Tensor, source: np.random.Generator, shuffles: int) -> Floats:

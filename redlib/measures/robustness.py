@@ -1,16 +1,30 @@
-"""How far an input must move before the decision changes: the smallest step along a fixed direction."""
+"""What changes of its input make a net decide otherwise: steps along a direction, attacks, blur and other changes.
+
+Where images are blurred, nets are modules that take images [n, C, H, W], one a replicate, decisions are class indices,
+and standard deviations of a blur are told in pixels of images 28 pixels wide: 1.3 means 1.3/28 of the width.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from redlib.data.blur import blur
+from redlib.data.streams import rng
+from redlib.data.transforms import TRANSFORMS, change_norms, matched_strengths
 from redlib.errors import BadInput
 
 Logits = Callable[[Tensor], Tensor]
+
+WIDTH = 28  # pixels, of the images whose blur a sigma is told for
+BATCH = 500  # images that are blurred, or go through a net, at a time
+MATCHED = 300  # images on which other changes are made as large as a blur
+RANDOM_SIGN = 60  # key of the stream "eval", so that no other draw of a seed repeats these
+REACH = 2.5  # steps of an attack together over epsilon: they reach the edge from anywhere (Madry et al. 2018)
 
 
 def _cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
@@ -21,6 +35,12 @@ def logit_gap(outputs: Tensor, y: Tensor) -> Tensor:
     """Return [...] how far the logit of class y [...] lies above the largest other one; outputs [..., K]."""
     own = functional.one_hot(y, outputs.shape[-1]).bool()
     return outputs[own].view(y.shape) - outputs.masked_fill(own, -torch.inf).amax(-1)
+
+
+def gap_spread(logits: Tensor, y: Tensor) -> Tensor:
+    """Return (95th - 5th percentile) / median of the examples' `logit_gap`, float64 [R]; logits [R, n, K]."""
+    low, middle, high = (logit_gap(logits, y).double().quantile(q, dim=1) for q in (0.05, 0.5, 0.95))
+    return (high - low) / middle
 
 
 def _margin(outputs: Tensor, y: Tensor) -> Tensor:
@@ -59,3 +79,108 @@ def smallest_step(logits: Logits, x: Tensor, y: Tensor, direction: Tensor, steps
     for step in (*reversed(steps), 0.0):
         found[logits(x + step * direction).argmax(-1) != y] = step
     return found
+
+
+def margins(nets: Sequence[nn.Module], x: Tensor, y: Tensor, steps: Sequence[float]) -> Tensor:
+    """Return for each net and example, [R, n], the `smallest_step` along the sign of the gradient of its margin."""
+    return torch.stack([smallest_step(net, x, y, gradient_sign(net.eval(), x, y, "margin"), steps) for net in nets])
+
+
+def attacked(
+    net: nn.Module, x: Tensor, y: Tensor, epsilon: float, steps: int, source: np.random.Generator
+) -> Tensor:  # fmt: skip
+    """Return images x [B, ...] changed by up to epsilon so that a net errs more on y [B] (Madry et al. 2018).
+
+    Projected gradient descent of `steps` steps along the sign of the gradient, from a random start that `source` draws;
+    grey values stay in [0, 1]. The net is put into evaluation mode: an attack must not move BatchNorm's statistics.
+    """
+    net.eval()
+    low, high = (x - epsilon).clamp(min=0), (x + epsilon).clamp(max=1)
+    moved = low + (high - low) * torch.from_numpy(source.random(x.shape, np.float32)).to(x)
+    for _ in range(steps):
+        step = REACH * epsilon / steps
+        moved = (moved + step * gradient_sign(net, moved, y)).clamp(low, high)
+    return moved
+
+
+@torch.no_grad()
+def decisions(net: nn.Module, x: Tensor) -> Tensor:
+    """Return the classes that a net takes images x [n, C, H, W] for, int64 [n] on the CPU."""
+    net.eval()
+    device = next(net.parameters()).device
+    return torch.cat([net(part.to(device)).argmax(1).cpu() for part in x.split(BATCH)])
+
+
+def pixels(sigmas: Sequence[float], width: int) -> list[float]:
+    """Return standard deviations told for images 28 pixels wide, in pixels of images of another width."""
+    return [sigma * width / WIDTH for sigma in sigmas]
+
+
+def blurred_decisions(nets: Sequence[nn.Module], x: Tensor, sigmas: Sequence[float]) -> np.ndarray:
+    """Return what nets decide on images x [n, C, H, W] at every blur: int8 [R, K, n]."""
+    parts = []
+    for part in x.split(BATCH):
+        images = blur(part, pixels(sigmas, x.shape[-1]))
+        parts.append(torch.stack([_decided(net, images) for net in nets]))
+    return torch.cat(parts, 2).numpy()
+
+
+def changed_shares(
+    net: nn.Module, name: str, x: Tensor, labels: Tensor, group: Tensor, sizes: Sequence[float], seed: int
+) -> np.ndarray:
+    """Return the shares of images in a group (bool [n]) and of the others that a change moves, [2, J].
+
+    Moved is what the net decides otherwise on than `labels` [n], the decisions without the change `name`, which is as
+    large on average as the blurs `sizes` [J]. NaN where the group, or the rest, has no image.
+    """
+    moved = _decided(net, matched_variants(net, name, x, sizes, seed)) != labels
+    return torch.stack([moved[:, part].double().mean(1) for part in (group, ~group)]).numpy()
+
+
+def matched_variants(net: nn.Module, name: str, x: Tensor, sizes: Sequence[float], seed: int) -> Tensor:
+    """Return images x [n, C, H, W] changed as much on average as by the blurs `sizes` [J]: [J, n, C, H, W].
+
+    `name` is one of `transforms.TRANSFORMS`; "gradient" goes `along_gradient` of the net.
+    """
+    few, direction = x[:MATCHED], along_gradient(net, x) if name == "gradient" else None
+    ahead = None if direction is None else direction[:MATCHED]
+    norms = change_norms(few, blur(few, pixels(sizes, x.shape[-1])))
+    return TRANSFORMS[name](x, matched_strengths(name, few, norms, seed, ahead), seed=seed, direction=direction)
+
+
+def along_gradient(net: nn.Module, x: Tensor) -> Tensor:
+    """Return the signs of the direction that fastest takes images x from the net's decision, shaped as x.
+
+    That of the margin of the decision. Where a net is constant around an image (all its units dead) every direction is
+    as good, and it is that of ones.
+    """
+    device = next(net.parameters()).device
+    pairs = ((part.to(device), decisions(net, part).to(device)) for part in x.split(BATCH))
+    signs = torch.cat([gradient_sign(net.eval(), *pair, "margin").cpu() for pair in pairs])
+    return torch.where(signs.flatten(1).any(1).view(-1, 1, 1, 1), signs, torch.ones_like(signs))
+
+
+def flips(net: nn.Module, x: Tensor, epsilons: Sequence[float], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shares of images x whose decision steps of these lengths change [E]: along the gradient, by chance.
+
+    Both go along signs, the lengths are those of every pixel's change; grey values are not clipped. The random signs
+    are from the stream "eval" of the seed.
+    """
+    before = decisions(net, x)
+    chance = torch.from_numpy(rng(seed, "eval", RANDOM_SIGN).choice([-1.0, 1.0], x.shape)).to(x)
+    ahead, aside = (
+        np.array([float((decisions(net, x + epsilon * way) != before).double().mean()) for epsilon in epsilons])
+        for way in (along_gradient(net, x), chance)
+    )
+    return ahead, aside
+
+
+def image_correlations(a: Tensor, b: Tensor) -> Tensor:
+    """Return the correlation over pixels of each image of a with its counterpart in b, both [n, ...]: [n]."""
+    first, second = ((x := images.flatten(1)) - x.mean(1, keepdim=True) for images in (a, b))
+    return torch.cosine_similarity(first, second)
+
+
+def _decided(net: nn.Module, images: Tensor) -> Tensor:
+    """Return what a net takes images [K, n, C, H, W] for, int8 [K, n]."""
+    return decisions(net, images.flatten(0, 1)).view(images.shape[:2]).to(torch.int8)

@@ -81,9 +81,13 @@ def effective_rank(weight: Tensor) -> Floats:
 
     The singular values are normalised by their sum, as in the paper; others normalise their squares, which gives less.
     """
-    singular = _singular_values(as_matrices(weight))
-    share = singular / singular.sum(1, keepdims=True)
-    return np.exp(-(share * np.log(np.where(share > 0, share, 1))).sum(1))
+    return _effective_rank(_singular_values(as_matrices(weight)))
+
+
+def ranks_of(eigenvalues: ArrayLike) -> dict[str, Floats]:
+    """Return `stable_rank` and `effective_rank`, each [R], of what `esd` returned, without another decomposition."""
+    spectra = _spectra(eigenvalues)
+    return {"stable_rank": spectra.sum(1) / spectra.max(1), "effective_rank": _effective_rank(np.sqrt(spectra))}
 
 
 def numerical_rank(weight: Tensor) -> Ints:
@@ -344,6 +348,11 @@ def _law(aspect: ArrayLike, variance: ArrayLike) -> tuple[Floats, Floats]:
 def _angle_cdf(t: Floats, root: Floats) -> Floats:
     turn = np.arctan2(root * np.sin(t), 1 - root * np.cos(t))
     return np.asarray((t + (1 - 1 / root**2) * turn + np.sin(t) / root) / np.pi)
+
+
+def _effective_rank(singular: Floats) -> Floats:
+    share = singular / singular.sum(1, keepdims=True)
+    return np.asarray(np.exp(-(share * np.log(np.where(share > 0, share, 1))).sum(1)))
 
 
 def _singular_values(matrices: Tensor) -> Floats:

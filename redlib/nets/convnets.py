@@ -1,8 +1,9 @@
-"""Width-scaled conv nets of the deep-double-descent paper: a 5-layer CNN and a pre-activation ResNet18."""
+"""Conv nets: the 5-layer CNN and pre-activation ResNet18 of the deep-double-descent paper, and plain tanh nets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,29 @@ def resnet18k(width: int, classes: int = 10, channels: int = 3) -> nn.Sequential
             fan_in = fan_out
     head = [nn.BatchNorm2d(fan_in), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(fan_in, classes)]
     return nn.Sequential(*layers, *head)
+
+
+def tanh_conv(
+    layers: int, channels: int, classes: int, inputs: int, *, sigma_w: float, sigma_b: float, rows: bool = False
+) -> nn.Sequential:
+    """Return 3-wide convolutions with tanh, a mean over all places and a linear layer, drawn as mean-field theory has.
+
+    Takes images [B, inputs, h, w], or with `rows` [B, inputs, n]. Weights are N(0, sigma_w^2 / fan_in) and biases
+    N(0, sigma_b^2) (Xiao et al. 2018, eq. 2.1), from torch's global generator: see `seeded`.
+    """
+    if layers < 1:
+        raise BadInput.of("layers", layers, ">= 1 convolution", "Build a deeper net.")
+    _check_width(channels)
+    conv, pool = (nn.Conv1d, nn.AdaptiveAvgPool1d) if rows else (nn.Conv2d, nn.AdaptiveAvgPool2d)
+    parts: list[nn.Module] = []
+    for fan_in in (inputs, *[channels] * (layers - 1)):
+        parts += [conv(fan_in, channels, 3, padding=1), nn.Tanh()]
+    net = nn.Sequential(*parts, pool(1), nn.Flatten(), nn.Linear(channels, classes))
+    for part in net:
+        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Linear):
+            nn.init.normal_(part.weight, std=sigma_w / sqrt(part.weight[0].numel()))
+            nn.init.normal_(part.bias, std=sigma_b)  # type: ignore[arg-type]
+    return net
 
 
 class RandomShiftFlip(nn.Module):

@@ -42,6 +42,21 @@ def mean_field(sigma_w: float, sigma_b: float) -> Initialiser:
     return draw
 
 
+def orthogonal(gain: float, sigma_b: float) -> Initialiser:
+    """Return an initialiser of biases N(0, σ_b²) and W = gain·Q, QᵀQ = 1 or QQᵀ = 1, whichever the shape allows.
+
+    Q comes from the QR decomposition of a normal matrix, with R's diagonal made positive, so that Q is uniform
+    (Mezzadri 2007).
+    """
+
+    def draw(rng: np.random.Generator, fan_out: int, fan_in: int) -> Layer:
+        q, r = np.linalg.qr(rng.standard_normal((max(fan_out, fan_in), min(fan_out, fan_in))))
+        q = gain * q * np.sign(np.diag(r))
+        return q if fan_out >= fan_in else q.T, sigma_b * rng.standard_normal(fan_out)
+
+    return draw
+
+
 NAMED: dict[str, Initialiser] = {"torch": torch_default, "he": he, "glorot": glorot}
 
 

@@ -14,13 +14,14 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.nets.initialisers import Initialiser, initialiser
 from redlib.nets.losses import output_delta
+from redlib.nets.sizes import parameter_count
 
 VECTOR = 16  # floats in the widest vector register of a CPU
 ACTIVATIONS = ("relu", "tanh")
@@ -75,7 +76,7 @@ class StackedMLP:
     @property
     def parameters_each(self) -> int:
         """Number of weights and biases of one replicate."""
-        return sum((a + 1) * b for a, b in zip(self.sizes[:-1], self.sizes[1:], strict=True))
+        return parameter_count(self.sizes)
 
     def vector(self) -> Tensor:
         """Return a copy of all parameters, one row per replicate [R, P]: weights then biases, layer by layer."""
@@ -112,6 +113,13 @@ class StackedMLP:
         masks = self.masks and [m if m is None else m[index] for m in self.masks]
         flat = torch.cat([block[index].flatten() for block in self.blocks])
         return type(self)(self.sizes, [self.seeds[r] for r in replicates], flat, self.activation, masks)
+
+    def split(self, parts: int) -> list[StackedMLP]:
+        """Return copies of equally many replicates each, in order; BadInput where they do not divide evenly."""
+        each, left = divmod(self.replicates, max(parts, 1))
+        if left or parts < 1:
+            raise BadInput.of("parts", parts, f"a divisor of {self.replicates} replicates", "Split evenly.")
+        return [self.select(range(i * each, (i + 1) * each)) for i in range(parts)]
 
     def put(self, part: StackedMLP, start: int, count: int) -> None:
         """Copy the first `count` replicates of `part` over those from `start` on."""
@@ -210,6 +218,20 @@ class StackedMLP:
             blocks = self.blocks if purpose == "forward" else self.blocks[:-1]
             self._workspace[key] = [aligned(x, self.replicates, x.shape[1], b.shape[1]) for b in blocks]
         return self._workspace[key]
+
+
+def unstacked(net: StackedMLP, replicate: int) -> nn.Sequential:
+    """Return one replicate as nn.Sequential(Linear, activation, ..., Linear), with copies of its parameters."""
+    if not 0 <= replicate < net.replicates:
+        raise BadInput.of("replicate", replicate, f"0 <= replicate < {net.replicates}", "Count from 0.")
+    parts: list[nn.Module] = []
+    for weights, biases in zip(net.weights, net.biases, strict=True):
+        fan_out, fan_in = weights.shape[1:]
+        # skip_init: drawing initial values that are overwritten would move torch's global random state.
+        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, device=weights.device, dtype=weights.dtype)
+        linear.load_state_dict({"weight": weights[replicate], "bias": biases[replicate]})
+        parts += [linear, nn.ReLU() if net.activation == "relu" else nn.Tanh()]
+    return nn.Sequential(*parts[:-1])
 
 
 def pad_inputs(x: Tensor, inputs: int) -> Tensor:

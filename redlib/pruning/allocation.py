@@ -5,17 +5,21 @@ Scores are {name: [R, *shape]} and the larger is kept; of equal scores the one w
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
-from redlib.pruning.masks import Tensors, empty_layers
+from redlib.nets import StackedMLP
+from redlib.pruning.masks import Tensors, apply, empty_layers, remove, weights_of
 
 Shapes = Mapping[str, Sequence[int]]
+Pruned = TypeVar("Pruned", StackedMLP, nn.Module)
 
 
 class EmptyLayer(BadInput):
@@ -131,6 +135,21 @@ def random_masks(shapes: Shapes, counts: Mapping[str, int], seeds: Sequence[int]
     if over := {name: counts[name] for name, shape in shapes.items() if counts[name] > prod(shape)}:
         raise BadInput.of("weights kept", over, "<= weights of the layer", "Pass counts of these shapes.")
     return shuffled({name: mask.expand(len(seeds), *mask.shape[1:]) for name, mask in first.items()}, seeds, key)
+
+
+def pruned(net: Pruned, density: float, every_pass: bool = False) -> Pruned:
+    """Return a copy of `net` that keeps the largest `density` of each layer's weights, at their values.
+
+    The masks stay in force with `every_pass`, else the cut weights are plain zeros. `net` is a stack or a module.
+    """
+    weights = weights_of(net)
+    counts = layer_counts(shapes_of(weights), density)
+    kept = keep({name: values.abs() for name, values in weights.items()}, counts)
+    cut = net.clone() if isinstance(net, StackedMLP) else copy.deepcopy(net)
+    apply(cut, kept)
+    if not every_pass:
+        remove(cut)
+    return cut
 
 
 def check_density(density: float) -> None:

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
 from redlib.errors import BadInput
-from redlib.nets import StackedMLP
 from redlib.nets.convnets import PreActBlock
 from redlib.nets.ticketnets import Dropout, Residual
 from redlib.pruning import allocation
@@ -143,20 +142,6 @@ def top_filters(scores: Mapping[str, Tensor], share: float) -> dict[str, Tensor]
     rows = {name: values[None] for name, values in scores.items()}
     counts = allocation.layer_counts(allocation.shapes_of(rows), share)
     return {name: kept[0] for name, kept in allocation.keep(rows, counts).items()}
-
-
-def unstacked(net: StackedMLP, replicate: int) -> nn.Sequential:
-    """Return one replicate as nn.Sequential(Linear, activation, ..., Linear), with copies of its parameters."""
-    if not 0 <= replicate < net.replicates:
-        raise BadInput.of("replicate", replicate, f"0 <= replicate < {net.replicates}", "Count from 0.")
-    parts: list[nn.Module] = []
-    for weights, biases in zip(net.weights, net.biases, strict=True):
-        fan_out, fan_in = weights.shape[1:]
-        # skip_init: drawing initial values that are overwritten would move torch's global random state.
-        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, device=weights.device, dtype=weights.dtype)
-        linear.load_state_dict({"weight": weights[replicate], "bias": biases[replicate]})
-        parts += [linear, nn.ReLU() if net.activation == "relu" else nn.Tanh()]
-    return nn.Sequential(*parts[:-1])
 
 
 def unstacked_masks(net: nn.Module, masks: Mapping[str, Tensor], replicate: int) -> masking.Tensors:

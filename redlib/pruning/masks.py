@@ -115,6 +115,11 @@ def counts(masks: Mapping[str, Tensor]) -> Tensors:
     return {name: mask.flatten(1).sum(1) for name, mask in masks.items()}
 
 
+def kept_by_layer(masks: Mapping[str, Tensor]) -> np.ndarray:
+    """Return the number of weights kept as one array, int64 [R, layers]."""
+    return torch.stack(list(counts(masks).values()), 1).cpu().numpy()
+
+
 def density(masks: Mapping[str, Tensor]) -> Tensor:
     """Return the fraction of all maskable weights kept, [R] in [0, 1]."""
     total = sum(mask[0].numel() for mask in masks.values())

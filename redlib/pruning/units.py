@@ -12,7 +12,7 @@ from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
 from redlib.nets.losses import check_loss, losses_and_errors
-from redlib.pruning.allocation import EmptyLayer, keep
+from redlib.pruning.allocation import EmptyLayer, keep, layer_counts
 from redlib.pruning.criteria import layer_outputs
 from redlib.pruning.masks import Tensors, dense, masks_of, weights_of
 
@@ -131,6 +131,21 @@ def keep_units(scores: Tensor, count: int) -> Tensor:
     Of equal scores the lower index stays. EmptyLayer (a BadInput) for a count below 1, BadInput for too many.
     """
     return keep({"units": scores}, {"units": count})["units"]
+
+
+def units_of(net: StackedMLP) -> Tensors:
+    """Return {hidden layer: bool [R, units]}, all True, by the name of the incoming weights."""
+    hidden = zip(weights_of(net), net.sizes[1:-1], strict=False)
+    return {name: torch.ones(net.replicates, units, dtype=torch.bool) for name, units in hidden}
+
+
+def fewer_units(scores: Mapping[str, Tensor], alive: Mapping[str, Tensor], share: float) -> Tensors:
+    """Return {layer: bool [R, units]}: of the units alive the best by score, round(share * units) of each layer."""
+    kept = layer_counts({name: units.shape[1:] for name, units in alive.items()}, share)
+    return {
+        name: keep_units(scores[name].masked_fill(~units, -torch.inf), kept[name]) & units
+        for name, units in alive.items()
+    }
 
 
 def unit_masks(net: StackedMLP | Tensors, kept: Mapping[str, Tensor]) -> Tensors:

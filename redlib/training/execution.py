@@ -16,7 +16,7 @@ from redlib.nets import RaggedMLP, StackedMLP
 from redlib.training.chunks import plan_for, ranges_of
 from redlib.training.engines import Engine, StackedEngine
 from redlib.training.examples import Batches, Examples
-from redlib.training.optimisers import SGD
+from redlib.training.optimisers import SGD, Rule
 from redlib.training.record import Plan
 from redlib.training.sparse import EMPTY, NO_NUMBA, SparseEngine, live_weights, why_not
 
@@ -77,6 +77,18 @@ def in_chunks(kinds: Sequence[str], size: int) -> list[tuple[int, int, str]]:
         chunks += [(at + a, at + b, kind) for a, b in ranges]
         at += count
     return chunks
+
+
+def advancing(
+    net: StackedMLP, examples: Examples, rule: Rule, batch: int, steps: int, how: str = "dense", lr: float = 0.01
+) -> Callable[[object], object]:
+    """Return a call that trains a copy of `net` by its first `steps` steps, "dense" or "sparse": made to be timed.
+
+    All in one go, as `fit` hands whole spans of steps to its engines; what the call is given does not matter.
+    """
+    engine = ENGINES[how](net.clone(), rule, "cross_entropy")
+    batches = Batches(examples.with_inputs(net.pad(examples.x)), net.seeds, batch)
+    return lambda _: engine.advance(batches, range(steps), lambda step: lr)
 
 
 def _faster(net: StackedMLP, examples: Examples, plan: Plan, among: list[int]) -> dict[int, str]:

@@ -354,3 +354,29 @@ MEANS = nc.class_means([(X, Y)], 3)
 def test_bad_input_is_named(call, match):
     with pytest.raises(BadInput, match=match):
         call()
+
+
+# The spectrum of the means, and some examples alone
+
+
+def test_class_means_on_a_simplex_are_equally_strong_in_all_directions(draw):
+    rotation = torch.linalg.qr(normal(draw, 7, 7)).Q
+    corners, y = simplex_etf(5, 7) @ rotation + 3, torch.arange(5)
+    assert nc.mean_spectrum(nc.class_means([(corners, y)], 5)).shape == (1, 4)
+    torch.testing.assert_close(nc.mean_spectrum(nc.class_means([(corners, y)], 5)), corners.new_ones(1, 4))
+    # Two axes, one three times as long: means at (+-3, 0) and (0, +-1).
+    cross = torch.tensor([[3.0, 0], [-3, 0], [0, 1], [0, -1]]).double()
+    assert nc.mean_spectrum(nc.class_means([(cross, torch.arange(4))], 4))[0, 1].item() == pytest.approx(1 / 3)
+
+
+def test_nc1_among_some_examples_is_that_of_these_alone(draw):
+    features, labels, _, _ = random_case(draw, (3,))
+    among = torch.rand(3, 200, generator=draw) > 0.3
+    among[2] = labels != 4
+    found = nc.nc1_among(features, labels, among, 5)
+    for r in range(2):
+        alone = nc.collapse([(features[r][among[r]], labels[among[r]])], 5)["nc1"]
+        assert found[r] == alone[0]
+    assert found[2].isnan(), "a class has no example"
+    other = nc.nc1_among(features, labels.expand(3, -1).flip(0), among, 5)
+    assert torch.equal(other[:2], found[:2]), "labels of each replicate"

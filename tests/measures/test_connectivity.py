@@ -120,6 +120,24 @@ def test_averaged_batch_norm_statistics_make_a_barrier_that_recalibration_remove
     assert not lmc.module_path_errors(one, three, x, y, alphas=3, recalibrate=x).any()
 
 
+def test_lines_of_stacks_and_of_modules_are_those_of_each_pair_with_statistics_of_its_own_examples():
+    one, other = (StackedMLP.create((5, 12, 3), seeds) for seeds in (SEEDS, [7, 8, 9]))
+    x = inputs()
+    test = Examples(x, one.logits(x)[0].argmax(-1))
+    stacked = lmc.line_errors(one, other, test, 7)
+    modules = lmc.line_errors(*([as_module(net, r) for r in range(3)] for net in (one, other)), test, 7)
+    torch.testing.assert_close(modules, stacked, rtol=0, atol=1.5 / 700)
+    x = torch.linspace(-3, 3, 2001)[:, None]
+    pair = [normalised(scale, x) for scale in (1.0, 3.0)]
+    test = Examples(x, pair[0].eval()(x).argmax(-1))
+    rows = torch.stack([torch.arange(2001), torch.arange(1000, 2001).repeat(2)[:2001]])
+    found = lmc.line_errors(*([net, net] for net in pair), test, 3, Examples(x, test.y[rows], rows))
+    assert not found[0].any(), "measured anew on all inputs"
+    assert torch.equal(found[1], lmc.module_path_errors(*pair, x, test.y, 3, x[rows[1]])) and found[1].any()
+    with pytest.raises(BadInput, match="training examples"):
+        lmc.line_errors([pair[0]], [pair[1]], test, 3)
+
+
 def test_refreshed_statistics_are_those_of_the_inputs_and_nothing_else_changes():
     net = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(4, momentum=0.3).eval())
     x = inputs(1200, 4) * 3 + 1

@@ -162,3 +162,43 @@ def test_nothing_to_time_is_refused():
             cost.latency(nn.Identity(), torch.zeros(1), **arguments)
     with pytest.raises(BadInput, match="number of modules"):
         cost.interleaved({}, torch.zeros(1))
+
+
+# Ways to run a net, and what they take
+
+
+@pytest.mark.parametrize("density", [1.0, 0.3])
+def test_sparse_forward_passes_compute_the_same(density):
+    net, x = mlp(), torch.randn(7, 784)
+    for layer in net[::2]:
+        layer.weight.data *= torch.rand(layer.weight.shape) < density
+    for batch_last in (True, False):
+        torch.testing.assert_close(cost.csr(net, batch_last)(x), net(x).detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_training_step_is_one_of_sgd():
+    net, (x, y) = nn.Linear(4, 3), (torch.randn(5, 4), torch.arange(5) % 3)
+    torch.nn.functional.cross_entropy(net(x), y).backward()
+    expected = [p.detach() - 0.1 * p.grad for p in net.parameters()]
+    cost.training_step(net, y, lr=0.1)(x)
+    assert all(torch.allclose(p, e) for p, e in zip(net.parameters(), expected, strict=True))
+
+
+def test_bytes_stored_add_up_over_layers():
+    shapes = {"0": (16, 20), "1": (8, 16), "2": (4, 8)}
+    counts = [{"0": 320, "1": 128, "2": 32}, {"0": 160, "1": 64, "2": 16}, {"0": 32, "1": 13, "2": 3}]
+    table = dict(zip(cost.LAYOUTS, cost.storage_table(shapes, counts), strict=True))
+    weights, kept = 480, 48
+    assert table["dense"].tolist() == [4 * weights] * 3
+    assert table["coo"].tolist() == [12 * weights, 6 * weights, 12 * kept]
+    assert table["csr"][2] == 8 * kept + 4 * (17 + 9 + 5)
+    assert table["bitmask"][2] == weights / 8 + 4 * kept
+    assert np.isnan(table["two_of_four"]).tolist() == [True, False, True]
+
+
+def test_lists_of_calls_are_timed_together_with_single_ones_and_told_apart():
+    naps = {"short": lambda x: time.sleep(0.001), "list": [lambda x: time.sleep(0.01), lambda x: time.sleep(0.002)]}
+    found = cost.timed(naps, torch.zeros(1), repeats=3)
+    assert {name: seconds.shape for name, seconds in found.items()} == {"short": (3,), "list": (2, 3)}
+    long, middle = np.median(found["list"], axis=1)
+    assert (found["list"][0] > 0.01).all() and np.median(found["short"]) < long and middle < long

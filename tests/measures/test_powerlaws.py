@@ -345,3 +345,40 @@ X, W = np.arange(1.0, 61), torch.arange(3600.0).sin().view(60, 60)
 def test_bad_input_is_named(call, match):
     with pytest.raises(BadInput, match=match):
         call()
+
+
+# Summaries of weights
+
+
+def test_a_summary_tells_noise_with_spikes_from_noise(draw):
+    weight = 0.1 * noise(draw, 1, 200, 100)
+    left, right = (torch.linalg.qr(noise(draw, 1, side, 8)).Q for side in (200, 100))
+    signal = 0.1 * 200**0.5 * 3 * left @ right.mT
+    plain, spiked = (pl.summary(esd(w), 200) for w in (weight, weight + signal))
+    assert plain["spikes"] == 0 and spiked["spikes"] == 8
+    assert spiked["sigma"] == pytest.approx(0.1, rel=0.03), "the spikes are no part of the bulk"
+    assert spiked["distance"] > 0.07 > 0.04 > max(plain["distance"], spiked["bulk_distance"])
+
+
+def test_a_summary_is_what_the_library_tells_of_each_spectrum(draw):
+    spectra = esd(noise(draw, 3, 90, 60))
+    found, bulk, fit = pl.summary(spectra, 90), fit_bulk(spectra, 90), pl.fit_power_law(spectra)
+    assert all(values.shape == (3,) and values.dtype == np.float64 for values in found.values())
+    assert np.array_equal(found["sigma"] ** 2, np.sqrt(bulk.variance) ** 2)
+    assert np.array_equal(found["alpha"], fit.alpha) and np.array_equal(found["alpha_error"], fit.error)
+    assert np.array_equal(found["tail"], fit.tail) and np.array_equal(found["bulk_distance"], bulk.distance)
+
+
+def test_phases_are_told_at_the_looks_asked_for_and_unknown_elsewhere(draw):
+    weights = noise(draw, 2, 3, 60, 55).numpy()
+    found = pl.phases_at(weights, [0, 2], (1000, 1001), 10, key=1)
+    for look in (0, 2):
+        alone = pl.phases(torch.from_numpy(weights[:, look].copy()), (1000, 1001), 10, 1 / 11, key=1)
+        assert all(np.array_equal(found[name][:, look], alone[name], equal_nan=True) for name in alone)
+    assert all(np.isnan(values[:, 1]).all() and values.shape == (2, 3) for values in found.values())
+
+
+def test_layers_of_few_outputs_are_too_narrow_to_fit():
+    assert pl.wide_layers((64, 56, 52, 10)) == [0, 1]
+    with pytest.raises(BadInput, match="at least 50"):
+        pl.wide_layers((64, 49, 10))

@@ -89,6 +89,17 @@ def test_ranks_of_known_singular_values(draw):
     assert sp.effective_rank(torch.diag(torch.tensor([1.0, 0, 0])))[0] == 1  # exact zeros
 
 
+def test_ranks_of_a_spectrum_are_those_of_the_weights(draw):
+    weight = noise(draw, 3, 9, 7)
+    found = sp.ranks_of(sp.esd(weight))
+    assert found["stable_rank"] == pytest.approx(sp.stable_rank(weight), rel=1e-12)
+    assert found["effective_rank"] == pytest.approx(sp.effective_rank(weight), rel=1e-12)
+    known = sp.ranks_of([16.0, 4, 4, 0])  # singular values 4, 2, 2, 0
+    assert known["stable_rank"] == [1.5] and known["effective_rank"] == pytest.approx(2**1.5)
+    with pytest.raises(BadInput, match="eigenvalues"):
+        sp.ranks_of([-1.0, 1])
+
+
 # Marchenko–Pastur
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from redlib.errors import BadInput
-from redlib.nets.convnets import cnn5, resnet18k, seeded
+from redlib.nets.convnets import cnn5, resnet18k, seeded, tanh_conv
 from redlib.training import SGD, Examples, fit
 
 
@@ -51,6 +52,28 @@ def test_a_conv_net_learns_through_the_same_fit():
     nets = [seeded(cnn5, seed, 2, classes=2, channels=1, image=8) for seed in (0, 1)]
     history = fit(nets, data, optimizer=SGD(0.1, momentum=0.9), epochs=30, batch_size=16, evaluate={"train": data})
     assert history["train_error"].shape == (2, 1) and (history.final("train_error") < 0.1).all()
+
+
+TANH = {"layers": 3, "channels": 64, "classes": 10, "inputs": 2, "sigma_w": 1.4, "sigma_b": 0.3}
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_tanh_nets_take_images_or_rows_and_have_the_variances_of_their_law(rows):
+    net = seeded(tanh_conv, 0, rows=rows, **TANH)
+    assert net(torch.zeros(5, 2, 7) if rows else torch.zeros(5, 2, 7, 7)).shape == (5, 10)
+    layers = [part for part in net if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Linear)]
+    assert [tuple(part.weight.shape[:2]) for part in layers] == [(64, 2), (64, 64), (64, 64), (10, 64)]
+    for part in layers:
+        assert part.weight[0].numel() * part.weight.square().mean().item() == pytest.approx(1.96, rel=0.2)
+    biases = torch.cat([part.bias for part in layers])
+    assert biases.square().mean().item() == pytest.approx(0.09, rel=0.25)
+    assert sum(isinstance(part, nn.Tanh) for part in net) == 3
+
+
+def test_tanh_nets_without_a_convolution_or_channel_are_refused():
+    for wrong in ("layers", "channels"):
+        with pytest.raises(BadInput, match=" = 0"):
+            tanh_conv(**TANH | {wrong: 0})
 
 
 def test_widths_below_one_and_odd_images_are_refused():

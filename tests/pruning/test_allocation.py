@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from redlib.errors import BadInput
+from redlib.measures.cost import training_step
+from redlib.nets.stacked import StackedMLP, unstacked
 from redlib.pruning.allocation import (
     EmptyLayer,
     check_density,
@@ -17,12 +19,13 @@ from redlib.pruning.allocation import (
     keep,
     keep_global,
     layer_counts,
+    pruned,
     random_masks,
     round_counts,
     shapes_of,
     shuffled,
 )
-from redlib.pruning.masks import counts, density, empty_layers
+from redlib.pruning.masks import counts, density, empty_layers, masks_of, weights_of
 
 LENET = {"layer1": (300, 784), "layer2": (100, 300), "layer3": (10, 100)}  # LeNet-300-100
 SMALL = {"a": (6, 5), "b": (4, 3, 2, 2)}
@@ -306,3 +309,34 @@ def test_random_masks_refuse_empty_layers_and_more_weights_than_there_are():
         random_masks(SMALL, {"a": 0, "b": 3}, [0])
     with pytest.raises(BadInput, match="'b': 49"):
         random_masks(SMALL, {"a": 30, "b": 49}, [0])
+
+
+# ---- the net itself ----
+
+
+def test_a_pruned_net_keeps_the_largest_weights_of_each_layer_and_the_net_is_left_alone():
+    stack = StackedMLP.create((20, 16, 8, 4), (3, 4))
+    for net in (stack, unstacked(stack, 0)):
+        before = weights_of(net)
+        for every_pass in (False, True):
+            cut = pruned(net, 0.25, every_pass)
+            assert all(m.all() for m in masks_of(cut).values()) is not every_pass
+            for name, weights in weights_of(cut).items():
+                assert (weights != 0).flatten(1).sum(1).tolist() == [round(0.25 * weights[0].numel())] * len(weights)
+                for now, was in zip(weights, before[name], strict=True):
+                    assert torch.equal(now[now != 0], was[now != 0])
+                    assert was[now != 0].abs().min() >= was[now == 0].abs().max()
+        assert all(torch.equal(weights, before[name]) for name, weights in weights_of(net).items())
+
+
+def test_a_mask_in_every_pass_holds_through_training():
+    net = unstacked(StackedMLP.create((20, 16, 4), (3,)), 0)
+    x, y = torch.randn(30, 20), torch.arange(30) % 4
+    masked = pruned(net, 0.2, every_pass=True)
+    cut = {name: weights == 0 for name, weights in weights_of(masked).items()}
+    before = torch.nn.functional.cross_entropy(masked(x), y)
+    step = training_step(masked, y, lr=0.1)
+    for _ in range(5):
+        step(x)
+    assert torch.nn.functional.cross_entropy(masked(x), y) < before
+    assert all((weights[cut[name]] == 0).all() for name, weights in weights_of(masked).items())

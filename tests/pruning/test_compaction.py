@@ -12,6 +12,7 @@ from torch.nn.utils import prune
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
 from redlib.nets.convnets import PreActBlock, cnn5, resnet18k
+from redlib.nets.stacked import unstacked
 from redlib.nets.ticketnets import build
 from redlib.pruning import allocation, compaction, masks
 
@@ -353,13 +354,13 @@ def test_a_replicate_of_a_stack_becomes_a_module_with_the_same_outputs_and_masks
     net, x = StackedMLP.create((6, 8, 7, 3), [4, 5], activation), torch.randn(FLAT)
     before = torch.random.get_rng_state()
     for r in range(2):
-        assert gap(compaction.unstacked(net, r)(x), net.logits(x)[r]) <= TOLERANCE
+        assert gap(unstacked(net, r)(x), net.logits(x)[r]) <= TOLERANCE
     assert torch.equal(torch.random.get_rng_state(), before)
     weights = masks.weights_of(net)
     cut = allocation.random_masks(
         allocation.shapes_of(weights), {n: w[0].numel() // 3 for n, w in weights.items()}, [4, 5]
     )
-    alone = compaction.unstacked(net, 1)
+    alone = unstacked(net, 1)
     masks.apply(net, cut)
     small = compaction.compact_masks(alone, compaction.unstacked_masks(alone, cut, 1))
     assert gap(small(x), net.logits(x)[1]) <= TOLERANCE
@@ -448,4 +449,4 @@ def test_other_bad_input_is_refused():
         with pytest.raises(BadInput, match="kept|KEPT"):
             compaction.top_filters(compaction.filter_scores(net), share)
     with pytest.raises(BadInput, match="replicate"):
-        compaction.unstacked(StackedMLP.create((2, 2), [0]), 1)
+        unstacked(StackedMLP.create((2, 2), [0]), 1)

@@ -21,10 +21,13 @@ from redlib.pruning.masks import (
     dense,
     density,
     empty_layers,
+    kept_by_layer,
     load_weights,
     masks_of,
+    packed,
     remove,
     select_replicates,
+    unpacked,
     weights_of,
 )  # fmt: skip
 from redlib.training import SGD, Adam, AdamW, Examples, fit
@@ -362,6 +365,21 @@ def test_density_is_the_share_kept_over_all_layers_by_replicate():
     assert {name: (mask.dtype, mask.shape) for name, mask in dense({"w": torch.zeros(2, 3)}).items()} == {
         "w": (torch.bool, (2, 3))
     }
+
+
+def test_counts_of_all_layers_are_one_array():
+    assert kept_by_layer(TWO).tolist() == [[3, 1], [0, 0]]
+
+
+def test_packed_layers_are_one_row_a_replicate_and_unpack_to_themselves():
+    rows = packed(TWO)
+    assert rows.shape == (2, 8) and rows[0].sum() == 4 and not rows[1].any()
+    back = unpacked(rows, {name: torch.zeros(mask.shape) for name, mask in TWO.items()})
+    assert list(back) == list(TWO) and all(torch.equal(back[name], TWO[name]) for name in TWO)
+    one = unpacked(rows[:1], TWO)  # another number of replicates
+    assert torch.equal(one["a"], TWO["a"][:1])
+    with pytest.raises(BadInput, match="packed layers"):
+        unpacked(rows[:, 1:], TWO)
 
 
 def test_degrees_count_the_survivors_of_each_unit_and_of_each_channel():

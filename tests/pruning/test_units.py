@@ -10,7 +10,16 @@ from redlib.nets import StackedMLP
 from redlib.nets.losses import losses_and_errors
 from redlib.pruning.allocation import EmptyLayer
 from redlib.pruning.masks import apply, weights_of
-from redlib.pruning.units import UNIT_CRITERIA, UnitContext, filter_norms, keep_units, unit_masks, unit_scores
+from redlib.pruning.units import (
+    UNIT_CRITERIA,
+    UnitContext,
+    fewer_units,
+    filter_norms,
+    keep_units,
+    unit_masks,
+    unit_scores,
+    units_of,
+)  # fmt: skip
 
 SIZES, SEEDS = (5, 6, 4, 3), (3, 8, 9)
 ON_BATCH = ["activation", "apoz", "gradient", "taylor"]
@@ -175,6 +184,18 @@ def test_keeping_no_unit_or_more_than_there_are_is_refused():
         keep_units(torch.rand(2, 4), 0)
     with pytest.raises(BadInput, match="= 5"):
         keep_units(torch.rand(2, 4), 5)
+
+
+def test_of_the_units_alive_the_best_stay_and_a_dead_unit_never_returns():
+    scores, alive = torch.tensor([[0.0, 5.0, 9.0, 0.0]]), torch.tensor([[True, True, False, True]])
+    found = fewer_units({"layer1": scores}, {"layer1": alive}, 0.5)["layer1"]
+    assert found.tolist() == [[True, True, False, False]]  # 9 is dead; of the two zeros the first stays
+
+
+def test_all_units_of_the_hidden_layers_are_alive_at_first():
+    found = units_of(stack())
+    assert {name: tuple(units.shape) for name, units in found.items()} == {"layer1": (3, 6), "layer2": (3, 4)}
+    assert all(units.dtype == torch.bool and units.all() for units in found.values())
 
 
 # ---- masks ----

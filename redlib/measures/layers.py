@@ -1,0 +1,55 @@
+"""The layers of stacked MLPs and of modules alike: what examples are in each of them, and the classifier on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from redlib.nets import StackedMLP
+from redlib.nets.stacked import unstacked
+
+Net = StackedMLP | Sequence[nn.Module]
+BATCH = 2000  # examples that go through the net at a time
+
+
+def layers_of(net: Net, x: Tensor) -> list[Tensor]:
+    """Return the layers [R, n, ...] of examples x [n, ...]: inputs first, features and logits last.
+
+    Of a stack every layer; of modules (nn.Sequential, put into evaluation mode) what goes into each part with weights,
+    flattened, and the logits.
+    """
+    if isinstance(net, StackedMLP):
+        return net.hidden(x)
+    parts = [_module_layers(module.eval(), x) for module in net]
+    return [torch.stack(layer) for layer in zip(*parts, strict=True)]
+
+
+def last_layers(net: Net, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (features [R, n, p], logits [R, n, C]) of the last two layers, a batch of the examples at a time."""
+    parts = [layers_of(net, x[at : at + BATCH])[-2:] for at in range(0, len(x), BATCH)]
+    features, logits = (torch.cat(layer, 1) for layer in zip(*parts, strict=True))
+    return features, logits
+
+
+def classifier_of(net: Net) -> tuple[Tensor, Tensor]:
+    """Return (weights [R, C, p], biases [R, C]) of the last layer."""
+    if isinstance(net, StackedMLP):
+        return net.weights[-1], net.biases[-1]
+    last = [[part for part in module.modules() if isinstance(part, nn.Linear)][-1] for module in net]
+    return torch.stack([part.weight for part in last]), torch.stack([part.bias for part in last])
+
+
+def replicates_of(net: Net) -> list[nn.Module]:
+    """Return one module for each replicate: copies of those of a stack, the modules themselves otherwise."""
+    return [unstacked(net, r) for r in range(net.replicates)] if isinstance(net, StackedMLP) else list(net)
+
+
+def _module_layers(module: nn.Module, x: Tensor) -> list[Tensor]:
+    layers, h = [], x
+    for part in module.children():
+        if any(isinstance(inner, nn.Linear | nn.Conv2d) for inner in part.modules()):
+            layers.append(h.flatten(1))
+        h = part(h)
+    return [*layers, h]
