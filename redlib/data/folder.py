@@ -95,7 +95,7 @@ def cached(path: Path, fingerprint: str, build: Callable[[], Arrays]) -> Arrays:
         try:
             _write_cache(path, fingerprint, arrays)
         except OSError as error:
-            warnings.warn(f"cannot keep decoded images in {path}: {error}", RuntimeWarning, stacklevel=3)
+            warnings.warn(f"cannot keep the data in {path}: {error}", RuntimeWarning, stacklevel=3)
     return arrays
 
 
@@ -170,7 +170,7 @@ def _read_cache(path: Path, fingerprint: str) -> Arrays | None:
         intact = False
     if intact:
         return arrays
-    warnings.warn(f"image cache {path} is damaged: decoding the images anew", RuntimeWarning, stacklevel=4)
+    warnings.warn(f"cache {path} is damaged: the data are made anew", RuntimeWarning, stacklevel=4)
     return None
 
 

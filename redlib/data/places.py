@@ -28,5 +28,5 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
 
 
 def cache_root() -> Path:
-    """Return the folder for decoded images, `build/cache` in the project; it may be deleted at any time."""
+    """Return the folder for decoded images and generated data, `build/cache` in the project; it may be deleted."""
     return project_root() / "build" / "cache"

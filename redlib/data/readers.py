@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from redlib.data.folder import read_folder
-from redlib.data.places import DATA_VARIABLE, data_root
+from redlib.data.folder import cached, read_folder
+from redlib.data.places import DATA_VARIABLE, cache_root, data_root
 from redlib.data.torchvision_ops import ensure_torchvision
 from redlib.errors import BadInput
 
@@ -104,18 +104,24 @@ _GENERATING = threading.Lock()
 def generate_mnist1d(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return n samples of MNIST-1D, x float32 [n, 40] and y int64 [n], both read-only; n is a multiple of 10.
 
-    The package seeds the global generators of NumPy and Python; their state is put back. Kept in memory,
-    as 10,000 samples take about two seconds.
+    Kept in memory and in the cache folder: 10,000 samples take seconds, and a sweep has several processes.
     """
+    made_by = "; ".join(f"{name} {version}" for name, version in _version("mnist1d", "numpy", "scipy").items())
+    found = cached(cache_root() / f"mnist1d-{n}-{seed}.npz", made_by, lambda: _made_mnist1d(n, seed))
+    x, y = found["x"], found["y"]
+    x.flags.writeable = y.flags.writeable = False
+    return x, y
+
+
+def _made_mnist1d(n: int, seed: int) -> dict[str, np.ndarray]:
+    """Return the samples as the package makes them; it seeds the global generators, whose state is put back."""
     from mnist1d.data import get_dataset_args, make_dataset  # imports matplotlib and requests
 
     settings = get_dataset_args()
     settings.num_samples, settings.train_split, settings.seed = n, 1.0, seed
     with _GENERATING, _global_random_state_kept():
         made = make_dataset(settings)
-    x, y = made["x"].astype(np.float32), made["y"].astype(np.int64)
-    x.flags.writeable = y.flags.writeable = False
-    return x, y
+    return {"x": made["x"].astype(np.float32), "y": made["y"].astype(np.int64)}
 
 
 @contextmanager

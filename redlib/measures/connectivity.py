@@ -12,7 +12,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from redlib.errors import BadInput
 from redlib.nets.stacked import StackedMLP
-from redlib.training.examples import Examples
 
 State = dict[str, Tensor]
 
@@ -25,6 +24,14 @@ class Parts(Protocol):
 
     def __len__(self) -> int:
         """Return the number of examples of one replicate."""
+
+
+class Labelled(Parts, Protocol):
+    """The same with inputs x [N, ...], labels y, and rows [R, n] of x where each replicate has its own."""
+
+    x: Tensor
+    y: Tensor
+    rows: Tensor | None
 
 
 def barrier(errors: Tensor) -> Tensor:
@@ -91,9 +98,9 @@ def module_path_errors(
 def line_errors(
     a: StackedMLP | Sequence[nn.Module],
     b: StackedMLP | Sequence[nn.Module],
-    test: Examples,
+    test: Labelled,
     alphas: int = 30,
-    train: Examples | None = None,
+    train: Labelled | None = None,
 ) -> Tensor:
     """Return the path errors [R, alphas] of two stacks, or of two lists of modules, on test examples they share.
 
@@ -136,7 +143,7 @@ def refresh_statistics(net: nn.Module, x: Tensor, batch: int = 512) -> None:
         module.training = mode
 
 
-def _inputs(train: Examples | None, replicate: int) -> Tensor:
+def _inputs(train: Labelled | None, replicate: int) -> Tensor:
     if train is None:
         raise BadInput.of("train", None, "training examples", "Batch norm is measured anew on them.")
     return train.x if train.rows is None else train.x[train.rows[replicate]]

@@ -18,7 +18,7 @@ import torch
 
 from redlib.data import DataMissing, ensure_torchvision, load, rng
 from redlib.data.places import data_root
-from redlib.data.readers import READERS, TORCHVISION_SETS, Raw, generate_mnist1d
+from redlib.data.readers import READERS, TORCHVISION_SETS, Raw, _made_mnist1d, generate_mnist1d
 from redlib.data.sources import Split, digest, stratified_order
 from redlib.errors import BadInput
 
@@ -103,7 +103,7 @@ def test_mnist1d_leaves_the_global_generators_alone_even_if_it_fails(monkeypatch
         )
 
     before, torch_before = states(), torch.get_rng_state()
-    generate_mnist1d.__wrapped__(20, 1)
+    _made_mnist1d(20, 1)
     assert states() == before and torch.equal(torch.get_rng_state(), torch_before)
 
     def broken(arguments):
@@ -113,14 +113,26 @@ def test_mnist1d_leaves_the_global_generators_alone_even_if_it_fails(monkeypatch
 
     monkeypatch.setattr("mnist1d.data.make_dataset", broken)
     with pytest.raises(RuntimeError, match="generator"):
-        generate_mnist1d.__wrapped__(20, 1)
+        _made_mnist1d(20, 1)
     assert states() == before
 
 
+def test_mnist1d_is_generated_once_for_all_processes(monkeypatch, tmp_path):
+    monkeypatch.setattr("redlib.data.readers.cache_root", lambda: tmp_path)
+    x, y = generate_mnist1d.__wrapped__(20, 1)
+    made = _made_mnist1d(20, 1)
+    monkeypatch.setattr("mnist1d.data.make_dataset", None)
+    again = generate_mnist1d.__wrapped__(20, 1)
+    assert np.array_equal(x, made["x"]) and np.array_equal(again[0], x) and np.array_equal(again[1], y)
+    assert [path.name for path in tmp_path.iterdir()] == ["mnist1d-20-1.npz"]
+    with pytest.raises(ValueError, match="read-only"):
+        again[0][0] = 0
+
+
 def test_mnist1d_is_the_same_when_threads_generate_at_once():
-    alone = [generate_mnist1d.__wrapped__(300, seed)[0] for seed in range(4)]
+    alone = [_made_mnist1d(300, seed)["x"] for seed in range(4)]
     with ThreadPoolExecutor(4) as threads:
-        together = list(threads.map(lambda seed: generate_mnist1d.__wrapped__(300, seed)[0], range(4)))
+        together = list(threads.map(lambda seed: _made_mnist1d(300, seed)["x"], range(4)))
     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
