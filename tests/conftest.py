@@ -1,4 +1,4 @@
-"""What several test modules share: one browser, and the page that a twin stands on in it."""
+"""What several test modules share: one browser, and the page that an explorer stands on in it."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory, twin: str) -> Path:
-    """Return a page that holds nothing but the module's `twin`, under the report's styles and its content policy."""
+def page(tmp_path_factory: pytest.TempPathFactory, explorer: str) -> Path:
+    """Return a page that holds nothing but the module's `explorer`, under the styles and the policy of a report."""
     base = (TEMPLATES / "base.html.j2").read_text(encoding="utf-8")
     policy = re.search(r'<meta http-equiv="Content-Security-Policy".*?>', base)[0]  # type: ignore[index]
     style, dark = ((TEMPLATES / f"{name}.css").read_text(encoding="utf-8") for name in ("style", "dark"))
     theme = f"{style} @media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
     theme += f'@media screen {{ :root[data-theme="dark"] {{ {dark} }} }}'
-    where = tmp_path_factory.mktemp("twin") / "twin.html"
+    where = tmp_path_factory.mktemp("explorer") / "explorer.html"
     where.write_text(
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{policy}<style>{theme}</style></head>'
-        f'<body><main class="page"><figure class="explorable">{twin}</figure></main></body></html>',
+        f'<body><main class="page"><figure class="explorable">{explorer}</figure></main></body></html>',
         encoding="utf-8",
     )
     return where

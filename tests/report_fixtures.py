@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from redlib.evidence.claims import Claim, Claims, Finding, check, not_run, parse_claim
 from redlib.plots import STYLE
-from redlib.report.curve_explorer import curve_twin
+from redlib.report.explorers import curve_explorer
 from redlib.report.references import Reference
 
 STUDY, SEEDS = "01_double_descent", list(range(10))
@@ -282,11 +282,11 @@ def printed(text: str, name: str = "stdout") -> Any:
     return nbformat.v4.new_output("stream", name=name, text=text)
 
 
-def twin() -> str:
+def explorer() -> str:
     """Return the explorer of the made-up errors."""
     test, train = error_curves()
     axes = {"noise": [0, 0.1, 0.2], "width": WIDTHS, "epoch": EPOCHS}
-    return curve_twin(axes, {"test": test, "train": train}, low={"test": test - 2}, high={"test": test + 2})
+    return curve_explorer(axes, {"test": test, "train": train}, low={"test": test - 2}, high={"test": test + 2})
 
 
 def wide_table() -> str:
@@ -306,7 +306,7 @@ def notebook() -> Any:
     time = "Longer training moves the threshold to smaller models, not larger ones."
     others = shown_verdicts("DD-11", "DD-12", "DD-4", "DD-13", "DD-16", "DD-17")
     widget = {"application/vnd.jupyter.widget-view+json": "{}", "text/plain": "interactive(children=(...))"}
-    explorer = shown({"text/html": twin()}, kind="explorer", caption="Explore.", alt="Two panels of error curves")
+    explorable = shown({"text/html": explorer()}, kind="explorer", caption="Explore.", alt="Two panels of error curves")
     cells = [
         markdown(INTRODUCTION),
         code(DEFAULTS, tags=("parameters",)),
@@ -320,7 +320,7 @@ def notebook() -> Any:
         code("study.figure(fig, 'dd_noise')", shown_figure("dd_noise", "Noise raises the peak.", "DD-8")),
         code("study.figure(fig, 'dd_time')", shown_figure("dd_time", time, "DD-11"), *others),
         markdown("### Try it\n\nMove the width through the threshold."),
-        code("study.explorer(html, ...)", shown(widget), explorer),
+        code("study.explorer(html, ...)", shown(widget), explorable),
         code("frame.head()", shown({"text/html": wide_table(), "text/plain": "column 0"})),
         markdown(LIMITS),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from functools import lru_cache
@@ -20,7 +19,6 @@ from redlib.errors import BadInput
 from redlib.evidence.claims import load_studies
 from redlib.evidence.verdicts import Leaf
 from redlib.report import cells, figures, wording
-from redlib.report.curve_explorer import curve_twin
 from redlib.report.glossary import GLOSSARY
 from redlib.report.html import TEMPLATES, index_page, study_card, study_page
 from redlib.report.prose import Prose, inline, mathml
@@ -600,72 +598,3 @@ def test_the_picture_puts_the_estimate_inside_the_claimed_range_exactly_when_it_
     left, width = (float(re.search(rf'{name}="([\d.]+)"', svg)[1]) for name in (" x", "width"))
     dot = float(re.search(r'cx="([\d.]+)"', svg)[1])
     assert (left < dot < left + width) is inside
-
-
-# --- the static twin ----------------------------------------------------------------------------------------
-
-
-def explorer(**changes: Any) -> str:
-    test, train = given.error_curves()
-    axes = {"noise": [0, 0.1, 0.2], "width": given.WIDTHS, "epoch": given.EPOCHS}
-    return curve_twin(**({"axes": axes, "curves": {"test": test, "train": train}} | changes))
-
-
-def payload(html: str) -> dict[str, Any]:
-    return json.loads(re.search(r'getElementById\("twin-\w+"\), (\{.*\})\);', html)[1])
-
-
-def test_the_twin_holds_the_curves_to_a_twentieth_of_a_point():
-    test, train = given.error_curves()
-    data = payload(explorer())
-    for name, array in (("test", test), ("train", train)):
-        held = np.reshape(data["mean"][name], data["shape"]) / data["scale"]
-        assert np.abs(held - array).max() <= 0.0501
-
-
-def test_the_twin_has_a_slider_for_each_axis_that_was_varied():
-    test, train = (curve[:1] for curve in given.error_curves())
-    axes = {"noise": [0.2], "width": given.WIDTHS, "epoch": given.EPOCHS}
-    found = re.findall(
-        r'data-axis="(\w+)" min="0" max="(\d+)"', explorer(axes=axes, curves={"test": test, "train": train})
-    )
-    assert found == [("width", "13"), ("epoch", "16")]
-
-
-def test_missing_values_stay_missing_in_the_twin():
-    test, _ = given.error_curves()
-    test[0, 0, 0] = np.nan
-    assert payload(explorer(curves={"test": test}))["mean"]["test"][0] is None
-
-
-def test_a_twin_with_bands_at_2_x_14_x_40_is_below_150_kb():
-    rng = np.random.default_rng(0)
-    axes = {"noise": [0, 0.2], "width": given.WIDTHS, "epoch": list(range(1, 41))}
-    curves, low, high = ({name: rng.uniform(0, 90, (2, 14, 40)) for name in ("test", "train")} for _ in range(3))
-    assert len(curve_twin(axes, curves, low=low, high=high)) < 60_000
-
-
-def test_twins_of_different_data_have_different_ids_and_no_outside_address():
-    test, _ = given.error_curves()
-    one, two = explorer(), explorer(curves={"test": test})
-    assert set(Page(one).ids).isdisjoint(Page(two).ids) and "http" not in one and explorer() == one
-
-
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"axes": {"width": [1, 2]}}, "axes"),
-        ({"axes": {"noise": [0, 0.2, 0.1], "width": given.WIDTHS, "epoch": given.EPOCHS}}, "axis noise"),
-        (
-            {"axes": {"noise": [0, 0.1, 0.2], "width": [0, *given.WIDTHS[1:]], "epoch": given.EPOCHS}},
-            "axis width",
-        ),
-        ({"curves": {"train": np.zeros((3, 14, 17))}}, "curves"),
-        ({"curves": {"test": np.zeros((3, 14))}}, "shape of test"),
-        ({"low": {"test": np.zeros((3, 14, 17))}}, "curves"),
-        ({"start": {"width": 5}}, "start"),
-    ],
-)
-def test_a_twin_refuses_what_it_cannot_show(changes, message):
-    with pytest.raises(BadInput, match=message):
-        explorer(**changes)

@@ -1,25 +1,20 @@
-"""The mask explorers show which weights a density keeps and what each arm reaches there, with and without a kernel."""
+"""The mask explorer shows which weights a density keeps and what each arm reaches there."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from pathlib import Path
 from typing import Any
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from redlib.errors import BadInput
-from redlib.report import mask_explorer
-from redlib.report.fragments import MAX_BYTES
-from redlib.report.mask_explorer import mask_twin, survival
+from redlib.report.explorers import mask_explorer, survival
+from redlib.report.explorers.fragments import MAX_BYTES
+from redlib.report.explorers.masks import LEFT, RIGHT, WIDTH
 
-matplotlib.use("agg")
-TEMPLATES = Path(__file__).parents[2] / "redlib" / "report" / "templates"
 DENSITIES = [1.0, 0.5, 0.25, 0.125]
 WEIGHTS = np.arange(-4.0, 4.0).reshape(2, 4)  # -4 ... 3
 LEVELS = np.array([[3, 2, 1, 0], [0, 0, 0, 1]])
@@ -33,7 +28,7 @@ def given(**changes: Any) -> dict[str, Any]:
 
 
 def payload(html: str) -> dict[str, Any]:
-    return json.loads(re.search(r'getElementById\("twin-\w+"\), (\{.*\})\);', html)[1])
+    return json.loads(re.search(r"\}\)\)\((\{.*\}), \(root", html)[1])
 
 
 def unpacked(layer: dict[str, Any], name: str, dtype: type) -> np.ndarray:
@@ -62,8 +57,8 @@ def test_masks_in_which_a_weight_comes_back_have_no_survival():
         survival({"a": masks.astype(int)})
 
 
-def test_the_twin_keeps_sign_and_order_of_the_weights_and_every_level():
-    layer = payload(mask_twin(**given()))["layers"][0]
+def test_it_keeps_sign_and_order_of_the_weights_and_every_level():
+    layer = payload(mask_explorer(**given()))["layers"][0]
     shades = unpacked(layer, "shades", np.int8)
     assert (np.sign(shades) == [-1, -1, -1, -1, 1, 1, 1, 1]).all()  # a weight of 0 counts as positive
     assert shades[0] == -127 and (np.diff(shades[:4].astype(int)) > 0).all() and (np.diff(shades[4:]) > 0).all()
@@ -71,18 +66,18 @@ def test_the_twin_keeps_sign_and_order_of_the_weights_and_every_level():
     assert (unpacked(layer, "last", np.uint8) == LEVELS.ravel() + 1).all()
 
 
-def test_the_twin_counts_what_the_masks_keep_at_each_density():
+def test_it_counts_what_the_masks_keep_at_each_density():
     masks = nested_masks((30, 20), 12)
     levels = survival({"a": masks})
     densities = [0.8**level for level in range(12)]
     arms = {"x": (np.ones((2, 12)), "blue")}
-    kept = payload(mask_twin(densities, {"a": masks[0] * 1.0}, levels, arms))["layers"][0]["kept"]
+    kept = payload(mask_explorer(densities, {"a": masks[0] * 1.0}, levels, arms))["layers"][0]["kept"]
     assert [int(words.split()[0]) for words in kept] == masks.sum((1, 2)).tolist()
     assert kept[1] == "480 kept, 80%"
 
 
-def test_the_twin_shows_the_mean_and_its_t_interval_and_leaves_missing_values_out():
-    arms = payload(mask_twin(**given()))["arms"]
+def test_it_shows_the_mean_and_its_t_interval_and_leaves_missing_values_out():
+    arms = payload(mask_explorer(**given()))["arms"]
     mean, low, high = arms[0]["at"]
     assert mean == [910, 820, 700, 620]  # tenths of a per cent
     assert (low[0], high[0]) == (910 - 127, 910 + 127)  # t(.975, 1) = 12.706, standard error 1
@@ -91,13 +86,13 @@ def test_the_twin_shows_the_mean_and_its_t_interval_and_leaves_missing_values_ou
 
 
 def test_a_single_seed_has_no_interval():
-    arm = payload(mask_twin(**given(arms={"one": (SEEDS[:1], "blue")})))["arms"][0]["at"]
+    arm = payload(mask_explorer(**given(arms={"one": (SEEDS[:1], "blue")})))["arms"][0]["at"]
     assert arm == [[900, 800, 700, 610], [None] * 4, [None] * 4]
 
 
 def test_the_slider_starts_near_a_fifth_or_where_it_is_told():
-    assert 'max="3" step="1" value="2"' in mask_twin(**given())
-    assert 'max="3" step="1" value="1"' in mask_twin(**given(), start=0.5)
+    assert 'max="3" step="1" value="2"' in mask_explorer(**given())
+    assert 'max="3" step="1" value="1"' in mask_explorer(**given(), start=0.5)
 
 
 def test_a_net_of_264_000_weights_is_cropped_to_whole_rows_below_150_kb_and_says_so():
@@ -106,7 +101,7 @@ def test_a_net_of_264_000_weights_is_cropped_to_whole_rows_below_150_kb_and_says
     matrices = {name: np.random.default_rng(1).normal(size=shape) for name, shape in shapes.items()}
     noise = np.random.default_rng(2).uniform(0, 90, (5, 22))
     arms = {f"arm {n}": (noise, colour) for n, colour in enumerate(["blue", "orange", "green", "grey", "sky", "gold"])}
-    html = mask_twin([0.8**level for level in range(22)], matrices, survival(masks), arms)
+    html = mask_explorer([0.8**level for level in range(22)], matrices, survival(masks), arms)
     data = payload(html)["layers"]
     rows = len(unpacked(data[0], "shades", np.int8)) // 784
     assert 20 < rows < 100 and f"first {rows} of 300 units" in html and f"first {rows} rows" in html
@@ -115,18 +110,27 @@ def test_a_net_of_264_000_weights_is_cropped_to_whole_rows_below_150_kb_and_says
     assert len(html.encode()) < MAX_BYTES
 
 
+def test_densities_lie_on_a_logarithmic_axis_from_the_densest_on_the_left():
+    places = np.array(payload(mask_explorer(**given()))["x"])
+    assert (
+        places[0] == LEFT
+        and places[-1] == WIDTH - RIGHT
+        and np.allclose(np.diff(places), np.diff(places)[0], atol=0.11)
+    )
+
+
 def test_labels_of_densities_are_per_cent():
     densities = [1.0, 0.5128, 0.2107, 0.0358]
-    assert payload(mask_twin(**given(densities=densities)))["labels"] == ["100%", "51.3%", "21.1%", "3.58%"]
+    assert payload(mask_explorer(**given(densities=densities)))["labels"] == ["100%", "51.3%", "21.1%", "3.58%"]
 
 
-def test_twins_have_ids_of_their_own_no_address_and_safe_names():
-    one, two = mask_twin(**given()), mask_twin(**given(start=0.5))
+def test_explorers_have_ids_of_their_own_no_address_and_safe_names():
+    one, two = mask_explorer(**given()), mask_explorer(**given(start=0.5))
     first, second = (set(re.findall(r' id="(\S+)"', html)) for html in (one, two))
     assert len(first) == len(second) == 1 and first != second
-    assert "http" not in one and mask_twin(**given()) == one
+    assert "http" not in one and mask_explorer(**given()) == one
     risky = "</script><b>"
-    html = mask_twin(**given(arms={risky: (SEEDS, "blue")}, title=risky))
+    html = mask_explorer(**given(arms={risky: (SEEDS, "blue")}, title=risky))
     assert html.count("</script>") == 1 and "<b>" not in re.sub(r"<script>.*", "", html, flags=re.DOTALL)
 
 
@@ -151,49 +155,18 @@ def test_twins_have_ids_of_their_own_no_address_and_safe_names():
         ({"start": 0.3}, "start"),
     ],
 )
-def test_the_twin_refuses_what_it_cannot_show(changes, message):
+def test_it_refuses_what_it_cannot_show(changes, message):
     with pytest.raises(BadInput, match=message):
-        mask_twin(**given(**changes))
+        mask_explorer(**given(**changes))
 
 
-# --- the live widget ----------------------------------------------------------------------------------------
-
-
-def test_the_live_explorer_draws_the_weights_and_arms_of_its_density(monkeypatch):
-    shown, rows = [], []
-    monkeypatch.setattr(mask_explorer, "heat", lambda ax, matrix, **more: shown.append((matrix, more["xlabel"])))
-    monkeypatch.setattr(mask_explorer, "dot_rows", lambda ax, named, **more: rows.append(named))
-    explorer = mask_explorer.mask_explorer(**given())
-    for level, kept in ((2, 2), (0, 8), (3, 1)):
-        explorer.children[0].value = level
-        assert (np.isfinite(shown[-1][0]) == (level <= LEVELS)).all() and shown[-1][1].startswith(f"{kept} kept")
-        assert rows[-1]["ticket"][0].tolist() == SEEDS[:, level].tolist()
-        assert ("dense" in rows[-1]) == (level == 0)
-    plt.close("all")
-
-
-def test_the_live_explorer_draws_a_layer_without_a_weight_left(monkeypatch):
-    drawn = []
-    monkeypatch.setattr(plt, "show", lambda: drawn.append([ax.get_xlabel() for ax in plt.gcf().axes]))
-    explorer = mask_explorer.mask_explorer(**given(levels={"layer1": np.zeros_like(LEVELS)}))
-    explorer.children[0].value = 3
-    plt.close("all")
-    assert [labels[0] for labels in drawn] == ["0 kept, 0%", "0 kept, 0%"]
-    assert drawn[1][1:] == ["weights kept (%)", "test accuracy (%)"]
-
-
-def test_the_live_explorer_refuses_what_the_twin_refuses():
-    with pytest.raises(BadInput, match="levels of layer1"):
-        mask_explorer.mask_explorer(**given(levels={"layer1": LEVELS + 1}))
-
-
-# --- the twin in a browser ----------------------------------------------------------------------------------
+# --- in a browser -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def twin() -> str:
+def explorer() -> str:
     """Return what the page of these tests holds."""
-    return mask_twin(**given())
+    return mask_explorer(**given())
 
 
 @pytest.fixture
@@ -236,7 +209,7 @@ def test_the_slider_says_its_density_and_each_arm_its_accuracy(tab):
     assert [row.text_content() for row in tab.locator(".value").all()] == ["91.0% (78.3–103.7)", "95.0% (95.0–95.0)"]
     slider.fill("1")
     said = "With 50% of the weights: ticket 82.0% (56.6 to 107.4), dense no value."
-    assert tab.locator(".readout").text_content() == said
+    assert tab.locator(".said").text_content() == said
 
 
 @pytest.mark.slow

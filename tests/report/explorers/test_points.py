@@ -1,4 +1,4 @@
-"""The point players show each point where it is in each frame, with and without a kernel."""
+"""The point player shows each point where it is in each frame, with and without its script."""
 
 from __future__ import annotations
 
@@ -6,33 +6,24 @@ import base64
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import ipywidgets
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from redlib.errors import BadInput
-from redlib.report.fragments import MAX_BYTES
-from redlib.report.plots import COLOURS
-from redlib.report.point_player import (
+from redlib.measures.simplex import simplex_etf
+from redlib.plots import COLOURS
+from redlib.report.explorers import Panel, like_triangle, on_triangle, point_player, seen_from_the_diagonal, triangle
+from redlib.report.explorers.fragments import MAX_BYTES
+from redlib.report.explorers.points import (
     HEIGHT,
     MARGIN,
     UNIT,
     WIDTH,
-    Panel,
     moving,
-    on_triangle,
-    point_player,
-    point_twin,
-    triangle,
 )
 
-matplotlib.use("agg")
-TEMPLATES = Path(__file__).parents[2] / "redlib" / "report" / "templates"
 LABELS = np.array([0, 0, 1, 1, 2, 2])
 DRAWN = [0, 2, 4, 1, 3, 5]  # classes take turns
 NAMES = ["cat", "dog", "owl"]
@@ -61,7 +52,7 @@ def large(frames: int, points: int) -> dict[str, Any]:
 
 
 def payload(html: str) -> dict[str, Any]:
-    return json.loads(re.search(r'getElementById\("twin-\w+"\), (\{.*\})\);', html)[1])
+    return json.loads(re.search(r"\}\)\)\((\{.*\}), \(root", html)[1])
 
 
 def unpacked(text: str, frames: int = 4) -> np.ndarray:
@@ -86,6 +77,12 @@ def test_the_triangle_is_equilateral_upright_and_around_the_origin():
     assert np.allclose(corners.mean(0), 0) and np.allclose(corners[2], [0, 1]) and corners[0, 0] < corners[1, 0]
 
 
+def test_logits_and_features_are_turned_to_the_corners():
+    alone = np.stack([5 + np.eye(3), 2 * np.eye(3) - 1])
+    assert np.allclose(seen_from_the_diagonal(alone), np.stack([triangle(), 2 * triangle()]))
+    assert np.allclose(like_triangle(simplex_etf(3, 2).numpy()[None]), triangle())
+
+
 def test_probabilities_lie_at_their_barycentric_place():
     assert np.allclose(on_triangle(np.eye(3)), triangle())
     assert np.allclose(on_triangle([1 / 3, 1 / 3, 1 / 3]), [0, 0])
@@ -106,7 +103,7 @@ def test_what_is_no_probability_of_three_classes_has_no_place(values):
 
 
 def test_every_frame_lies_where_its_points_are_on_one_scale():
-    data = payload(point_twin(**given()))
+    data = payload(point_player(**given()))
     placed = moving(**given()).panels[1]
     found = unpacked(data["points"][1])
     assert found.shape == (4, 6, 2) and np.abs(found - placed.pixels(PLANE[:, DRAWN])).max() < UNIT
@@ -119,57 +116,57 @@ def test_every_frame_lies_where_its_points_are_on_one_scale():
 
 
 def test_without_the_script_the_last_frame_is_shown_whatever_the_start():
-    html = point_twin(**given(start=1))
+    html = point_player(**given(start=1))
     data = payload(html)
     for panel, places in enumerate(still(html)):
         assert np.abs(places - unpacked(data["points"][panel])[-1]).max() < 0.1
     assert f">{FRAMES[-1]}</span>" in html and '<div class="controls" hidden>' in html
-    assert 'max="3" step="1" value="1"' in html and 'value="3"' in point_twin(**given())
+    assert 'max="3" step="1" value="1"' in html and 'value="3"' in point_player(**given())
 
 
 def test_classes_have_colours_and_shapes_of_their_own():
     points = np.zeros((1, 10, 2))
     names = [f"class {n}" for n in range(10)]
     arguments = {"labels": np.arange(10), "names": names, "frames": ["one"], "ticks": ["0"]}
-    html = point_twin([Panel("All", points)], **arguments)
+    html = point_player([Panel("All", points)], **arguments)
     shapes = re.findall(r'<g id="\S+" style="--c:var\(--(\w+),#\w+\)"><path [^>]* d="(\S[^"]*)"', html)
     assert len(set(shapes)) == 10 and [name for name, _ in shapes[:7]] == list(COLOURS)
     assert len({shape for _, shape in shapes[:3]}) == 3 and len({shape for _, shape in shapes[3:7]}) == 1
 
 
 def test_marked_points_are_hollow_come_last_and_are_in_the_key():
-    plain, html = point_twin(**given()), point_twin(**given(marked=MARKED))
+    plain, html = point_player(**given()), point_player(**given(marked=MARKED))
     assert "wrong label" in html and "wrong label" not in plain
-    kinds = re.findall(r'<use href="#twin-\w{8}-(\w+)" x=', html)
+    kinds = re.findall(r'<use href="#explorer-\w{8}-(\w+)" x=', html)
     assert kinds == ["0", "2", "0", "1", "2", "1h"] * 2
     assert payload(html)["labels"] == [0, 2, 0, 1, 2, 1]
 
 
 def test_means_are_drawn_only_where_they_are_asked_for():
-    html = point_twin(**given())
+    html = point_player(**given())
     rings = re.findall(r'<circle class="ring" r="7" cx="(\S+)" cy="(\S+)"', html)
     placed = moving(**given()).panels[1]
     middle = placed.pixels([PLANE[-1][label == LABELS].mean(0) for label in range(3)])
     assert np.allclose(np.array(rings, dtype=float), middle, atol=0.06) and html.count('class="spoke"') == 3
-    assert "class mean" in html and "class mean" not in point_twin(**given(panels=[OUTPUTS]))
+    assert "class mean" in html and "class mean" not in point_player(**given(panels=[OUTPUTS]))
 
 
 def test_rescaled_frames_have_one_size_and_say_so():
     growing = Panel("Growing", PLANE * np.array([1, 10, 100, 1e6])[:, None, None], rescale=True)
     placed = moving(**given(panels=[growing])).panels[0]
     assert np.allclose(np.linalg.norm(placed.points, axis=-1).max(1), 1)
-    assert "scaled to fit" in point_twin(**given(panels=[growing])) and "scaled to fit" not in point_twin(**given())
+    assert "scaled to fit" in point_player(**given(panels=[growing])) and "scaled to fit" not in point_player(**given())
     nothing = replace(growing, points=np.zeros((4, 6, 2)))
     assert (moving(**given(panels=[nothing])).panels[0].points == 0).all()
 
 
 def test_points_that_never_move_lie_in_the_middle():
-    html = point_twin(**given(panels=[Panel("Still", np.full((4, 6, 2), 7.0))]))
+    html = point_player(**given(panels=[Panel("Still", np.full((4, 6, 2), 7.0))]))
     assert np.abs(unpacked(payload(html)["points"][0]) - [WIDTH / 2, HEIGHT / 2]).max() < UNIT
 
 
 def test_the_outline_and_its_corners_are_in_view():
-    html = point_twin(**given())
+    html = point_player(**given())
     (path,) = re.findall(r'<path class="outline" d="M(\S.*?)Z"/>', html)
     corners = np.array([place.split() for place in path.split("L")], dtype=float)
     assert (corners > 0).all() and (corners < [WIDTH, HEIGHT]).all()
@@ -180,26 +177,28 @@ def test_the_outline_and_its_corners_are_in_view():
 
 
 def test_a_player_of_20_frames_and_180_points_is_far_below_the_limit_and_one_too_large_is_refused():
-    assert len(point_twin(**large(20, 180)).encode()) < 0.6 * MAX_BYTES
-    assert len(point_twin(**large(30, 200)).encode()) < MAX_BYTES
+    assert len(point_player(**large(20, 180)).encode()) < 0.6 * MAX_BYTES
+    assert len(point_player(**large(30, 200)).encode()) < MAX_BYTES
     with pytest.raises(BadInput, match="size of the explorer"):
-        point_twin(**large(60, 200))
+        point_player(**large(60, 200))
 
 
-def test_twins_have_ids_of_their_own_and_no_address():
+def test_players_have_ids_of_their_own_and_no_address():
     changed = [{}, {"start": 0}, {"title": "Two"}, {"what": "Step"}, {"names": NAMES[::-1]}, {"marked": MARKED}]
     changed += [{"panels": [OUTPUTS, replace(FEATURES, means=False)]}]
-    found = [re.findall(r' id="(\S+)"', point_twin(**given(**change))) for change in changed]
+    found = [re.findall(r' id="(\S+)"', point_player(**given(**change))) for change in changed]
     assert len({ids[0] for ids in found}) == len(changed)
     assert found[0] == [found[0][0], *(f"{found[0][0]}-{label}" for label in range(3))]
-    html = point_twin(**given())
-    assert "http" not in html and html == point_twin(**given())
+    html = point_player(**given())
+    assert "http" not in html and html == point_player(**given())
 
 
 def test_names_are_text_wherever_they_stand():
     risky = ["</script><b>", '"><b>', "<!--<script>", "&amp;"]
     panels = [replace(OUTPUTS, title=risky[0], corners=risky[:3])]
-    html = point_twin(**given(panels=panels, names=risky[1:], frames=risky, ticks=risky, title=risky[0], what=risky[1]))
+    html = point_player(
+        **given(panels=panels, names=risky[1:], frames=risky, ticks=risky, title=risky[0], what=risky[1])
+    )
     assert html.count("</script>") == html.count("<script") == 1
     assert "<b>" not in html and "<!--" not in html and "&amp;amp;" in html
     assert payload(html)["frames"] == risky
@@ -239,65 +238,18 @@ def test_names_are_text_wherever_they_stand():
         ({"marked": MARKED.astype(int)}, "marked"),
     ],
 )
-def test_the_players_refuse_what_they_cannot_show(changes, message):
-    for player in (point_twin, point_player):
-        with pytest.raises(BadInput, match=message):
-            player(**given(**changes))
+def test_the_player_refuses_what_it_cannot_show(changes, message):
+    with pytest.raises(BadInput, match=message):
+        point_player(**given(**changes))
 
 
-# --- the live widget ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def drawn(monkeypatch) -> list[Any]:
-    """Return the list to which each drawing adds its figure."""
-    figures: list[Any] = []
-    monkeypatch.setattr(plt, "show", lambda: figures.append(plt.gcf()))
-    yield figures
-    plt.close("all")
-
-
-def scattered(figure: Any, panel: int) -> list[list[float]]:
-    """Return the points of a panel, in the order of their places."""
-    return sorted(place for dots in figure.axes[panel].collections for place in dots.get_offsets().tolist())
-
-
-def test_the_live_player_draws_the_frame_of_its_slider(drawn):
-    player = point_player(**given(title="Collapse"))
-    play, slider = player.children[0].children
-    assert isinstance(play, ipywidgets.Play) and slider.index == play.value == 3
-    for frame in (3, 0, 2):
-        slider.index = frame
-        assert np.allclose(scattered(drawn[-1], 1), sorted(PLANE[frame].tolist()))
-        assert drawn[-1].get_suptitle() == f"Collapse\n{FRAMES[frame]}"
-
-
-def test_the_live_player_plays_through_its_slider_on_one_scale(drawn):
-    play, slider = point_player(**given(start=0)).children[0].children
-    for frame in range(4):
-        play.value = frame  # as its button does
-        assert slider.index == frame
-    assert len({figure.axes[1].get_xlim() for figure in drawn}) == 1 and len(drawn) == 4
-    assert drawn[-1].axes[1].get_aspect() == 1
-
-
-def test_the_live_player_draws_means_outline_corners_and_hollow_points(drawn):
-    point_player(**given(marked=MARKED))
-    outputs, features = drawn[-1].axes
-    assert [text.get_text() for text in outputs.texts] == NAMES and len(outputs.patches) == 1
-    rings = np.concatenate([line.get_xydata() for line in features.lines if line.get_marker() == "o"])
-    assert np.allclose(rings, [PLANE[-1][label == LABELS].mean(0) for label in range(3)])
-    hollow = [dots.get_offsets().tolist() for dots in outputs.collections if (dots.get_facecolor() == 1).all()]
-    assert [place for places in hollow for place in places] == [pytest.approx(on_triangle(SHARES)[-1, 2])]
-
-
-# --- the twin in a browser ----------------------------------------------------------------------------------
+# --- in a browser -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def twin() -> str:
+def explorer() -> str:
     """Return what the page of these tests holds."""
-    return point_twin(**given(marked=MARKED, title="Collapse"))
+    return point_player(**given(marked=MARKED, title="Collapse"))
 
 
 PLACES = """panel => [...document.querySelectorAll('.panel svg')[panel].querySelectorAll('g > use')].map(

@@ -1,29 +1,24 @@
-"""Point player: the same points in panels side by side, frame by frame through training, as a page and as a widget."""
+"""Point player: the same points in panels side by side, frame by frame through training."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from textwrap import fill
 from typing import Final
 
-import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from redlib.errors import BadInput
-from redlib.report.fragments import fragment
-from redlib.report.live import drawn
-from redlib.report.plots import COLOURS, INK
+from redlib.measures.simplex import simplex_etf
+from redlib.plots import COLOURS
+from redlib.report.explorers.fragments import controls, fragment, packed, slider, tint
 
 WIDTH, HEIGHT = 280, 262  # of a panel
 MARGINS, MARGIN = (22, 30), 12  # left and right, above and below; all around where no corner has a name
 UNIT: Final = WIDTH / 4095  # a coordinate has 12 bits, a point three bytes
-SHAPES: Final = {  # by matplotlib's names, and of one area
+SHAPES: Final = {  # of one area
     "o": "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z", "^": "M0-4.6L4 2.4H-4z", "s": "M-2.7-2.7H2.7V2.7H-2.7z",
     "D": "M0-3.8L3.8 0L0 3.8L-3.8 0z",
 }  # fmt: skip
@@ -49,7 +44,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Placed:
-    """A panel as both players draw it: `points` [T, n, 2], `outline` [m, 2] and the `ends` [low and high, 2] of all."""
+    """A panel as it is drawn: `points` [T, n, 2], `outline` [m, 2] and the `ends` [low and high, 2] of all."""
 
     panel: Panel
     points: np.ndarray
@@ -66,7 +61,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Movement:
-    """What both players show; points are in the order they are drawn in, `labels` [n] int and `marked` [n] bool too."""
+    """What a player shows; points are in the order they are drawn in, `labels` [n] int and `marked` [n] bool too."""
 
     panels: tuple[Placed, ...]
     labels: np.ndarray
@@ -101,33 +96,18 @@ def on_triangle(probabilities: ArrayLike) -> np.ndarray:
     return shares @ triangle()
 
 
-def moving(
-    panels: Sequence[Panel],
-    labels: ArrayLike,
-    names: Sequence[str],
-    frames: Sequence[str],
-    ticks: Sequence[str],
-    start: int | None = None,
-    marked: ArrayLike | None = None,
-) -> Movement:
-    """Return the checked contents of a player; the arguments are those of `point_twin`, and so is BadInput."""
-    first = len(frames) - 1 if start is None else start
-    if not len(frames) or len(ticks) != len(frames):
-        raise BadInput.of("frames and ticks", (len(frames), len(ticks)), "at least one, as many of both", "Add them.")
-    if first not in range(len(frames)):
-        raise BadInput.of("start", first, f"0 to {len(frames) - 1}", "Count the frames from 0.")
-    if not len(panels):
-        raise BadInput.of("panels", len(panels), "at least one", "Pass a Panel.")
-    classes = _classes(labels, len(names))
-    wrong = np.zeros(len(classes), dtype=bool) if marked is None else np.asarray(marked)
-    if wrong.shape != classes.shape or wrong.dtype != bool:
-        raise BadInput.of("marked", (wrong.dtype, wrong.shape), f"bool {classes.shape}", "One value a point.")
-    order = _order(classes, wrong)
-    placed = tuple(_placed(panel, (len(frames), len(classes), 2), order) for panel in panels)
-    return Movement(placed, classes[order], wrong[order], tuple(names), tuple(frames), tuple(ticks), first)
+def like_triangle(places: ArrayLike) -> np.ndarray:
+    """Return places [..., 2] turned so that the corners of `simplex_etf(3, 2)` come to those of `triangle`."""
+    return np.asarray(places, dtype=float) @ (simplex_etf(3, 2).numpy().T @ triangle()) * 2 / 3
 
 
-def point_twin(
+def seen_from_the_diagonal(logits: ArrayLike) -> np.ndarray:
+    """Return logits [..., 3] without their mean, along (1, 1, 1): a logit alone points to its corner of `triangle`."""
+    values = np.asarray(logits, dtype=float)
+    return (values - values.mean(-1, keepdims=True)) @ triangle()
+
+
+def point_player(
     panels: Sequence[Panel],
     labels: ArrayLike,
     names: Sequence[str],
@@ -147,9 +127,8 @@ def point_twin(
     first (default: the last), counted from 0. Points `marked` [n] bool, those with a wrong label, are drawn hollow.
 
     While it plays, points move on straight lines between frames, unless the reader prefers reduced motion. Without
-    JavaScript the last frame is shown. The fragment has ids of its own, follows the page's theme and names no outside
-    address. BadInput for other shapes, values that are not finite, no frames, labels out of range, corners without an
-    outline, and more than 150 kB.
+    JavaScript the last frame is shown. BadInput for other shapes, values that are not finite, no frames, labels out of
+    range, corners without an outline, and more than 150 kB.
     """
     seen = moving(panels, labels, names, frames, ticks, start, marked)
     data = {
@@ -160,12 +139,33 @@ def point_twin(
         "ticks": seen.ticks,
     }
     remedy = "Show fewer frames or points."
-    return fragment("point_player", data, lambda id: _body(seen, what, id), title=title, remedy=remedy)
+    return fragment("points", data, lambda id: _body(seen, what, id), title=title, remedy=remedy)
 
 
-def colour_of(label: int) -> str:
-    """Return the name of a class's colour in `plots.COLOURS`."""
-    return list(COLOURS)[label % len(COLOURS)]
+def moving(
+    panels: Sequence[Panel],
+    labels: ArrayLike,
+    names: Sequence[str],
+    frames: Sequence[str],
+    ticks: Sequence[str],
+    start: int | None = None,
+    marked: ArrayLike | None = None,
+) -> Movement:
+    """Return the checked contents of a player; the arguments are those of `point_player`, and so is BadInput."""
+    first = len(frames) - 1 if start is None else start
+    if not len(frames) or len(ticks) != len(frames):
+        raise BadInput.of("frames and ticks", (len(frames), len(ticks)), "at least one, as many of both", "Add them.")
+    if first not in range(len(frames)):
+        raise BadInput.of("start", first, f"0 to {len(frames) - 1}", "Count the frames from 0.")
+    if not len(panels):
+        raise BadInput.of("panels", len(panels), "at least one", "Pass a Panel.")
+    classes = _classes(labels, len(names))
+    wrong = np.zeros(len(classes), dtype=bool) if marked is None else np.asarray(marked)
+    if wrong.shape != classes.shape or wrong.dtype != bool:
+        raise BadInput.of("marked", (wrong.dtype, wrong.shape), f"bool {classes.shape}", "One value a point.")
+    order = _order(classes, wrong)
+    placed = tuple(_placed(panel, (len(frames), len(classes), 2), order) for panel in panels)
+    return Movement(placed, classes[order], wrong[order], tuple(names), tuple(frames), tuple(ticks), first)
 
 
 # --- what is shown ------------------------------------------------------------------------------------------
@@ -235,29 +235,19 @@ def _plane(what: str, places: ArrayLike) -> np.ndarray:
 def _packed(placed: Placed) -> str:
     """Return base64 of the points [T, n] in pixels / UNIT, x and then y in 12 bits each: 4 letters a point."""
     x, y = np.moveaxis(np.rint(placed.pixels(placed.points) / UNIT).astype(int), -1, 0)
-    packed = np.stack([x >> 4, (x & 15) << 4 | y >> 8, y & 255], -1)
-    return base64.b64encode(packed.astype(np.uint8).tobytes()).decode()
+    return packed(np.stack([x >> 4, (x & 15) << 4 | y >> 8, y & 255], -1).astype(np.uint8))
 
 
 def _body(seen: Movement, what: str, id: str) -> str:
     """Return button and slider, an SVG of the last frame for each panel, and the key."""
-    panels = [_panel(placed, seen, id) for placed in seen.panels]
-    panels[0] = panels[0].replace("</svg>", f"{_shapes(seen, id)}</svg>")
+    ends = f"<small>{escape(seen.ticks[0])}</small><small>{escape(seen.ticks[-1])}</small>"
+    play = '<button type="button"><i></i><span>Play</span></button>'
+    bar = controls(play, slider("frame", escape(what), len(seen.frames) - 1, seen.start, ends))
+    longest = escape(max(seen.frames, key=len), quote=True)
     return (
-        f'<div class="top-row">{_controls(seen, what)}'
-        f'<p class="room" data-longest="{escape(max(seen.frames, key=len), quote=True)}">'
-        f'<span class="readout" aria-live="polite">{escape(seen.frames[-1])}</span></p></div>'
-        f'<div class="panels">{"".join(panels)}</div>{_key(seen, id)}'
-    )
-
-
-def _controls(seen: Movement, what: str) -> str:
-    """Return button and slider; hidden, since without the script they do nothing."""
-    return (
-        '<div class="controls" hidden><button type="button"><i></i><span>Play</span></button>'
-        f"<label><span>{escape(what)}</span><output></output>"
-        f'<input type="range" data-axis="frame" min="0" max="{len(seen.frames) - 1}" step="1" value="{seen.start}">'
-        f"<small>{escape(seen.ticks[0])}</small><small>{escape(seen.ticks[-1])}</small></label></div>"
+        f'<div class="top-row">{bar}<p class="room" data-longest="{longest}">'
+        f'<span class="readout" aria-live="polite">{escape(seen.frames[-1])}</span></p></div>{_shapes(seen, id)}'
+        f'<div class="panels">{"".join(_panel(placed, seen, id) for placed in seen.panels)}</div>{_key(seen, id)}'
     )
 
 
@@ -303,23 +293,21 @@ def _means(placed: Placed, seen: Movement) -> str:
 
 
 def _tint(label: int) -> str:
-    return f'style="--c:var(--{colour_of(label)},{COLOURS[colour_of(label)]})"'
+    return f'style="{tint(list(COLOURS)[label % len(COLOURS)])}"'
 
 
 def _shapes(seen: Movement, id: str) -> str:
     """Return the shapes that the points refer to: one a class, and a hollow one where points are marked."""
-    kinds = [""] + ["h"] * bool(seen.marked.any())
     # Styles that a page's rules cannot reach: copies of these shapes are outside the fragment for selectors.
-    looks = {
-        "": "fill:var(--c);stroke:var(--figure-paper,#fff);stroke-width:.7",
-        "h": "fill:var(--figure-paper,#fff);stroke:var(--c);stroke-width:1.6",
-    }
+    looks = {"": "fill:var(--c);stroke:var(--figure-paper,#fff);stroke-width:.7"}
+    if seen.marked.any():
+        looks["h"] = "fill:var(--figure-paper,#fff);stroke:var(--c);stroke-width:1.6"
     shapes = [
-        f'<g id="{id}-{k}{kind}" {_tint(k)}><path style="{looks[kind]}" d="{SHAPES[MARKERS[k]]}"/></g>'
+        f'<g id="{id}-{k}{kind}" {_tint(k)}><path style="{look}" d="{SHAPES[MARKERS[k]]}"/></g>'
         for k in range(len(seen.names))
-        for kind in kinds
+        for kind, look in looks.items()
     ]
-    return f"<defs>{''.join(shapes)}</defs>"
+    return f'<svg class="shapes" aria-hidden="true"><defs>{"".join(shapes)}</defs></svg>'
 
 
 def _key(seen: Movement, id: str) -> str:
@@ -334,74 +322,3 @@ def _key(seen: Movement, id: str) -> str:
     head = '<svg viewBox="-8 -8 16 16" aria-hidden="true">'
     items = ("".join(f"{head}{mark}</svg>" for mark in drawn) + escape(name) for drawn, name in marks)
     return f'<ul class="key">{"".join(f"<li>{item}</li>" for item in items)}</ul>'
-
-
-# --- the live widget ----------------------------------------------------------------------------------------
-
-
-def point_player(
-    panels: Sequence[Panel],
-    labels: ArrayLike,
-    names: Sequence[str],
-    frames: Sequence[str],
-    *,
-    ticks: Sequence[str],
-    start: int | None = None,
-    title: str = "",
-    marked: ArrayLike | None = None,
-    what: str = "Epoch",
-) -> ipywidgets.Widget:
-    """Return a button that plays, and a slider over, the T frames in which n points move through each of the panels.
-
-    The arguments, and BadInput, are those of `point_twin`: panels of points [T, n, 2], labels and marked
-    [n], frames and ticks [T]; only the limit of 150 kB does not hold here.
-    """
-    seen = moving(panels, labels, names, frames, ticks, start, marked)
-    last = len(seen.frames) - 1
-    play = ipywidgets.Play(min=0, max=last, value=seen.start, interval=500)
-    slider = ipywidgets.SelectionSlider(
-        options=[(tick, frame) for frame, tick in enumerate(seen.ticks)], value=seen.start, description=what
-    )
-    ipywidgets.link((play, "value"), (slider, "index"))
-
-    def draw(frame: int) -> None:
-        fig = plt.figure(figsize=(3.7 * len(seen.panels), 4.4), layout="constrained")
-        for ax, placed in zip(fig.subplots(1, len(seen.panels), squeeze=False)[0], seen.panels, strict=True):
-            _scatter(ax, seen, placed, frame)
-        fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=5)
-        fig.suptitle("\n".join(filter(None, (title, seen.frames[frame]))), x=0.02, ha="left")
-        plt.show()
-
-    out = drawn(draw, {"frame": slider})
-    return ipywidgets.VBox([ipywidgets.HBox([play, slider]), out])
-
-
-def _scatter(ax: Axes, seen: Movement, placed: Placed, frame: int) -> None:
-    """Draw one frame of a panel as in the twin: points, marked ones hollow and on top, and class means."""
-    points = placed.points[frame]
-    for hollow in (False, True):
-        for k, name in enumerate(seen.names):
-            x, y = points[(seen.labels == k) & (seen.marked == hollow)].T
-            tint = COLOURS[colour_of(k)]
-            look = {"facecolor": "white", "linewidth": 1.4} if hollow else {"facecolor": tint, "label": name}
-            ax.scatter(x, y, s=20, marker=MARKERS[k], edgecolor=tint, **look)
-    if placed.panel.means:
-        for k, (x, y) in enumerate(seen.means(points)):
-            ax.plot([0, x], [0, y], color=COLOURS[colour_of(k)], linewidth=1.6)
-            ax.plot(x, y, "o", markersize=11, markerfacecolor="none", markeredgecolor=INK)
-    _surround(ax, placed)
-
-
-def _surround(ax: Axes, placed: Placed) -> None:
-    """Draw what is the same in every frame of a panel: title, outline, corners, and the scale."""
-    if len(placed.outline):
-        ax.fill(*placed.outline.T, fill=False, edgecolor=INK)
-    for name, (x, y) in zip(placed.panel.corners, placed.outline, strict=False):
-        away = (0, 7 if y > placed.outline[:, 1].mean() else -16)
-        ax.annotate(name, (x, y), xytext=away, textcoords="offset points", ha="center")
-    (left, bottom), (right, top) = placed.ends
-    room = 0.1 * (max(right - left, top - bottom) or 1.0)
-    ax.set(xlim=(left - room, right + room), ylim=(bottom - room, top + room), aspect="equal")
-    words = fill(placed.panel.title, 32) + "\neach frame scaled to fit" * placed.panel.rescale
-    ax.set_title(words, loc="left", fontsize=11)
-    ax.axis("off")

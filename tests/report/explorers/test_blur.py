@@ -1,4 +1,4 @@
-"""The blur explorers show what a net takes blurred training images for, with and without a kernel."""
+"""The blur explorer shows what a net takes blurred training images for."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ import json
 import re
 from typing import Any
 
-import ipywidgets
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d
 
 from redlib.errors import BadInput
-from redlib.report.blur_explorer import FLOOR, LEFT, RIGHT, TOP, WIDTH, blur_explorer, blur_twin
-from redlib.report.blurring import blurring
-from redlib.report.fragments import MAX_BYTES
+from redlib.report.explorers import blur_explorer
+from redlib.report.explorers.blur import FLOOR, LEFT, RIGHT, TOP, WIDTH, blurring
+from redlib.report.explorers.fragments import MAX_BYTES
 
-matplotlib.use("agg")
 RATES, SIGMAS, SIDE = ["1 in 10", "1 in 50"], [0.0, 0.5, 1.0, 2.0], 8
 BLURS = np.stack([np.eye(SIDE), *(gaussian_filter1d(np.eye(SIDE), s, axis=0, mode="mirror") for s in SIGMAS[1:])])
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 5, SIDE, SIDE)) / 255
@@ -46,7 +42,7 @@ def with_wrong(*parts: Any) -> dict[str, Any]:
 
 
 def payload(html: str) -> dict[str, Any]:
-    return json.loads(re.search(r'getElementById\("twin-\w+"\), (\{.*\})\);', html)[1])
+    return json.loads(re.search(r"\}\)\)\((\{.*\}), \(root", html)[1])
 
 
 def unpacked(text: str) -> np.ndarray:
@@ -57,21 +53,11 @@ def unpacked(text: str) -> np.ndarray:
 
 def cards(html: str) -> list[tuple[str, ...]]:
     """Return outcome, sign, decision, told and true of each picture as written in the page."""
-    rest = r'.*?href="#twin-\w+-(\w+)".*?<b>(\d+)</b>.*?told (\d+),.*?true (\d+)<'
+    rest = r'.*?href="#explorer-[\w-]+-(\w+)".*?<b>(\d+)</b>.*?told (\d+),.*?true (\d+)<'
     return re.findall(r'<li class="(\w+)"><canvas' + rest, html)
 
 
 # --- the contents -------------------------------------------------------------------------------------------
-
-
-def test_pictures_are_the_matrix_times_the_image_from_both_sides():
-    seen = blurring(**given())
-    for rate in range(2):
-        for sigma in range(4):
-            wanted = BLURS[sigma] @ PIXELS[rate, DRAWN] @ BLURS[sigma].T
-            assert np.abs(seen.pictures(rate, sigma) - wanted).max() < 1e-3  # far below a step of grey, 1/255
-    smooth = gaussian_filter(PIXELS[1, 4], 2.0, mode="mirror")
-    assert np.abs(seen.pictures(1, 3)[4] - smooth).max() < 1e-3
 
 
 def test_mislabelled_images_come_first_with_all_that_belongs_to_them():
@@ -90,45 +76,45 @@ def test_shares_are_written_with_their_interval_within_0_and_100():
     assert (
         seen.words("mislabelled", 0, 1) == "10.0% (5.0–40.0)" and seen.words("mislabelled", 0, 0) == "0.0% (0.0–30.0)"
     )
-    assert seen.words("mislabelled", 1, 3) == "80.0% (75.0–100.0)" and seen.highest == 100
+    assert seen.words("mislabelled", 1, 3) == "80.0% (75.0–100.0)" and seen.plot.y.high == 100
     seen = blurring(**given(**with_wrong(WRONG / 2, WRONG * np.nan, WRONG * np.nan)))
-    assert seen.words("mislabelled", 0, 2) == "20.0%" and seen.highest == 40
+    assert seen.words("mislabelled", 0, 2) == "20.0%" and seen.plot.y.high == 40
 
 
-# --- the twin without the script ----------------------------------------------------------------------------
+# --- without the script -------------------------------------------------------------------------------------
 
 
 def test_the_page_holds_every_image_once_and_the_matrices_to_a_step_of_65_535():
-    data = payload(blur_twin(**given(pixels=PIXELS[[0, 0]])))
+    data = payload(blur_explorer(**given(pixels=PIXELS[[0, 0]])))
     images = unpacked(data["pixels"]).reshape(-1, SIDE, SIDE)
     assert data["images"] == len(images) == 5 and data["image"][0] == data["image"][1]
     assert (images[data["image"][1]] == np.rint(255 * PIXELS[0, DRAWN])).all()
     high, low = unpacked(data["matrices"]).reshape(2, 4, SIDE, SIDE)
     assert np.abs((256 * high + low) / 65_535 - BLURS).max() <= 0.5 / 65_535
-    assert payload(blur_twin(**given()))["images"] == 10
+    assert payload(blur_explorer(**given()))["images"] == 10
 
 
 def test_long_runs_of_zeros_come_back():
     dark = np.zeros((2, 5, 28, 28))
     dark[:, 0, 27, 27] = 1 / 255
-    data = payload(blur_twin(**given(pixels=dark, blurred_matrix=np.stack([np.eye(28)] * 4))))
+    data = payload(blur_explorer(**given(pixels=dark, blurred_matrix=np.stack([np.eye(28)] * 4))))
     images = unpacked(data["pixels"]).reshape(-1, 28, 28)
     assert images.sum() == 1 and images[data["image"][0][2], 27, 27] == 1 and len(data["pixels"]) < 40
 
 
 def test_the_start_is_written_without_the_script():
-    html = blur_twin(**given())
+    html = blur_explorer(**given())
     outcomes, said, told, true = (list(part) for part in (WANTED[0, 2], SAID[0, 2], TOLD[0], TRUE[0]))
     wanted = [(outcomes[n], outcomes[n], *(str(part[k]) for part in (said, told, true))) for n, k in enumerate(DRAWN)]
     assert cards(html) == wanted
     assert "1 in 10 mislabelled, σ = 1 pixels" in html and ">40.0% (35.0–55.0)</b>" in html
     assert 'max="3" step="1" value="2"' in html and 'value="0" checked' in html
-    assert len(re.findall(r"<(?:canvas|div)[^>]* hidden>", html)) == 5 + 2
+    assert len(re.findall(r"<(?:canvas|div)[^>]* hidden>", html)) == 5 + 1
 
 
 def test_it_starts_in_the_middle_of_the_first_rate_or_where_it_is_told():
-    assert 'max="3" step="1" value="2"' in blur_twin(**given(start=None))
-    html = blur_twin(**given(start=("1 in 50", 0.5)))
+    assert 'max="3" step="1" value="2"' in blur_explorer(**given(start=None))
+    html = blur_explorer(**given(start=("1 in 50", 0.5)))
     assert 'max="3" step="1" value="1"' in html and 'value="1" checked' in html
     assert re.findall(r'<g class="rate( shown)?">', html) == ["", " shown"]
 
@@ -140,7 +126,7 @@ def curve(html: str, rate: int, kind: str, part: str) -> np.ndarray:
 
 
 def test_curves_and_bands_of_every_rate_lie_where_their_shares_are():
-    html = blur_twin(**given())
+    html = blur_explorer(**given())
     down = FLOOR - TOP
     for rate in range(2):
         for kind, (mean, low, high) in zip(("mislabelled", "correctly"), CURVES.values(), strict=True):
@@ -149,7 +135,7 @@ def test_curves_and_bands_of_every_rate_lie_where_their_shares_are():
             assert np.allclose(found, np.stack([across, TOP + down * (1 - mean[rate] / 100)], 1), atol=0.06)
             wanted = TOP + down * (1 - np.concatenate([low[rate], high[rate][::-1]]) / 100)
             assert np.allclose(curve(html, rate, kind, "band")[:, 1], wanted, atol=0.06)
-    nothing = blur_twin(**given(**with_wrong(WRONG, WRONG * np.nan, WRONG * np.nan)))
+    nothing = blur_explorer(**given(**with_wrong(WRONG, WRONG * np.nan, WRONG * np.nan)))
     assert len(curve(nothing, 0, "mislabelled", "band")) == 0 and "nan" not in nothing.lower()
 
 
@@ -162,7 +148,7 @@ def test_curves_and_bands_of_every_rate_lie_where_their_shares_are():
     ],
 )
 def test_a_long_axis_of_blurs_is_logarithmic_with_0_at_its_left_end(sigmas, wanted, linear):
-    html = blur_twin(**given(sigmas=sigmas, start=None))
+    html = blur_explorer(**given(sigmas=sigmas, start=None))
     ticks = re.findall(r'<text class="x" x="(\S+)" y="\S+">([\d.]+)</text>', html)
     assert [float(tick) for _, tick in ticks] == wanted
     places = np.array([float(x) for x, _ in ticks])
@@ -184,20 +170,20 @@ def test_26_blurs_of_84_digits_are_far_below_the_limit_and_too_many_are_refused(
     changed = {"rates": [f"1 in {k}" for k in range(7)], "sigmas": sigmas, "pixels": inks, "told": told, "start": None}
     changed |= {"true": told // 2, "predicted": np.repeat(told[:, None], 26, 1), "blurred_matrix": blurs}
     changed |= {"curves": dict.fromkeys(CURVES, [np.full((7, 26), 50.0)] * 3)}
-    assert len(blur_twin(**given(**changed)).encode()) < 0.7 * MAX_BYTES
+    assert len(blur_explorer(**given(**changed)).encode()) < 0.7 * MAX_BYTES
     with pytest.raises(BadInput, match="size of the explorer"):
-        blur_twin(**given(**changed | {"pixels": rng.uniform(0, 1, inks.shape)}))
+        blur_explorer(**given(**changed | {"pixels": rng.uniform(0, 1, inks.shape)}))
 
 
-def test_twins_have_ids_of_their_own_no_address_and_safe_names():
+def test_explorers_have_ids_of_their_own_no_address_and_safe_names():
     changed = [{}, {"start": ("1 in 10", 0.5)}, {"start": ("1 in 50", 1.0)}, {"title": "Two"}, {"pixels": PIXELS / 2}]
-    found = [re.findall(r' id="(\S+)"', blur_twin(**given(**change))) for change in changed]
+    found = [re.findall(r' id="(\S+)"', blur_explorer(**given(**change))) for change in changed]
     assert len({ids[0] for ids in found}) == len(changed)
     assert all(id.startswith(ids[0]) for ids in found for id in ids)
-    html = blur_twin(**given())
-    assert "http" not in html and html == blur_twin(**given())
+    html = blur_explorer(**given())
+    assert "http" not in html and html == blur_explorer(**given())
     risky = ["</script><b>", '"><b>&amp;']
-    html = blur_twin(**given(rates=risky, start=None, title=risky[0]))
+    html = blur_explorer(**given(rates=risky, start=None, title=risky[0]))
     assert html.count("</script>") == html.count("<script") == 1
     assert "<b>" not in re.sub(r"<b>[\d.]", "", html) and "&amp;amp;" in html and payload(html)["rates"] == risky
 
@@ -252,48 +238,18 @@ HOLE = np.where(PIXELS[0, 0, 4, 4] == PIXELS, np.nan, PIXELS)
         ({"start": ("1 in 10", 1.1)}, "start"),
     ],
 )
-def test_the_explorers_refuse_what_they_cannot_show(changes, message):
-    for explorer in (blur_twin, blur_explorer):
-        with pytest.raises(BadInput, match=message):
-            explorer(**given(**changes))
+def test_the_explorer_refuses_what_it_cannot_show(changes, message):
+    with pytest.raises(BadInput, match=message):
+        blur_explorer(**given(**changes))
 
 
-# --- the live widget ----------------------------------------------------------------------------------------
-
-
-def test_the_live_explorer_draws_the_images_and_curves_of_its_controls(monkeypatch):
-    figures: list[Any] = []
-    monkeypatch.setattr(plt, "show", lambda: figures.append(plt.gcf()))
-    explorer = blur_explorer(**given(title="Blur"))
-    choice, slider = explorer.children[:2]
-    assert isinstance(choice, ipywidgets.ToggleButtons) and (choice.value, slider.index) == (0, 2)
-    for rate, sigma in ((0, 2), (0, 3), (1, 3)):
-        choice.value, slider.index = rate, sigma
-        *images, plot = figures[-1].axes
-        shown = [ax for ax in images if ax.images]
-        seen = blurring(**given())
-        assert np.allclose([ax.images[0].get_array() for ax in shown], seen.pictures(rate, sigma))
-        signs = {"●": "told", "✓": "true", "✕": "else"}
-        titles = [ax.get_title("left").split() for ax in shown]
-        assert [signs[sign] for sign, _ in titles] == WANTED[rate, sigma]
-        assert [int(said) for _, said in titles] == SAID[rate, sigma][DRAWN].tolist()
-        assert shown[0].texts[0].get_text() == f"told {TOLD[rate, 1]}, true {TRUE[rate, 1]}"
-        curves = {line.get_label(): line.get_ydata() for line in plot.lines if len(line.get_ydata()) == 4}
-        assert np.allclose(list(curves.values()), [WRONG[rate], RIGHT_ONES[rate]])
-        dots = [line.get_ydata().tolist() for line in plot.lines if line.get_marker() == "o"]
-        assert dots == [[WRONG[rate, sigma]], [RIGHT_ONES[rate, sigma]]]
-        assert next(iter(curves)) == f"mislabelled: {seen.words('mislabelled', rate, sigma)}"
-    assert figures[-1].get_suptitle().startswith("Blur\nThe net’s decision is ● still as told")
-    plt.close("all")
-
-
-# --- the twin in a browser ----------------------------------------------------------------------------------
+# --- in a browser -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def twin() -> str:
+def explorer() -> str:
     """Return what the page of these tests holds."""
-    return blur_twin(**given(title="Blur"))
+    return blur_explorer(**given(title="Blur"))
 
 
 PAINTED = """() => [...document.querySelectorAll('canvas')].map(canvas => {
@@ -358,10 +314,10 @@ def test_keys_choose_the_rate_with_its_images_labels_and_curves(visit):
 @pytest.mark.slow
 def test_the_script_begins_with_what_is_written_without_it_and_shows_its_controls(visit):
     still, live = visit(java_script_enabled=False), visit()
-    assert cards(still.content()) == [tuple(card) for card in cards(blur_twin(**given()))]
+    assert cards(still.content()) == [tuple(card) for card in cards(blur_explorer(**given()))]
     for selector in (".says", ".labels", ".values", ".key"):
         assert live.locator(selector).all_inner_texts() == still.locator(selector).all_inner_texts()
-    for selector, there in ((".setting", still), ("canvas", live), ("[type=range]", live), (".rates", live)):
+    for selector, there in ((".setting", still), ("canvas", live), ("[type=range]", live), (".choice", live)):
         shown = {tab: tab.locator(selector).first.is_visible() for tab in (still, live)}
         assert shown == {tab: tab is there for tab in (still, live)}
 

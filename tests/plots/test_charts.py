@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from redlib import plots
 from redlib.errors import BadInput
-from redlib.report import plots
 
 matplotlib.use("agg")
 
@@ -70,11 +70,11 @@ def test_densities_that_are_no_fractions_are_refused(ax, densities):
 
 
 def test_dot_rows_stand_in_the_order_given_from_the_top(ax):
-    plots.dot_rows(ax, {"b": ([1.0, 3.0], "blue"), "a": ([5.0, 5.0], "orange")}, "gain", zero=0)
+    plots.dot_rows(ax, {"b": ([1.0, 3.0], "blue"), "a": ([5.0, 5.0], "orange")}, "gain", zero=0, title="Arms")
     assert texts(ax.get_yticklabels()) == ["b", "a"] and ax.get_yticks().tolist() == [0, 1]
     top, below = ax.transData.transform([(0, 0), (0, 1)])[:, 1]
     assert top > below
-    assert ax.get_xlabel() == "gain" and ax.get_ylim() == (1.5, -0.5)
+    assert (ax.get_xlabel(), ax.get_title("left"), ax.get_ylim()) == ("gain", "Arms", (1.5, -0.5))
 
 
 def test_dot_rows_draw_seeds_mean_and_t_interval_and_the_line_of_no_effect(ax):
@@ -147,11 +147,12 @@ def stairs(ax):
 
 
 def test_histograms_share_their_bins_and_have_area_one(ax):
-    plots.histogram(ax, {"a": ([0, 1, 1, 2], "blue"), "b": ([5, 9], "orange")}, bins=6, xlabel="w")
+    plots.histogram(ax, {"a": ([0, 1, 1, 2], "blue"), "b": ([5, 9], "orange")}, bins=6, xlabel="w", title="W")
     found = stairs(ax)
     assert all((data.edges == found[0].edges).all() for data in found) and found[0].edges[[0, -1]].tolist() == [0, 9]
     assert [float((data.values * np.diff(data.edges)).sum()) for data in found] == pytest.approx([1.0] * 4)
-    assert texts(ax.get_legend().get_texts()) == ["a", "b"] and ax.get_xlabel() == "w"
+    assert texts(ax.get_legend().get_texts()) == ["a", "b"]
+    assert (ax.get_xlabel(), ax.get_title("left")) == ("w", "W")
 
 
 def test_values_outside_given_edges_are_missing_from_the_area(ax):
