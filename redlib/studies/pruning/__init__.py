@@ -1,0 +1,1 @@
+"""The pruning study: runs, what they say of each claim, figures."""
