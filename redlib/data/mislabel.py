@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from redlib.data.replicates import draw_rows
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 
@@ -29,6 +32,17 @@ def mislabel(y: Tensor | np.ndarray, k: int, classes: int, seed: int) -> tuple[T
     shift = rng(seed, "noise", _MISLABEL).integers(1, classes, labels.size)
     assigned = np.where(wrong, (labels + shift) % classes, labels)
     return torch.from_numpy(assigned).to(true.device), torch.from_numpy(wrong).to(true.device)
+
+
+def mislabel_rows(y: Tensor, k: int, classes: int, seeds: Sequence[int]) -> Tensor:
+    """Return the labels [S, n] that each seed is told: every k-th image of each class, in its own order, is wrong.
+
+    In one order for all, every seed would be told lies about the same images. BadInput as in `mislabel`.
+    """
+    assigned = y.repeat(len(seeds), 1)
+    for row, order, seed in zip(assigned, draw_rows(len(y), len(y), seeds), seeds, strict=True):
+        row[order] = mislabel(y[order], k, classes, seed)[0]
+    return assigned
 
 
 def _place_in_class(labels: np.ndarray) -> np.ndarray:

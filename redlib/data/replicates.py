@@ -14,6 +14,7 @@ from redlib.errors import BadInput
 
 # `load` splits a pool with the keys 0 and 1 of the stream "split"; a replicate's subset must not repeat it.
 _SUBSET = 2
+_FOLDS = 63
 
 
 def draw_rows(n_pool: int, n: int, seeds: Sequence[int]) -> Tensor:
@@ -27,6 +28,22 @@ def draw_rows(n_pool: int, n: int, seeds: Sequence[int]) -> Tensor:
         raise BadInput.of("n", n, f"1 <= n <= {n_pool} (the pool)", "draw fewer rows or load a larger pool")
     subsets = [rng(seed, "split", _SUBSET).permutation(n_pool)[:n] for seed in seeds]
     return torch.from_numpy(np.stack(subsets).astype(np.int64))
+
+
+def fold_rows(n_pool: int, count: int, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return for each seed and fold the rows to learn from and those held out, int64 [S·count, ...]: cross-validation.
+
+    A seed's folds are equal parts of a pool of n_pool in its own order; what is left over where `count` does not divide
+    n_pool is in none. Raises BadInput unless 2 <= count <= n_pool.
+    """
+    _check_seeds(seeds)
+    if not 2 <= count <= n_pool:
+        raise BadInput.of("folds", count, f"2 <= folds <= {n_pool}", "five are usual")
+    orders = [rng(seed, "split", _FOLDS).permutation(n_pool)[: n_pool - n_pool % count] for seed in seeds]
+    parts = [np.split(order, count) for order in orders]
+    held = [own[i] for own in parts for i in range(count)]
+    kept = [np.concatenate([*own[:i], *own[i + 1 :]]) for own in parts for i in range(count)]
+    return torch.from_numpy(np.stack(kept)), torch.from_numpy(np.stack(held))
 
 
 def corrupt_rows(y: Tensor, rows: Tensor, fraction: float, classes: int, seeds: Sequence[int]) -> Tensor:

@@ -41,6 +41,21 @@ def threshold_width(train_error: ArrayLike, grid: ArrayLike, eps: float) -> Floa
     return np.where(reached.any(axis=1), sizes[reached.argmax(axis=1)], np.nan)
 
 
+def falls_through(values: ArrayLike, grid: ArrayLike, level: float) -> Floats:
+    """Return where curves [..., W] over a positive grid [W] first fall below a level, in its units: [...].
+
+    Log-linear between the two points around; the least or the largest point where a curve is below, or above, all
+    along.
+    """
+    curves, x = np.asarray(values, float), np.log(grid)
+    below = curves < level
+    at = np.where(below.any(-1), below.argmax(-1), len(x) - 1)
+    before = np.maximum(at - 1, 0)
+    high, low = (np.take_along_axis(curves, i[..., None], -1)[..., 0] for i in (before, at))
+    share = np.divide(high - level, high - low, out=np.ones_like(high), where=below.any(-1) & (high >= level))
+    return np.asarray(np.exp(x[before] + share * (x[at] - x[before])))
+
+
 def crossfit_peak(err: ArrayLike, grid: ArrayLike, right: Right = "end", agree_within: int = 1) -> Peak:
     """Return the interior peak of err [S, W] over grid [W]: half of the seeds choose it, the rest measure it.
 

@@ -5,7 +5,7 @@ Paired arms are compared by passing their per-seed differences. Formulae are sci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -196,6 +196,94 @@ def slope_per_seed(x: ArrayLike, y: ArrayLike, allow_censored: bool = False) -> 
         raise BadInput.of("x", grid.tolist(), "at least two different values", "a slope needs a range")
     centred = grid - grid.mean()
     return curves @ centred / (centred @ centred)
+
+
+def correlation_per_seed(a: ArrayLike, b: ArrayLike, given: ArrayLike | None = None) -> Floats:
+    """Return Pearson's correlation of a and b [S, X] for each seed: [S], NaN where one of them is constant.
+
+    With `given` [S, X] the partial one: of what straight lines on it leave of a and b. BadInput if shapes differ.
+    """
+    every = [
+        finite(values, name, ndim=2) for values, name in ((a, "a"), (b, "b"), (given, "given")) if values is not None
+    ]
+    if len({values.shape for values in every}) > 1:
+        raise BadInput.of("shapes", [values.shape for values in every], "the same", "put seeds on the first axis")
+    x, y, *lines = (values - values.mean(1, keepdims=True) for values in every)
+    for line in lines:
+        x, y = (v - line * ((v * line).sum(1) / (line**2).sum(1))[:, None] for v in (x, y))
+    scale = np.sqrt((x**2).sum(1) * (y**2).sum(1))
+    return np.divide((x * y).sum(1), scale, out=np.full(len(x), np.nan), where=scale > 0)
+
+
+def mean_band(values: ArrayLike) -> Floats:
+    """Return mean, low and high of `mean_interval` of each column of values [S, X]: [3, X], in their unit.
+
+    Seeds with a NaN are left out. One seed alone has no interval (low and high are NaN); where none is left the mean
+    is 0.
+    """
+    given = np.asarray(values, np.float64)
+    known = given[np.isfinite(given).all(1)]
+    if len(known) < 2:
+        return np.stack([known.sum(0), *np.full((2, given.shape[1]), np.nan)])
+    return _ends([mean_interval(column) for column in known.T])
+
+
+def wilson_band(successes: ArrayLike, n: int) -> Floats:
+    """Return estimate, low and high of `wilson` for each count [X] of n: [3, X]; NaN for n = 0."""
+    counts = np.asarray(successes)
+    return _ends([wilson(int(count), n) for count in counts]) if n else np.full((3, len(counts)), np.nan)
+
+
+def weighted_mean(values: ArrayLike, weights: ArrayLike, axis: int) -> Floats:
+    """Return the weighted mean of values along an axis; NaN where all weights are 0.
+
+    Weights have the shape of the values, or lack their last axes. A value with weight 0 may be NaN.
+    """
+    given, heavy = np.asarray(values, np.float64), np.asarray(weights, np.float64)
+    heavy = heavy.reshape(heavy.shape + (1,) * (given.ndim - heavy.ndim))
+    total = heavy.sum(axis)
+    weighted = (np.where(heavy > 0, given, 0) * heavy).sum(axis)
+    return np.where(total > 0, weighted / np.where(total > 0, total, 1), np.nan)
+
+
+def rate_ratio(events: ArrayLike, sizes: ArrayLike, least: float = 5) -> Floats:
+    """Return how many times as often events happen in the first of two groups as in the second: [S].
+
+    `events` and `sizes` [S, strata, 2] count events and members. The ratio is that of Mantel & Haenszel (1959) over
+    the strata, with half an event added to each group, spread evenly over them (Jeffreys): else a group without any
+    would have none. NaN with fewer than `least` events in a group, where that half would decide.
+    """
+    lost, members = np.asarray(events, np.float64), np.asarray(sizes, np.float64)
+    weights = members[..., ::-1] / members.sum(-1, keepdims=True)
+    first, second = ((lost + 0.5 / lost.shape[1]) * weights).sum(1).T
+    return np.where((lost.sum(1) >= least).all(1), first / second, np.nan)
+
+
+def pseudo_values(statistic: Callable[[Floats], float], values: ArrayLike) -> Floats:
+    """Return the jackknife's pseudo-values of a statistic of values [S, ...]: one a seed, [S] (Tukey 1958).
+
+    Their mean is the statistic less its first-order bias, their spread what the seeds contribute to it.
+    """
+    given = np.asarray(values, np.float64)
+    count = len(given)
+    without = [statistic(np.delete(given, seed, 0)) for seed in range(count)]
+    return count * statistic(given) - (count - 1) * np.array(without)
+
+
+def variance_ratio(values: ArrayLike) -> float:
+    """Return Fisher's F of values [S, K]: S times the variance of the K means over the mean variance within.
+
+    NaN for fewer than two seeds or places, or where seeds do not differ.
+    """
+    given = np.asarray(values, np.float64)
+    if min(given.shape) < 2 or not (within := given.var(0, ddof=1).mean()):
+        return np.nan
+    return float(len(given) * given.mean(0).var(ddof=1) / within)
+
+
+def _ends(found: Sequence[Interval]) -> Floats:
+    """Return estimate, low and high of K intervals [3, K]."""
+    return np.array([(one.estimate, one.low, one.high) for one in found]).T
 
 
 def _mean_and_error(x: Floats) -> tuple[float, float]:

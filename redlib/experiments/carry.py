@@ -18,10 +18,10 @@ Plan = Mapping[Any, Any]  # name -> experiment, or a plan of its own (the levels
 GROUP = 5  # seeds of a run that are stored together
 
 
-def carry_out(study: Study, plan: Plan, size: int = GROUP, label: str = "runs") -> dict[Any, Any]:
+def carry_out(study: Study, plan: Plan, size: int = GROUP, label: str = "runs", axis: str = "level") -> dict[Any, Any]:
     """Return the results of every experiment by its name in the plan; its seeds run in groups of at most `size`.
 
-    A name may hold a plan instead, such as the levels of a chain, and then gives one `Results` with an axis "level".
+    A name may hold a plan instead, such as the levels of a chain, and then gives one `Results` with one more `axis`.
     Each group stores its own results, so an interrupted sweep goes on where it stopped.
     """
     flat = _flat(plan)
@@ -29,7 +29,9 @@ def carry_out(study: Study, plan: Plan, size: int = GROUP, label: str = "runs") 
     every = [one for parts in groups.values() for one in parts]
     found = iter(study.sweep(every, data=lambda one: _digest(study, one), label=label).results)
     done = {name: join([one.results(next(found)) for one in parts]) for name, parts in groups.items()}
-    return {name: stack({k: done[name, k] for k in one}) if _many(one) else done[name,] for name, one in plan.items()}
+    return {
+        name: stack({k: done[name, k] for k in one}, axis) if _many(one) else done[name,] for name, one in plan.items()
+    }
 
 
 def settings(*experiments: Experiment, **named: Experiment) -> pd.DataFrame:

@@ -24,6 +24,9 @@ from redlib.pruning.allocation import shuffled
 from redlib.pruning.masks import Tensors, apply, dense, density, packed, remove, unpacked, weights_of
 from redlib.pruning.tickets import ARMS, Arm, Cut, arm_named, masks_at, prepare, stacked_arms
 
+D51, D41, D33, D21, D13, D11, D4_4, D3_6 = 3, 4, 5, 7, 9, 10, 14, 15
+"""Rounds of 20%, by the per cent of a layer's weights that they leave (the output layer keeps more at 10%)."""
+
 
 @dataclass(frozen=True)
 class Level(Experiment):
@@ -90,8 +93,8 @@ class Level(Experiment):
 
 
 def levels(source: Level, depth: int) -> dict[int, Level]:
-    """Return the levels 0 to `depth` of a chain."""
-    return {level: replace(source, level=level) for level in range(depth + 1)}
+    """Return the levels 0 to `depth` of a chain; the dense net is the same wherever weights go back to."""
+    return {level: replace(source, level=level, rewind=source.rewind * (level > 0)) for level in range(depth + 1)}
 
 
 @dataclass(frozen=True)

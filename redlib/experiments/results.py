@@ -23,7 +23,7 @@ from redlib.errors import BadInput
 
 Arrays = dict[str, np.ndarray]
 Table = dict[str, tuple[str, ...]]
-Labels = Mapping[str, Sequence[Hashable]]
+Labels = Mapping[str, Sequence[Any]]  # hashable ones
 REST = "..."
 
 
@@ -148,10 +148,13 @@ def join(parts: Sequence[Results]) -> Results:
 def stack(parts: Mapping[Any, Results], axis: str = "level") -> Results:
     """Return several results as one with a new axis after the seeds, labelled by the keys of `parts`.
 
-    Arrays with axes "..." are left out; arrays without seeds must be equal in all and stay as they are.
+    Arrays with axes "..." are left out, and those that are not of one shape in all (curves of trainings that begin at
+    different steps); arrays without seeds must be equal in all and stay as they are.
     """
     every = list(parts.values())
-    kept = [name for name, axes in every[0].axes.items() if REST not in axes and all(name in one for one in every)]
+    common = [name for name in every[0] if all(name in one for one in every)]
+    alike = [name for name in common if len({one[name].shape for one in every}) == 1]
+    kept = [name for name in alike if REST not in every[0].axes[name]]
     arrays, axes = {}, {}
     for name in kept:
         own = every[0].axes[name]

@@ -5,6 +5,8 @@ Decisions are class indices [..., S, n] at S strengths for n images, leading axe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -37,6 +39,20 @@ def changed_rate(pred: ArrayLike, pred0: ArrayLike, among: ArrayLike | None = No
     return np.asarray(changed.sum(-1) / sizes[..., None], np.float64)
 
 
+def percent_changed(pred: ArrayLike, reference: ArrayLike, among: ArrayLike) -> Floats:
+    """Return `changed_rate` in percent [..., S], NaN for a group without any image.
+
+    `reference` and `among` are [..., n], or lack leading axes of pred [..., S, n].
+    """
+    decisions = np.asarray(pred)
+    shape = *decisions.shape[:-2], decisions.shape[-1]
+    others, group = (np.broadcast_to(np.asarray(part), shape) for part in (reference, among))
+    some, found = group.any(-1), np.full(decisions.shape[:-1], np.nan)
+    if some.any():
+        found[some] = 100 * changed_rate(decisions[some], others[some], group[some])
+    return found
+
+
 def area(curve: ArrayLike, sigmas: ArrayLike, low: float, high: float) -> Floats:
     """Return the mean height of the curve [..., S] over sigma between low and high: [...], in the curve's unit.
 
@@ -64,6 +80,35 @@ def slope(curve: ArrayLike, sigmas: ArrayLike, low: float, high: float) -> Float
     return np.asarray(heights[..., inside] @ centred / (centred @ centred))
 
 
+def height_at(curve: ArrayLike, x: ArrayLike, at: float) -> Floats:
+    """Return the height of curves [..., S] over rising or falling x [..., S] at one place: [...], NaN outside of x.
+
+    The curve is taken as straight between its points.
+    """
+
+    def height(heights: Floats, places: Floats) -> float:
+        order = np.argsort(places)
+        return float(np.interp(at, places[order], heights[order], np.nan, np.nan))
+
+    return _of_each(height, curve, x)
+
+
+def last_fall(curve: ArrayLike, x: ArrayLike, least: float) -> Floats:
+    """Return the x [..., S] at which curves [..., S] fall below `least` for good: [...], in their order.
+
+    Straight between the last point that reaches it and the next one. NaN where none reaches it, or the last one does.
+    """
+
+    def place(heights: Floats, places: Floats) -> float:
+        enough = np.flatnonzero(heights >= least)
+        if not len(enough) or enough[-1] == len(heights) - 1:
+            return np.nan
+        around = [enough[-1] + 1, enough[-1]]
+        return float(np.interp(least, heights[around], places[around]))
+
+    return _of_each(place, curve, x)
+
+
 def roughness(curve: ArrayLike) -> Floats:
     """Return the sum of squared second differences between neighbouring points of the curve [..., S]: [...].
 
@@ -74,6 +119,29 @@ def roughness(curve: ArrayLike) -> Floats:
     if heights.ndim < 1 or heights.shape[-1] < 3:
         raise BadInput.of("shape of curve", heights.shape, "[..., S] with S >= 3", "add strengths")
     return np.asarray(np.square(np.diff(heights, 2)).sum(-1))
+
+
+def roughness_parts(changed: ArrayLike) -> tuple[float, float]:
+    """Return what of the roughness of n images' mean curve is its shape, and what an image adds by chance.
+
+    `changed` [S, n] are the images' own curves, of 0 and 1 (or 100, for squared points). The expected roughness is
+    that of the expected curve, the shape, plus chance / n, where chance is the variance between images of the second
+    differences of their own curves, summed over strengths. Both estimates are unbiased; NaN for fewer than two images.
+    """
+    own = np.asarray(changed, np.float64)
+    if own.shape[1] < 2:
+        return np.nan, np.nan
+    chance = float(np.diff(own, 2, axis=0).var(1, ddof=1).sum())
+    return float(roughness(own.mean(1))) - chance / own.shape[1], chance
+
+
+def matched_counts(labels: ArrayLike, pool: ArrayLike) -> NDArray[np.int64]:
+    """Return how many images of each class a subset of the pool takes to match a group: `counts` of `random_curves`.
+
+    `labels` [m] are the classes of the group, `pool` [n] those of the pool; no more are taken than are there.
+    """
+    classes = 1 + max(int(np.max(part, initial=-1)) for part in (np.asarray(labels), np.asarray(pool)))
+    return np.minimum(*(np.bincount(np.asarray(part, np.int64), minlength=classes) for part in (labels, pool)))
 
 
 def roughness_null(changed: ArrayLike, labels: ArrayLike, counts: ArrayLike, draws: int, seed: int) -> Floats:
@@ -109,6 +177,13 @@ def roughness_p(observed: float, null: ArrayLike) -> float:
     if draws.ndim != 1 or not draws.size or not np.isfinite([observed, *draws]).all():
         raise BadInput.of("observed and null", (observed, draws.shape), "finite, [draws]", "use roughness_null")
     return float((1 + (draws >= observed).sum()) / (1 + draws.size))
+
+
+def _of_each(function: Callable[[Floats, Floats], float], curve: ArrayLike, x: ArrayLike) -> Floats:
+    """Return function(curve, x) of every curve [..., S]: [...]."""
+    heights, places = np.broadcast_arrays(np.asarray(curve, np.float64), np.asarray(x, np.float64))
+    rows = zip(*(part.reshape(-1, part.shape[-1]) for part in (heights, places)), strict=True)
+    return np.array([function(*row) for row in rows]).reshape(heights.shape[:-1])
 
 
 def _curve(curve: ArrayLike, sigmas: ArrayLike, low: float, high: float) -> tuple[Floats, Floats]:

@@ -56,6 +56,12 @@ def compare(x: ArrayLike, values: ArrayLike) -> ChangePoint:
     return ChangePoint(bic, float((at[split - 1] + at[split]) / 2))
 
 
+def best_of_each(x: ArrayLike, values: ArrayLike) -> dict[str, int]:
+    """Return for how many rows of values [S, K], each judged alone, each model is best."""
+    best = [compare(x, row[None]).best for row in np.asarray(values, np.float64)]
+    return {name: best.count(name) for name in PARAMETERS}
+
+
 def best_on_noise(x: ArrayLike, draws: int, seed: int) -> dict[str, float]:
     """Return in which share of single runs of pure noise at x [K] each model is best.
 
@@ -63,8 +69,7 @@ def best_on_noise(x: ArrayLike, draws: int, seed: int) -> dict[str, float]:
     """
     at = np.asarray(x, np.float64)
     runs = rng(seed, "eval", NOISE).standard_normal((draws, len(at)))
-    best = [compare(at, run[None]).best for run in runs]
-    return {name: best.count(name) / draws for name in PARAMETERS}
+    return {name: count / draws for name, count in best_of_each(at, runs).items()}
 
 
 def bootstrap_break(x: ArrayLike, values: ArrayLike, draws: int, seed: int) -> Floats:
@@ -77,6 +82,15 @@ def bootstrap_break(x: ArrayLike, values: ArrayLike, draws: int, seed: int) -> F
     rows = rng(seed, "eval", RESAMPLED).integers(0, len(given), (draws, len(given)))
     split = _gains(given[rows].mean(1)).argmax(1)
     return np.asarray((at[split] + at[split + 1]) / 2)
+
+
+def break_shares(x: ArrayLike, values: ArrayLike, draws: int, seed: int) -> Floats:
+    """Return in which share of `bootstrap_break` the step lies in each gap between places: [K - 1]; 0 for one seed."""
+    at, given = _measured(x, values)
+    if len(given) < 2:
+        return np.zeros(len(at) - 1)
+    found = bootstrap_break(at, given, draws, seed)
+    return np.asarray(np.histogram(found, at)[0] / draws)
 
 
 def single_run_split_probability(

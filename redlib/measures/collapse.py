@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from redlib.errors import BadInput
-from redlib.measures.simplex import equiangularity, equinorm, vector_stack
+from redlib.measures.simplex import equiangularity, equinorm, simplex_etf, vector_stack
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 Classifier = tuple[Tensor, Tensor | None]
@@ -164,6 +164,17 @@ def nc1_among(features: Tensor, labels: Tensor, among: Tensor, classes: int) -> 
         none = features.new_full((), torch.nan, dtype=torch.float64)
         found.append(collapse([(h[part], y[part])], classes)["nc1"][0] if whole else none)
     return torch.stack(found)
+
+
+def in_plane(features: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Return features [R, n, p] in the plane of their class means (of the two widest directions, for more than three).
+
+    [R, n, 2], centred, and turned so that the means of labels [n] or [R, n] point where the corners of
+    `simplex_etf(classes, classes - 1)` do, as well as can be (Procrustes). BadInput as in `class_means`.
+    """
+    found = class_means([(features, labels)], classes)
+    u, _, v = torch.linalg.svd(found.centred.mT @ simplex_etf(classes, classes - 1).to(features.device), False)
+    return ((features.double() - found.global_mean[:, None]) @ (u @ v))[..., :2].to(features)
 
 
 class _Measure(Protocol):

@@ -27,11 +27,19 @@ class Parts(Protocol):
 
 
 class Labelled(Parts, Protocol):
-    """The same with inputs x [N, ...], labels y, and rows [R, n] of x where each replicate has its own."""
+    """The same, with what the batches are taken from."""
 
-    x: Tensor
-    y: Tensor
-    rows: Tensor | None
+    @property
+    def x(self) -> Tensor:
+        """Return the inputs [N, ...]."""
+
+    @property
+    def y(self) -> Tensor:
+        """Return the labels [N], or [R, n] like rows."""
+
+    @property
+    def rows(self) -> Tensor | None:
+        """Return the rows [R, n] of x where each replicate has its own."""
 
 
 def barrier(errors: Tensor) -> Tensor:

@@ -1,8 +1,17 @@
-"""Hartigan's dip: how far a sample is from having one mode."""
+"""One mode or two: Hartigan's dip with its test, and how deep a gap there is at zero."""
 
 from __future__ import annotations
 
+from functools import cache
+from math import sqrt
+
 import numpy as np
+
+from redlib.data.streams import rng
+
+NULL = 52  # key of the stream "eval", so that no other draw repeats these
+DRAWS, SAMPLE = 999, 400  # of the null: how many samples, and their size
+BINS, REACH = 21, 3.0  # of the histogram around 0: bins, and root mean squares to either side
 
 
 def dip(sample: np.ndarray) -> float:
@@ -25,6 +34,36 @@ def dip(sample: np.ndarray) -> float:
         if (left, right) == (0, high - low):
             return found / 2
         low, high = low + left, low + right
+
+
+def dip_p(dips: np.ndarray, sizes: np.ndarray, draws: int = DRAWS) -> np.ndarray:
+    """Return p of the test of `dips` [...] of samples of so many values (broadcast) against uniform samples: [...].
+
+    The share of uniform samples whose √n·dip is at least as large, the observed one counted among them; √n·dip hardly
+    depends on n (Hartigan & Hartigan 1985), so that those have 400 values each, whatever n is.
+    """
+    exceed = (_null(draws) >= (dips * np.sqrt(sizes))[..., None]).sum(-1)
+    return np.asarray((exceed + 1) / (draws + 1))
+
+
+def density_at_zero(values: np.ndarray) -> np.ndarray:
+    """Return, for values [R, K], the height of their histogram at 0 over its largest, [R]: 1 for a peak at 0.
+
+    21 equal bins to ±3 root mean squares, the eleventh centred at 0. NaN where all values are 0.
+    """
+    found = []
+    for row in values:
+        reach = REACH * sqrt(np.square(row).mean())
+        heights = np.histogram(row, BINS, (-reach, reach))[0] if reach else np.zeros(BINS)
+        found.append(heights[BINS // 2] / heights.max() if heights.max() else np.nan)
+    return np.array(found)
+
+
+@cache
+def _null(draws: int) -> np.ndarray:
+    """Return √n·dip of uniform samples [draws]."""
+    source = rng(0, "eval", NULL)
+    return np.array([dip(source.random(SAMPLE)) for _ in range(draws)]) * sqrt(SAMPLE)
 
 
 def _modal_interval(gap: np.ndarray, convex: np.ndarray, concave: np.ndarray) -> tuple[int, int, float]:

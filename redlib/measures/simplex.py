@@ -66,7 +66,7 @@ def equinorm(vectors: Tensor) -> Tensor:
 
     The population's deviation (divided by N), as the C classes are all there are; public code often takes the
     sample's, which is √(N/(N-1)) larger. Centre class means first (`ClassMeans.centred`); rows of a classifier
-    are taken as they are. NaN if all vectors are zero. C pure-noise vectors in d dimensions have about 1/√(2d).
+    are taken as they are. NaN if all vectors are zero. Compare with `of_noise`.
     """
     norms = vector_stack(vectors).norm(dim=-1)
     return norms.std(1, correction=0) / norms.mean(1)
@@ -76,10 +76,20 @@ def equiangularity(vectors: Tensor) -> Tensor:
     """Return the mean over pairs of |cos + 1/(N-1)|, 0 for a simplex: [R]; NC2 (Papyan et al. 2020).
 
     Centre class means first. Small values do not show that anything was learned: in many dimensions the
-    centred means of pure noise are almost a simplex too, with √(2/(πd))·(1 - 1/(N-1)²): .049 for 10 in 256.
+    centred means of pure noise are almost a simplex too, see `of_noise`: .049 for 10 in 256.
     """
     pairs = cosines(vectors)
     return (pairs + 1 / (vectors.shape[-2] - 1)).abs().mean(1)
+
+
+def of_noise(count: int, dim: int) -> tuple[float, float]:
+    """Return what `equinorm` and `equiangularity` of centred means of pure noise come to in many dimensions.
+
+    1/√(2d), from below as N grows, and √(2/(πd))·(1 - 1/(N-1)²), for N = `count` means in d = `dim` dimensions.
+    BadInput as in `welch_bound`.
+    """
+    _check_counts(count, dim)
+    return (2 * dim) ** -0.5, (2 / (math.pi * dim)) ** 0.5 * (1 - 1 / (count - 1) ** 2)
 
 
 def coherence(vectors: Tensor) -> Tensor:

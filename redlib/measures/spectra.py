@@ -122,6 +122,13 @@ def mp_pdf(x: ArrayLike, aspect: ArrayLike, variance: ArrayLike = 1.0) -> Floats
     return roots / (2 * np.pi * root**2 * scale * np.where(inside, at, 1))
 
 
+def mp_singular_law(aspect: float, variance: float = 1.0, points: int = 200) -> tuple[Floats, Floats]:
+    """Return (x, density) of singular values over √N by the law, at evenly spaced points within its edges."""
+    low, high = np.sqrt(mp_edges(aspect, variance))
+    x = np.linspace(low, high, points)[1:-1]
+    return x, 2 * x * mp_pdf(x**2, aspect, variance)
+
+
 def mp_cdf(x: ArrayLike, aspect: ArrayLike, variance: ArrayLike = 1.0) -> Floats:
     """Return the distribution function of `mp_pdf`, in closed form, to about 1e-15·Q.
 

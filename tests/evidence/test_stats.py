@@ -13,14 +13,21 @@ from redlib.errors import BadInput
 from redlib.evidence.stats import (
     bootstrap_interval,
     clopper_pearson,
+    correlation_per_seed,
     holm,
+    mean_band,
     mean_interval,
+    pseudo_values,
+    rate_ratio,
     sign_flip_p,
     slope_per_seed,
     t_test_p,
     tost,
     tost_power,
+    variance_ratio,
+    weighted_mean,
     wilson,
+    wilson_band,
 )
 
 FIVE = [1.0, 2.0, 3.0, 4.0, 5.0]  # mean 3, sd sqrt(2.5), error sqrt(.5)
@@ -230,3 +237,85 @@ def test_a_censored_seed_has_no_slope_and_is_refused_unless_allowed():
 def test_a_slope_needs_a_range_and_matching_shapes(x, y):
     with pytest.raises(BadInput):
         slope_per_seed(x, y)
+
+
+def test_correlations_are_pearson_s_seed_by_seed_and_of_constants_nan():
+    source = np.random.default_rng(0)
+    a, b = source.standard_normal((2, 4, 9))
+    assert correlation_per_seed(a, b) == pytest.approx(
+        [oracle.pearsonr(x, y).statistic for x, y in zip(a, b, strict=True)]
+    )
+    assert np.isnan(correlation_per_seed(np.ones((1, 4)), np.arange(4.0)[None])).all()
+    with pytest.raises(BadInput, match="shapes"):
+        correlation_per_seed(a, b[:, :3])
+
+
+def test_a_partial_correlation_leaves_out_what_the_third_explains():
+    source = np.random.default_rng(0)
+    third, own = source.standard_normal((2, 3, 400))
+    a, b = 2 * third + own, -3 * third + own
+    assert (correlation_per_seed(a, b) < -0.5).all() and (correlation_per_seed(a, b, third) > 0.99).all()
+    r = {
+        (i, k): np.corrcoef(x, y)[0, 1]
+        for i, x in enumerate((a[0], b[0], third[0]))
+        for k, y in enumerate((a[0], b[0], third[0]))
+    }
+    known = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
+    assert correlation_per_seed(a, b, third)[0] == pytest.approx(known)
+
+
+def test_bands_are_t_intervals_of_the_seeds_that_have_a_curve():
+    values = np.array([[1.0, 2, 4], [2, 2, 5], [np.nan, np.nan, np.nan], [4, 5, 5]])
+    mean, low, high = mean_band(values)
+    for place, column in enumerate(values[[0, 1, 3]].T):
+        interval = mean_interval(column)
+        assert (mean[place], low[place], high[place]) == pytest.approx((interval.estimate, interval.low, interval.high))
+
+
+@pytest.mark.parametrize(("rows", "expected"), [([0, 2], [1, 2, 4]), ([2], [0, 0, 0])])
+def test_one_curve_has_no_interval_and_no_curve_lies_at_zero(rows, expected):
+    values = np.array([[1.0, 2, 4], [2, 2, 5], [np.nan, np.nan, np.nan]])
+    mean, low, high = mean_band(values[rows])
+    assert mean.tolist() == expected and np.isnan(low).all() and np.isnan(high).all()
+
+
+def test_a_band_of_counts_has_wilsons_intervals_and_none_of_nothing():
+    share, low, high = wilson_band([0, 3, 10], 10)
+    assert share.tolist() == [0, 0.3, 1]
+    assert [(a, b) for a, b in zip(low, high, strict=True)] == [
+        (wilson(k, 10).low, wilson(k, 10).high) for k in (0, 3, 10)
+    ]
+    assert np.isnan(wilson_band([0, 0], 0)).all() and wilson_band([0, 0], 0).shape == (3, 2)
+
+
+def test_what_has_no_weight_does_not_count_even_if_it_is_missing():
+    values = np.array([[[1.0, 10], [3, 30]], [[np.nan, np.nan], [3, 30]], [[np.nan, np.nan]] * 2])
+    found = weighted_mean(values, [[3, 1], [0, 1], [0, 0]], 1)
+    assert found[:2].tolist() == [[1.5, 15], [3, 30]] and np.isnan(found[2]).all()
+    assert np.isnan(weighted_mean([[np.nan, 1.0]], [[1, 1]], 1)).all(), "what counts must be there"
+
+
+def test_the_rate_ratio_has_half_an_event_more_and_needs_five():
+    sizes = [[[2000, 18_000]]]
+    assert rate_ratio([[[9, 6]]], sizes) == pytest.approx((9.5 / 2000) / (6.5 / 18_000))
+    assert np.isnan(rate_ratio([[[9, 4]]], sizes)).all() and np.isnan(rate_ratio([[[9, np.nan]]], sizes)).all()
+    assert rate_ratio([[[0, 0]]], sizes, least=0) == pytest.approx(9), "half an event alone makes a ratio of sizes"
+
+
+def test_the_rate_ratio_of_strata_is_that_of_mantel_and_haenszel():
+    sizes, lost = np.array([[2000, 18_000], [1000, 19_000]]), np.array([[9, 6], [7, 3]]) + 0.25
+    top = sum(lost[k, 0] * sizes[k, 1] / sizes[k].sum() for k in range(2))
+    bottom = sum(lost[k, 1] * sizes[k, 0] / sizes[k].sum() for k in range(2))
+    assert rate_ratio(lost[None] - 0.25, sizes[None]) == pytest.approx(top / bottom)
+
+
+def test_pseudo_values_of_a_mean_are_the_values_and_of_a_variance_unbiased():
+    values = np.array([[1.0, 2], [4, 0], [9, 1]])
+    assert np.allclose(pseudo_values(lambda kept: float(kept.mean()), values), values.mean(1))
+    assert pseudo_values(lambda kept: float(kept.var()), FIVE).mean() == pytest.approx(np.var(FIVE, ddof=1))
+
+
+def test_the_variance_ratio_is_fishers():
+    table = np.random.default_rng(0).normal(0, 1, (5, 4)) + np.arange(4)
+    assert variance_ratio(table) == pytest.approx(oracle.f_oneway(*table.T).statistic)
+    assert np.isnan(variance_ratio(table[:1])) and np.isnan(variance_ratio(np.ones((3, 4))))

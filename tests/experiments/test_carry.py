@@ -40,6 +40,8 @@ def test_seeds_run_in_groups_and_come_back_in_order(tmp_path):
     whole = Level(LAB).run()
     assert np.array_equal(done["dense"]["validation_loss"], whole["validation_loss"])
     assert np.array_equal(done["chain", 1].at(level=0)["final_error"], whole["final_error"])
+    rates = carry_out(book, {"rates": levels(Level(LAB), 1)}, size=3, axis="rate")["rates"]
+    assert rates.labels["rate"] == (0, 1) and rates.at(rate=0)["early_error"].shape == (7,)
     assert len(list(store.scan(tmp_path))) == 3 * 3, "three groups of three levels; the dense net is the chain's first"
 
 

@@ -75,6 +75,16 @@ def test_unknown_labels_and_axes_name_the_known_ones(where, known):
         armed().at(**where)
 
 
+def test_a_stack_leaves_out_curves_of_different_lengths():
+    def curve(steps):
+        arrays = {"steps": np.arange(steps), "loss": np.zeros((2, steps)), "end": np.full(2, steps)}
+        return Results.declared(arrays, "steps: step\nloss: seed step\nend: seed", {}, 2)
+
+    found = stack({1: curve(4), 2: curve(3)})
+    assert {*found} == {"end"} and found.at(level=2)["end"].tolist() == [3, 3]
+    assert {*stack({1: curve(4), 2: curve(4)})} == {"steps", "loss", "end"}
+
+
 def test_a_stack_puts_its_axis_behind_the_seeds_and_leaves_out_what_only_a_chain_needs():
     levels = stack({0: made([0, 1]), 3: made([2, 3])})
     assert levels["error"].tolist() == [[0, 2], [1, 3]] and levels["loss"].shape == (2, 2, 2)

@@ -8,9 +8,14 @@ from redlib.errors import BadInput
 from redlib.measures.blurcurves import (
     area,
     changed_rate,
+    height_at,
+    last_fall,
+    matched_counts,
+    percent_changed,
     roughness,
     roughness_null,
     roughness_p,
+    roughness_parts,
     slope,
 )
 
@@ -157,3 +162,43 @@ LINE = SIGMAS.copy()
 def test_bad_input_is_named_with_the_allowed_range(call, what):
     with pytest.raises(BadInput, match=what):
         call()
+
+
+def test_percentages_are_missing_where_a_group_is_empty():
+    seeds = np.stack([PRED, PRED[::-1]])
+    among = np.array([[True, False, False, True], [False] * 4])
+    found = percent_changed(seeds, ASSIGNED, among)
+    assert found[0].tolist() == [50, 0, 50] and np.isnan(found[1]).all()
+    assert np.isnan(percent_changed(seeds, ASSIGNED, False)).all()
+    assert np.array_equal(percent_changed(seeds, seeds[:, 0], True), 100 * changed_rate(seeds, seeds[:, 0]))
+    assert np.array_equal(percent_changed(seeds[:, None], ASSIGNED, among[:, None])[:, 0], found, equal_nan=True)
+
+
+def test_heights_are_read_between_points_of_rising_and_falling_places():
+    x, curve = np.array([4.0, 2.0, 1.0]), np.array([[100.0, 80, 0], [50, 50, 10]])
+    assert height_at(curve, x, 3.0).tolist() == [90, 50] and height_at(curve, x, 1.5).tolist() == [40, 30]
+    assert height_at(curve[:, ::-1], x[::-1], 3.0).tolist() == [90, 50] and height_at(curve[0], x, 2.0) == 80
+    assert np.isnan(height_at(curve, x, 5.0)).all()
+
+
+def test_a_curve_falls_for_good_after_the_last_point_that_reaches_the_least():
+    x = np.array([4.0, 3.0, 2.0, 1.0])
+    curves = [[100, 100, 98, 0], [98, 100, 98, 0], [90, 98, 98, 0], [100, 100, 99, 99]]
+    assert last_fall(curves, x, 99).tolist() == pytest.approx([2.5, 2.5, np.nan, np.nan], nan_ok=True)
+
+
+def test_roughness_is_its_shape_and_chance():
+    noise = np.random.default_rng(0)
+    erratic = np.zeros((6, 4000))
+    erratic[1:] = 100 * (noise.random((5, 4000)) < 0.3)  # a flat curve but for its first point
+    shape, chance = roughness_parts(erratic)
+    assert shape + chance / 4000 == pytest.approx(float(roughness(erratic.mean(1))))
+    # Variance .21 a point; second differences of 5 independent points and a fixed one: 3·6 + 5 = 23 of them.
+    assert chance == pytest.approx(1e4 * 0.21 * 23, rel=0.05)
+    assert shape == pytest.approx(30.0**2, rel=0.15), "a step from 0 to 30 points"
+    assert np.isnan(roughness_parts(erratic[:, :1])).all()
+
+
+def test_a_group_is_matched_by_class_as_far_as_the_pool_goes():
+    assert matched_counts([0, 2, 2, 3], [0, 0, 2, 3, 3, 1]).tolist() == [1, 0, 1, 1]
+    assert matched_counts([], [1, 1]).tolist() == [0, 0]

@@ -9,8 +9,10 @@ from scipy import stats
 from redlib.errors import BadInput
 from redlib.measures.changepoint import (
     PARAMETERS,
+    best_of_each,
     best_on_noise,
     bootstrap_break,
+    break_shares,
     compare,
     single_run_split_probability,
 )
@@ -180,3 +182,16 @@ GOOD = noisy(0, STEP)
 def test_bad_input_is_named_with_the_allowed_range(call, what):
     with pytest.raises(BadInput, match=what):
         call()
+
+
+def test_each_row_is_judged_alone():
+    rows = np.stack([STEP, X, STEP]) + noisy(0, 0 * X, 3, 0.01)
+    assert best_of_each(X, rows) == {"constant": 0, "linear": 1, "step": 2}
+
+
+def test_shares_of_breaks_say_between_which_places_the_step_lies():
+    values = noisy(1, STEP)
+    shares, found = break_shares(X, values, 500, 0), bootstrap_break(X, values, 500, 0)
+    assert shares.shape == (6,) and shares.sum() == pytest.approx(1)
+    assert shares.tolist() == [((found > a) & (found < b)).mean() for a, b in itertools.pairwise(X)]
+    assert shares.argmax() == 2 and not break_shares(X, values[:1], 500, 0).any(), "one seed cannot be resampled"

@@ -380,3 +380,13 @@ def test_nc1_among_some_examples_is_that_of_these_alone(draw):
     assert found[2].isnan(), "a class has no example"
     other = nc.nc1_among(features, labels.expand(3, -1).flip(0), among, 5)
     assert torch.equal(other[:2], found[:2]), "labels of each replicate"
+
+
+def test_features_in_the_plane_of_their_means_point_to_the_simplex(draw):
+    corners, y = simplex_etf(3, 2), torch.arange(3).repeat(5)
+    turned = torch.linalg.qr(normal(draw, 6, 6))[0][:2]
+    features = torch.stack([4 * corners[y] @ turned + 1, corners[y] @ turned.flip(1)]).float()
+    found = nc.in_plane(features, y, 3)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), torch.stack([4 * corners[y], corners[y]]), atol=1e-5, rtol=0)
+    assert nc.in_plane(normal(draw, 1, 40, 8), torch.arange(40) % 5, 5).shape == (1, 40, 2)

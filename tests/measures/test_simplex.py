@@ -119,3 +119,13 @@ def test_a_zero_vector_has_no_angle(draw):
 def test_bad_input_is_named(call, match):
     with pytest.raises(BadInput, match=match):
         call()
+
+
+def test_class_means_of_pure_noise_are_as_far_from_a_simplex_as_told(draw):
+    means = normal(draw, 100, 50, 256)
+    centred = means - means.mean(1, keepdim=True)
+    norms, angles = simplex.of_noise(50, 256)
+    assert simplex.equinorm(centred).mean().item() == pytest.approx(norms, rel=0.03)
+    assert simplex.equiangularity(centred).mean().item() == pytest.approx(angles, rel=0.01)
+    with pytest.raises(BadInput, match="count"):
+        simplex.of_noise(1, 256)

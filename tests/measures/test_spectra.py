@@ -366,3 +366,14 @@ W, L = torch.ones(4, 3), [1.0, 2.0, 3.0]
 def test_bad_input_is_named(call, match):
     with pytest.raises(BadInput, match=match):
         call()
+
+
+def test_the_law_of_singular_values_is_a_density_within_its_edges():
+    values = np.random.default_rng(0).standard_normal((2, 60, 120))
+    singular = np.linalg.svd(values, compute_uv=False) / np.sqrt(120)
+    x, density = sp.mp_singular_law(2.0)
+    assert np.trapezoid(density, x) == pytest.approx(1, abs=5e-3)
+    assert x[0] == pytest.approx(1 - 0.5**0.5, abs=0.02) and x[-1] == pytest.approx(1 + 0.5**0.5, abs=0.02)
+    heights = np.histogram(singular, np.linspace(0.2, 1.8, 9), density=True)[0]
+    assert np.allclose(np.interp(np.linspace(0.3, 1.7, 8), x, density, 0, 0), heights, atol=0.25)
+    assert np.allclose(sp.mp_singular_law(2.0, 4.0)[0], 2 * x)

@@ -6,8 +6,8 @@ of a small perturbation by χ. `sigma_w` and `sigma_b` are standard deviations, 
 squared units of the pre-activations. φ is tanh, relu, erf (of h, not of h/√2) or linear.
 
 `moments` has the means of activations, `theory` the maps and their fixed points, `weights` what they say of given
-weights, `signals` what is measured in a net, which `chains` takes apart. Theory takes numbers or NumPy arrays, which
-broadcast, and returns float64.
+weights, `signals` what is measured in a net, which `chains` takes apart; `simulation` draws wide nets. Theory takes
+numbers or NumPy arrays, which broadcast, and returns float64.
 
 A given net is a StackedMLP, an nn.Sequential (which may be nested) or several of one shape, its replicates. Masks are
 those of `pruning`, in the order of the layers: bool [R, *shape of the weight], or None for a dense layer. All is
@@ -22,11 +22,14 @@ from redlib.measures.meanfield.signals import (
     empirical_q,
     jacobian,
     jacobian_spectrum,
+    match_chi,
     spectrum_summary,
 )
+from redlib.measures.meanfield.simulation import simulated_q
 from redlib.measures.meanfield.theory import (
     c_fixed_point,
     c_map,
+    c_profile,
     chi,
     chi_1,
     depth_scales,
@@ -36,6 +39,7 @@ from redlib.measures.meanfield.theory import (
     q_map,
     q_profile,
     resnet_q_map,
+    resnet_q_profile,
 )
 from redlib.measures.meanfield.weights import LAWS, Law, PerLayer, layer_sigmas, predicted_q, unit_q
 
@@ -50,6 +54,7 @@ __all__ = [
     "PerLayer",
     "c_fixed_point",
     "c_map",
+    "c_profile",
     "chi",
     "chi_1",
     "depth_scales",
@@ -60,12 +65,15 @@ __all__ = [
     "jacobian",
     "jacobian_spectrum",
     "layer_sigmas",
+    "match_chi",
     "magnitude_second_moment",
     "predicted_q",
     "q_fixed_point",
     "q_map",
     "q_profile",
     "resnet_q_map",
+    "resnet_q_profile",
+    "simulated_q",
     "spectrum_summary",
     "unit_q",
 ]

@@ -12,6 +12,7 @@ from redlib.errors import BadInput
 from redlib.measures.meanfield.chains import Chain, Net, Stage, chains, pre_activations
 from redlib.measures.meanfield.weights import PerLayer
 from redlib.measures.simplex import cosines
+from redlib.nets import StackedMLP
 
 ROUNDING = 1e-12  # smaller singular values, relative to the largest, are zeros
 CHUNK = 2**23  # entries of a Jacobian at a time, 64 MiB
@@ -47,6 +48,22 @@ def empirical_chi(net: Net, x: Tensor, masks: PerLayer | None = None) -> Tensor:
     two layers lets one value act on several (overlapping pools, softmax, LayerNorm).
     """
     return torch.cat([_chain_gains(chain, start) for chain, start in chains(net, x, masks)])
+
+
+@torch.no_grad()
+def match_chi(net: StackedMLP, target: StackedMLP, x: Tensor) -> None:
+    """Scale each layer of `net` in place until its mean χ over the inputs x is that of `target`.
+
+    χ of a layer is proportional to its squared weights and depends on the layers below, so one pass from the first
+    layer on suffices. The first layer has no χ; there the sums of squares are made equal.
+    """
+    wanted = empirical_chi(target, x).mean(2)
+    squares = [one.weights[0].double().square().sum((1, 2)) for one in (target, net)]
+    ratio = squares[0] / squares[1]
+    for layer, weights in enumerate(net.weights):
+        if layer:
+            ratio = wanted[:, layer - 1] / empirical_chi(net, x).mean(2)[:, layer - 1]
+        weights.mul_(ratio.sqrt()[:, None, None].to(weights))
 
 
 @torch.no_grad()

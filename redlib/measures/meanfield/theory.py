@@ -52,6 +52,25 @@ def resnet_q_map(q: ArrayLike, sigma_w: ArrayLike, sigma_b: ArrayLike, activatio
     return q_map(q_map(q, sigma_w, sigma_b, activation), sigma_w, sigma_b, activation) + _non_negative(q, "q")
 
 
+def resnet_q_profile(
+    mean_square: ArrayLike, sigma_w: float, sigma_b: float, depth: int, activation: Activation = "tanh"
+) -> Floats:
+    """Return q after each of `depth` pairs of layers, [..., depth], the first entry being the layer of the inputs."""
+    profile = [q_map(mean_square, sigma_w, sigma_b, "linear")]
+    while len(profile) < depth:
+        profile.append(resnet_q_map(profile[-1], sigma_w, sigma_b, activation))
+    return np.stack(profile, -1)
+
+
+def c_profile(first: ArrayLike, sigma_w: float, sigma_b: float, depth: int, activation: Activation = "tanh") -> Floats:
+    """Return the correlation of two inputs in `depth` layers, [..., depth], if it is `first` in one and q is q*."""
+    q = q_fixed_point(sigma_w, sigma_b, activation)
+    profile = [_correlations(first)]
+    while len(profile) < depth:
+        profile.append(c_map(profile[-1], q, sigma_w, sigma_b, activation))
+    return np.stack(profile, -1)
+
+
 def c_map(
     c: ArrayLike,
     q: ArrayLike,

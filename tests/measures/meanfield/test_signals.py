@@ -214,3 +214,12 @@ MODULE = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
 def test_bad_input_is_named(call, match):
     with pytest.raises(BadInput, match=match):
         call()
+
+
+def test_a_net_is_scaled_layer_by_layer_to_the_chi_of_another(draw):
+    target, net, x = mlp(3, 24, [1000, 1001]), mlp(3, 24, [1002, 1003]), inputs(draw, 5, 24)
+    before = mf.empirical_chi(net, x).mean(2)
+    mf.match_chi(net, target, x)
+    wanted = mf.empirical_chi(target, x).mean(2)
+    assert torch.allclose(mf.empirical_chi(net, x).mean(2), wanted, rtol=1e-5)
+    assert not torch.allclose(before, wanted, rtol=1e-2)

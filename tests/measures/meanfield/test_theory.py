@@ -169,3 +169,13 @@ def test_pruned_nets_leave_the_edge_as_the_note_says():
 def test_bad_input_is_named(call, match):
     with pytest.raises(BadInput, match=match):
         call()
+
+
+def test_profiles_are_the_maps_again_and_again():
+    q = mf.resnet_q_profile([1.0, 2.0], 1.4, 0.3, 3)
+    assert q.shape == (2, 3) and q[0, 0] == pytest.approx(1.4**2 + 0.09)
+    assert q[:, 2] == pytest.approx(mf.resnet_q_map(mf.resnet_q_map(q[:, 0], 1.4, 0.3), 1.4, 0.3))
+    assert np.allclose(mf.c_profile(1.0, 1.4, 0.3, 8), 1)
+    path = mf.c_profile(0.2, 1.0, 0.3, 8)
+    assert len(path) == 8 and path[0] == 0.2 and (np.diff(path) > 0).all(), "below the edge inputs become alike"
+    assert path[1] == pytest.approx(float(mf.c_map(0.2, mf.q_fixed_point(1.0, 0.3), 1.0, 0.3)))

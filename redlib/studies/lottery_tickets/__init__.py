@@ -1,0 +1,1 @@
+"""Lottery tickets: iterative pruning and its control arms, masks without training, transfer, early steps."""

@@ -1,0 +1,400 @@
+"""The claims on tickets: each part is what its name says, worked out by hand from results made up here."""
+
+import importlib.util
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from redlib.evidence.claims import load_claims
+from redlib.experiments.chain import D3_6, D11, D13, D21, D51, Level, levels
+from redlib.experiments.results import Results
+from redlib.pruning.criteria import CRITERIA
+from redlib.pruning.masks import weights_of
+from redlib.pruning.tickets import Cut
+from redlib.studies.lottery_tickets import claims
+
+spec = importlib.util.spec_from_file_location("tiny_tickets", Path(__file__).with_name("tiny.py"))
+tiny = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tiny)
+LAB = tiny.LAB
+
+
+def made(early, labels=None, **arrays):
+    """Results with these early errors [S, *labels] and other arrays of the same axes, or given as (array, axes)."""
+    labels = labels or {}
+    axes = ("seed", *labels)
+    found = {"early_error": np.asarray(early, float)} | arrays
+    own = {name: value[1] if isinstance(value, tuple) else axes for name, value in found.items()}
+    plain = {name: np.asarray(value[0] if isinstance(value, tuple) else value) for name, value in found.items()}
+    return Results(plain, own, labels)
+
+
+def points(*accuracies):
+    """Results of one net with these accuracies, one a seed."""
+    return made(1 - np.array(accuracies) / 100)
+
+
+def chain(depth=16, seeds=4, source=0):
+    rng = np.random.default_rng(source)
+    shape = seeds, depth
+    return made(rng.random(shape), {"level": tuple(range(depth))}, early_step=rng.integers(1, 40, shape))
+
+
+def arms(*names, at=(D21, D11), seeds=4):
+    rng = np.random.default_rng(9)
+    shape = seeds, len(names), len(at)
+    return made(rng.random(shape), {"arm": names, "level": at}, early_step=rng.integers(1, 40, shape))
+
+
+def accuracy(found, **where):
+    return 100 * (1 - found.at(**where)["early_error"])
+
+
+def rounded(finding):
+    return {name: np.round(values, 9).tolist() for name, values in finding.parts.items()}
+
+
+def test_a_finding_holds_what_its_check_asks_for_at_laptop_and_nothing_unknown():
+    known = load_claims()
+    tickets, controls = chain(), arms("reinit", "random")
+    for finding in (claims.lth_1(tickets, controls), claims.lth_2(tickets, controls), claims.lth_3(tickets)):
+        checks = [known[finding.id].check_for(profile) for profile in ("laptop", "paper")]
+        names = [{leaf.statistic for leaf in check.parts} for check in checks]
+        assert names[0] <= set(finding.parts) == names[0] | names[1]
+        assert set(finding.gate) == {"dense_net_learns"}
+
+
+def test_the_dense_net_learns_if_every_seed_is_three_times_as_good_as_chance():
+    good, poor = ({"level": (0, 1)}, [[0.6, 0.9], [0.69, 0.9]]), ({"level": (0, 1)}, [[0.6, 0.1], [0.71, 0.1]])
+    assert [claims.learns(made(errors, labels)) for labels, errors in (good, poor)] == [
+        {"dense_net_learns": True},
+        {"dense_net_learns": False},
+    ]
+
+
+def test_the_main_claims_are_paired_differences_at_the_levels_they_name():
+    tickets, controls = chain(), arms("reinit", "random", "shuffled")
+    one, two, three = (
+        f.parts for f in (claims.lth_1(tickets, controls), claims.lth_2(tickets, controls), claims.lth_3(tickets))
+    )
+    t = accuracy(tickets)
+    np.testing.assert_allclose(one["gain_over_reinit_d21"], t[:, 7] - accuracy(controls, arm="reinit", level=7))
+    np.testing.assert_allclose(one["gain_over_reinit_d11"], t[:, 10] - accuracy(controls, arm="reinit", level=10))
+    ratio = tickets["early_step"][:, 7] / controls.at(arm="reinit", level=7)["early_step"]
+    np.testing.assert_allclose(one["log2_early_stop_ratio_d21"], np.log2(ratio))
+    np.testing.assert_allclose(one["reinit_over_ticket_early_stop_d21"], 1 / ratio)
+    np.testing.assert_allclose(two["gain_over_random_d21"], t[:, 7] - accuracy(controls, arm="random", level=7))
+    np.testing.assert_allclose(two["gain_over_random_d11"], t[:, 10] - accuracy(controls, arm="random", level=10))
+    np.testing.assert_allclose(two["random_accuracy_d11"], accuracy(controls, arm="random", level=10))
+    for name, level in {"d51": D51, "d21": D21, "d13": D13, "d11": D11, "d4": D3_6}.items():
+        np.testing.assert_allclose(three[f"gain_over_dense_{name}"], t[:, level] - t[:, 0])
+    steps = tickets["early_step"]
+    np.testing.assert_allclose(three["early_stop_ratio_d21"], steps[:, 7] / steps[:, 0])
+
+
+def test_the_peak_is_chosen_on_the_other_half_of_the_seeds():
+    # Even seeds gain most at level 1, odd ones at level 2: each is read where the others peak.
+    errors = 0.5 - np.array([[0, 0.10, 0.02], [0, 0.01, 0.20], [0, 0.30, 0.04], [0, 0.03, 0.40]])
+    assert claims.peak_gain(made(errors, {"level": (0, 1, 2)})).tolist() == pytest.approx([2, 1, 4, 3])
+
+
+def test_results_of_fewer_seeds_are_compared_with_the_first_ones():
+    assert claims.gain(points(50, 60, 70), points(40, 55)).tolist() == pytest.approx([10, 5])
+    assert claims.gain(points(40, 55), points(50, 60, 70)).tolist() == pytest.approx([-10, -5])
+
+
+def test_controls_are_compared_at_one_density():
+    tickets, reinit = chain(), arms("reinit", "random")
+    names = "keep_sign", "frozen", "noise_half", "noise_three", "finetuned"
+    controls = arms(*names, at=(D11,)).at(level=D11)
+    ticket, fresh = accuracy(tickets, level=D11), accuracy(reinit, arm="reinit", level=D11)
+    signs = claims.lth_14(tickets, reinit, controls).parts
+    np.testing.assert_allclose(signs["keep_sign_minus_reinit"], accuracy(controls, arm="keep_sign") - fresh)
+    np.testing.assert_allclose(signs["keep_sign_minus_ticket"], accuracy(controls, arm="keep_sign") - ticket)
+    np.testing.assert_allclose(signs["freeze_minus_zero"], accuracy(controls, arm="frozen") - ticket)
+    noise = claims.lth_10(tickets, reinit, controls, points(30, 31, 32, 33), points(50, 50, 50, 50)).parts
+    assert noise["initial_magnitude_minus_reinit"].tolist() == pytest.approx([-20, -19, -18, -17])
+    np.testing.assert_allclose(noise["noise_half_sd_minus_ticket"], accuracy(controls, arm="noise_half") - ticket)
+    np.testing.assert_allclose(noise["noise_three_sd_minus_reinit"], accuracy(controls, arm="noise_three") - fresh)
+    tuned = claims.lth_34(tickets, reinit, controls).parts
+    np.testing.assert_allclose(tuned["finetuned_minus_reinit_d10"], accuracy(controls, arm="finetuned") - fresh)
+    np.testing.assert_allclose(tuned["finetuned_minus_rewound_d10"], accuracy(controls, arm="finetuned") - ticket)
+    cuts = claims.lth_5(tickets, reinit.at(arm="random"), points(9, 9), points(8, 7)).parts
+    expected = ticket - accuracy(reinit, arm="random", level=D11)
+    np.testing.assert_allclose(cuts["iterative_minus_oneshot_d11"], expected)
+    assert cuts["iterative_minus_oneshot_equal_compute_d11"].tolist() == pytest.approx([1, 2])
+
+
+def test_criteria_are_compared_by_name_at_both_densities():
+    names = ("random", "magnitude", "small_final", "magnitude_increase")
+    assert {*names} <= {*CRITERIA}
+    errors = np.array([[[0.50, 0.10, 0.70, 0.15], [0.60, 0.20, 0.90, 0.05]]])
+    criteria = made(errors, {"level": (D21, D11), "criterion": names})
+    assert rounded(claims.lth_11(chain(), criteria)) == {
+        "growth_minus_largest_d20": [-5], "largest_minus_random_d20": [40], "largest_minus_smallest_d20": [60],
+        "growth_minus_random_d20": [35], "growth_minus_smallest_d20": [55], "growth_minus_largest_d10": [15],
+        "largest_minus_random_d10": [40], "largest_minus_smallest_d10": [70], "growth_minus_random_d10": [55],
+        "growth_minus_smallest_d10": [85],
+    }  # fmt: skip
+
+
+# ---- inside a trained net ----
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The levels 0 to 3 of a chain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    found = []
+    for level in levels(Level(LAB), 3).values():
+        found.append(level.results(level.run(found[-1].arrays if found else None)))
+    torch.set_num_threads(before)
+    return found
+
+
+def test_movement_is_measured_in_the_largest_layer_of_the_dense_training(trained):
+    weights = claims.start_and_end(LAB, trained[0])
+    assert claims.largest(weights[0]) == "layer1"
+    ratio, null = claims.moves(*weights, Cut(), LAB.seeds, draws=20)
+    for r in range(3):
+        w0, w1 = (values["layer1"][r].flatten().numpy() for values in weights)
+        kept = np.argsort(-np.abs(w1), kind="stable")[: round(14 * 64 * 0.8**7)]
+        moved, cut = np.abs(w1 - w0), np.setdiff1d(np.arange(w0.size), kept)
+        assert ratio[r] == pytest.approx(np.median(moved[kept]) / np.median(moved[cut]))
+    assert null.shape == (3, 20)
+    found = claims.lth_9(np.array([2.0, 1.0]), np.array([[1, 3], [0, 0.5]])).parts
+    assert found["median_move_ratio"].tolist() == [2, 1] and found["share_of_null_below"].tolist() == [0.5, 1]
+
+
+def test_kurtosis_is_that_of_the_largest_layer_before_and_after(trained):
+    weights, tickets = claims.start_and_end(LAB, trained[0]), chain(seeds=3)
+    expected = []
+    for tensors in weights:
+        w = tensors["layer1"].flatten(1).double().numpy()
+        z = (w - w.mean(1, keepdims=True)) / w.std(1, keepdims=True)
+        expected.append((z**4).mean(1) - 3)
+        np.testing.assert_allclose(claims.kurtosis(tensors), expected[-1], rtol=1e-4)
+    controls = arms("finetuned", at=(D11,), seeds=3).at(level=D11)
+    found = claims.lth_33(tickets, controls, *weights).parts
+    np.testing.assert_allclose(found["kurtosis_trained_minus_initial"], expected[1] - expected[0], rtol=1e-3)
+    drop = accuracy(tickets, level=0) - accuracy(controls, arm="finetuned")
+    np.testing.assert_allclose(found["drop_after_retraining_d10"], drop)
+
+
+def test_concentration_is_averaged_over_the_sides_of_hidden_units():
+    values = {"incoming": 2.0, "outgoing": 3.0, "excess": 1.0}
+    tens = 10.0 ** np.arange(3)
+    arrays = {
+        kind: (np.stack([np.zeros(3), value * tens], 1)[None], ("seed", "layer", "level"))
+        for kind, value in values.items()
+    }
+    crowds = made([0.0], {}, **arrays)
+    crowds = Results(crowds.arrays, crowds.axes, {"layer": tuple("abc"), "level": (D21, D11)})
+    found = claims.lth_24(crowds).parts
+    assert found["log2_incoming_variance_ratio"].tolist() == pytest.approx([(1 + math.log2(20)) / 2])
+    assert found["outgoing_variance_ratio"].tolist() == pytest.approx([(30 + 300) / 2])
+    assert claims.lth_25(crowds).parts["excess_survival_over_null"].tolist() == pytest.approx([(1 + 10) / 2])
+
+
+def test_crowding_leaves_out_inputs_that_never_vary(trained):
+    found = claims.crowding(LAB, trained[3], (1, 3))
+    x = LAB.parts()["train"].x.numpy()
+    alive = x.min(0) < x.max(0)
+    assert 0 < (~alive).sum() < 20  # corner pixels of the digits
+    for level in (1, 3):
+        masks = claims.masks_of_levels(trained[level].arrays, LAB.nets(), (level,))[level]
+        kept = masks["layer1"].numpy()[:, :, alive]
+        n, k, m = kept[0].size, kept.sum((1, 2)), alive.sum()
+        share = k / n
+        # Variance of a hypergeometric draw of alive.sum() of n weights, k of them kept.
+        expected = kept.sum(2).var(1) / (m * share * (1 - share) * (n - m) / (n - 1))
+        np.testing.assert_allclose(found.at(layer="layer1", level=level)["incoming"], expected, rtol=0.1)
+    assert found.labels["layer"] == list(weights_of(LAB.nets())) and found["excess"].shape == (3, 3, 2)
+
+
+# ---- masks alone ----
+
+
+def test_untrained_claims_take_the_density_that_is_best_on_validation():
+    validation = np.array([[[0.2, 0.9, 0.1], [0.5, 0.4, 0.6]]])
+    test = np.array([[[0.99, 0.7, 0.98], [0.97, 0.96, 0.8]]])
+    labels = {"arm": ("ticket", "signed_constant"), "level": (1, 2, 3)}
+    best = claims.best_untrained(made(test, labels, validation_accuracy=validation, test_accuracy=test))
+    assert best["test_accuracy"].tolist() == [[0.7, 0.8]] and best["validation_accuracy"].tolist() == [[0.9, 0.6]]
+    found = rounded(claims.lth_12(best))
+    assert found == {"accuracy_initial": [70], "signed_constant_minus_initial": [10], "fc_initial": [70],
+                     "fc_signed_constant": [80]}  # fmt: skip
+
+
+def test_learned_and_popup_claims_name_weights_and_shares():
+    labels = {"level": tuple((w, r) for w in ("initial", "signed_constant") for r in (False, True))}
+    learned = made(np.zeros((1, 4)), labels, test_accuracy=[[0.5, 0.6, 0.7, 0.9]])
+    assert rounded(claims.lth_13(learned, points(95))) == {
+        "learned_accuracy": [50], "rescaled_minus_plain": [10], "signed_constant_minus_initial": [20],
+        "rescaled_signed_constant_minus_trained": [-5], "fc_initial": [50], "fc_signed_constant": [70],
+        "fc_rescaled_initial": [60], "fc_rescaled_signed_constant": [90],
+    }  # fmt: skip
+    reached = [[[0.4, 0.1 * (5 + math.log2(width)), 0.45] for width in (1, 2, 4)]]
+    popup = made(np.zeros((1, 3, 3)), {"width": (1, 2, 4), "level": (0.1, 0.5, 0.9)}, test_accuracy=reached)
+    trained = made(np.full((1, 3), 0.1), {"level": (1, 2, 4)})
+    finding = claims.lth_15(popup, made([0.0], test_accuracy=[0.3]), trained)
+    assert rounded(finding) == {
+        "half_minus_tenth": [30], "half_minus_nine_tenths": [25], "signed_constant_minus_normal": [40],
+        "gap_width_slope": [-10],
+    }  # fmt: skip
+    assert finding.gate == {"trained_net_learns": True}
+
+
+def test_the_error_of_a_target_falls_by_its_logarithm_with_every_candidate():
+    errors = np.exp(-0.5 * np.array([[2, 4, 6], [4, 8, 12]]))
+    found = claims.lth_16((2, 4, 6), errors).parts
+    assert found["log_error_candidates_slope"].tolist() == pytest.approx([-0.5, -1])
+
+
+# ---- transfer, rates, sizes ----
+
+
+def short(dense, ticket):
+    return made([[1 - dense / 100, 1 - ticket / 100]], {"level": (0, 5)})
+
+
+def armed(**accuracies):
+    errors = [[[1 - value / 100] for value in accuracies.values()]]
+    return made(errors, {"arm": tuple(accuracies), "level": (5,)})
+
+
+def test_transfer_is_compared_with_random_and_native_nets_of_the_same_training():
+    random = armed(reinit=50, random=40)
+    found = claims.lth_17(short(70, 66), random, armed(ticket=65))
+    assert rounded(found) == {"transfer_minus_random_d10": [25], "transfer_minus_native_d10": [-1]}
+    assert found.gate == {"dense_net_learns": True}
+    across = claims.lth_19(short(20, 66), random, armed(random=30), armed(ticket=45), armed(ticket=55))
+    assert rounded(across) == {"sgd_to_adam_minus_random": [25], "adam_to_sgd_minus_random": [5]}
+    assert across.gate == {"dense_net_learns": False}
+
+
+def test_the_large_rate_must_be_near_the_best_of_the_grid():
+    small, large = (short(70, 66), armed(reinit=50)), (short(70, 68), armed(reinit=65))
+    errors = np.array([[[0.4, 0.30], [0.3, 0.25]], [[0.4, 0.32], [0.25, 0.3]]])  # [S, rates, looks]: best 0.31, 0.25
+    grid = made(np.zeros((2, 2)), {"level": (0.1, 0.2)}, validation_error=(errors, ("seed", "level", "step")))
+    gate = "large_rate_is_within_a_point_of_the_best"
+    found = claims.lth_20(small, large, grid, 0.2)
+    assert rounded(found) == {"gain_small_minus_large_rate": [13], "gain_at_large_rate": [3]}
+    assert found.gate == {gate: True} and claims.lth_20(small, large, grid, 0.1).gate == {gate: False}
+
+
+def test_slopes_on_size_are_per_doubling():
+    sizes = (2, 4, 16)
+    errors = [[1 - 0.1 * math.log2(w) / 2 for w in sizes]]
+    found = claims.lth_8(made(errors, {"level": sizes}, early_step=[[4 * w for w in sizes]]), chain()).parts
+    assert found["accuracy_size_slope"].tolist() == pytest.approx([5])
+    assert found["early_stop_size_slope"].tolist() == pytest.approx([1])
+
+
+def test_the_best_small_net_is_chosen_by_validation_among_the_first_members():
+    losses = np.array([[[3, 2], [9, 1.5], [8, 8], [1, 9]], [[2, 2], [3, 3], [4, 4], [9, 1.0]]])
+    errors = [[0.5, 0.4, 0.1, 0.3], [0.9, 0.2, 0.6, 0.7]]
+    axes = ("seed", "member", "step")
+    small = made(errors, {"member": range(4)}, validation_loss=(losses, axes))
+    assert claims.best_of(small, 1).tolist() == pytest.approx([50, 10])
+    assert claims.best_of(small, 3).tolist() == pytest.approx([60, 10])  # not 90: test data do not choose
+    assert claims.best_of(small, 4).tolist() == pytest.approx([70, 30])
+    tickets = made(np.full((3, 11), 0.2), {"level": tuple(range(11))})
+    found = rounded(claims.lth_35(tickets, small))  # of so few members the best of 5 and of 20 are the same
+    gaps = {"ticket_minus_best_of_1": [30, 70], "ticket_minus_best_of_5": [10, 50], "ticket_minus_best_of_20": [10, 50]}
+    assert {name: found[name] for name in gaps} == gaps and max(found["gap_log2_count_slope"]) < 0
+
+
+# ---- early steps ----
+
+
+def flipped():
+    arrays = {"steps": np.array([1, 4, 5, 14]), "changed": np.array([[0.2, 0.2, 0.05, 0.15]])}
+    return Results(arrays, {"steps": ("step",), "changed": ("seed", "step")})
+
+
+def test_early_flips_are_compared_step_by_step_with_later_ones():
+    # 0.4 in 4 steps, then 0.2 in 10.
+    assert claims.flip_rates(flipped(), early=4).tolist() == pytest.approx([5])
+    assert claims.flip_rates(flipped(), early=3).tolist() == pytest.approx([0.2 / (0.4 / 13)])
+    early = made([[[0.1], [0.3], [0.15]]], {"arm": ("ticket", "reshuffled", "noise_one"), "level": (D11,)})
+    found = rounded(claims.lth_36(chain(), early, flipped(), 4))
+    assert found == {"drop_shuffled": [20], "drop_noised": [5], "early_flip_rate_ratio": [5]}
+
+
+def lines(barriers, labels=None, early=0.1):
+    """Lines with these barriers in points [S, *labels], of paths whose ends have 10% errors."""
+    middle = 0.1 + np.asarray(barriers, float) / 100
+    ends = np.full_like(middle, 0.1)
+    path = np.stack([ends, middle, ends], -1)
+    labels = labels or {}
+    return made(np.broadcast_to(early, middle.shape), labels, path_error=(path, ("seed", *labels, "alpha")))
+
+
+def test_stable_and_matching_nets_are_told_by_means_over_the_seeds():
+    nets = lines([[0, 1], [3, 5]], {"level": (1, 2)}, early=[[0.10, 0.12], [0.12, 0.20]])
+    np.testing.assert_allclose(claims.barriers(nets), [[0, 1], [3, 5]], atol=1e-12)
+    pair = nets, points(89.5, 88.5, 0)  # 0 and 5 points behind
+    stable, matching = claims.stable_and_matching([pair], tolerance=0.5)
+    assert stable.tolist() == [True, False] and matching.tolist() == [True, False]
+    stable, matching = claims.stable_and_matching([pair, pair], tolerance=6)
+    assert stable.tolist() == [True, False] * 2 and matching.tolist() == [True] * 4
+
+
+def test_fisher_is_the_chance_of_so_many_matches_among_the_stable():
+    stable, matching = np.array([1, 1, 1, 0, 0, 0], bool), np.array([1, 1, 1, 0, 0, 0], bool)
+    assert claims.fisher(stable, matching).estimate == pytest.approx(1 / math.comb(6, 3))
+    assert claims.fisher(stable, ~matching).estimate == pytest.approx(1)
+
+
+def test_an_insignificant_fisher_test_says_nothing_either_way():
+    stable, matching = np.array([True, True, False, False]), np.array([True, False, True, False])
+    assert (claims.fisher(stable, matching).low, claims.fisher(stable, matching).high) == (0, 1)
+    many = np.repeat(stable[[0, 2]], 8)
+    assert claims.fisher(many, many).high < 0.05 and claims.fisher(many, ~many).low > 0.95
+
+
+def test_a_barrier_that_falls_by_one_point_per_factor_e_has_slope_minus_one():
+    steps = (1, 4, 16)
+    falling = lines([5 - np.log(steps), 9 - 2 * np.log(steps)], {"level": steps})
+    yes, no = np.array([True, True]), np.array([True, False])
+    finding = claims.lth_23(lines([7, 8]), falling, yes, no)
+    assert finding.parts["cnn_barrier_slope"] == pytest.approx([-1, -2])
+    assert finding.parts["lenet_barrier_initial"] == pytest.approx([7, 8])
+    assert finding.gate == {"some_nets_are_unstable": False}
+    assert claims.lth_23(lines([7, 8]), falling, no, yes).gate == {"some_nets_are_unstable": True}
+
+
+def fitted(errors, train, labels):
+    return made(errors, labels, train_error=np.broadcast_to(train, np.shape(errors)))
+
+
+def test_conv_claims_are_paired_by_seed_and_gated_by_what_fits():
+    labels = {"arm": ("reinit", "random"), "level": (3,)}
+    both = arms("reinit", "random")
+    for train, fits in ((0.02, True), (0.03, False)):
+        finding = claims.lth_4(chain(), both, fitted([[[0.10], [0.12]], [[0.2], [0.19]]], train, labels))
+        assert finding.parts["cnn_reinit_minus_random"] == pytest.approx([2, -1])
+        assert finding.gate["all_arms_fit"] is fits
+    difference = accuracy(both, arm="reinit", level=D21) - accuracy(both, arm="random", level=D21)
+    np.testing.assert_allclose(finding.parts["fc_reinit_minus_random"], difference)
+    conv = made([[0.2, 0.3, 0.1]], {"level": (0, 1, 2)})
+    assert rounded(claims.lth_6(conv)) == {"conv2_gain_over_dense_d20": [10]}
+
+
+def test_rewinding_is_averaged_over_levels_and_judged_where_its_premise_holds():
+    labels = {"level": tuple(range(5))}
+    initial = fitted([[0.1, 0, 0.14, 0.22, 0.3], [0.1, 0, 0.2, 0.1, 0.3]], 0.0, labels)
+    late = fitted([[0.1, 0, 0.10, 0.20, 0.3], [0.1, 0, 0.2, 0.2, 0.3]], 0.0, labels)
+    tickets = chain(seeds=2)
+    start = lines([[9, 0], [9, 0]], {"level": (1, 4)})
+    finding = claims.lth_7(late, initial, start, tickets, tickets.at(level=D11))
+    assert finding.parts["cnn_late_minus_initial"] == pytest.approx([2, -10 / 3])
+    assert finding.parts["lenet_late_minus_initial"].tolist() == [0, 0] and all(finding.gate.values())
+    unfit = fitted(np.linspace(0.3, 0.1, 5)[None].repeat(2, 0), 0.3, labels)
+    calm = lines([[1, 9], [1, 9]], {"level": (1, 4)})
+    assert not any(claims.lth_7(late, unfit, calm, tickets, tickets.at(level=D11)).gate.values())
