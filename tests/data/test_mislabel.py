@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from redlib.data import corrupt_labels
-from redlib.data.mislabel import mislabel
+from redlib.data.mislabel import mislabel, mislabel_rows
 from redlib.errors import BadInput
 
 CLASSES = 5
@@ -82,3 +82,18 @@ def test_bad_input_is_named_with_the_allowed_range(y, k, classes, what):
 
 def test_the_largest_k_is_the_size_of_the_smallest_class():
     assert int(mislabel(LABELS, SMALLEST, CLASSES, 0)[1].sum()) == CLASSES
+
+
+def test_each_seed_is_told_lies_about_images_of_its_own_whatever_the_other_seeds():
+    assigned = mislabel_rows(LABELS, 10, CLASSES, (5, 6))
+    wrong = assigned != LABELS
+    for own in wrong:
+        assert torch.equal(LABELS[own].bincount(), LABELS.bincount() // 10)
+    assert 0 < int((wrong[0] & wrong[1]).sum()) < 50, "some in common by chance, of 99"
+    assert torch.equal(mislabel_rows(LABELS, 10, CLASSES, (6,))[0], assigned[1])
+
+
+def test_lies_at_a_lower_rate_are_among_those_at_a_higher_one():
+    few, many = (mislabel_rows(LABELS, k, CLASSES, (5,)) for k in (20, 10))
+    wrong = few != LABELS
+    assert 0 < wrong.sum() < (many != LABELS).sum() and torch.equal(few[wrong], many[wrong])

@@ -109,11 +109,10 @@ def inside(weights: Sequence[Tensors], tickets: Results, cut_only: Results, rati
     named |= {"cut, rewound, retrained": (accuracy(tickets), "blue")}
     plots.curves(middle, shares(tickets), named, ylabel=TEST, density=True, seeds=False)
     expected = null.mean(1)
-    relative = {
-        "selection alone": ((null / expected[:, None]).ravel(), "grey"),
-        "measured": (ratio / expected, "purple"),
-    }
-    plots.histogram(right, relative, xlabel="movement ratio / its mean under the null")
+    spread = {"selection alone": ((null / expected[:, None]).ravel(), "grey")}
+    plots.histogram(right, spread, xlabel="movement ratio / its mean under the null")
+    right.plot(ratio / expected, 0 * ratio, "|", color=plots.paint("purple"), markersize=40, label="measured")
+    right.legend()
     return fig
 
 
@@ -194,10 +193,10 @@ def early(lines: Mapping[str, Results], flips: Results, tickets: Results, arms: 
     plots.curves(left, range(len(starts)), named, xlabel="step at which two copies part", title="Linear barriers",
                  ylabel="barrier (points of error)", levels={"": claims.STABLE}, seeds=False)  # fmt: skip
     left.set_xticks(range(len(starts)), starts)
-    steps = flips["steps"]
+    steps, decades = flips["steps"], [10**k for k in range(6) if 10**k <= flips["steps"][-1]]
     rates = 100 * flips["changed"] / np.diff(steps, prepend=0)
     plots.curves(middle, steps, {"": (np.maximum(rates, 1e-4), "purple")}, xlabel="step", title="Signs settle",
-                 ylabel="signs changed a step (%)", logy=(0.001, 0.01, 0.1, 1, 10), log2=(1, 10, 100, 1000, 10_000),
+                 ylabel="signs changed a step (%)", logy=(0.01, 0.03, 0.1, 0.3, 1, 3, 10), log2=decades,
                  marks={f"step {step}": step}, seeds=False, marker="")  # fmt: skip
     same, shuffled, blurred = (accuracy(arms.at(arm=arm, level=D11)) for arm in ("ticket", "reshuffled", "noise_one"))
     rows = {"ticket, step 0": (accuracy(tickets.at(level=D11)), "blue"), f"ticket, step {step}": (same, "blue")}

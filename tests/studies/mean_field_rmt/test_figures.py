@@ -1,0 +1,84 @@
+"""What the figures of the mean-field study show: rows by name, theory's curves at known values, every chain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+
+from redlib.experiments.results import Results
+from redlib.studies.mean_field_rmt import claims, figures, runs
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    pyplot.close("all")
+
+
+def lines(ax):
+    """Return the labelled lines of a panel by name."""
+    return {line.get_label(): line for line in ax.get_lines() if not line.get_label().startswith("_")}
+
+
+def rows(ax):
+    return [label.get_text() for label in ax.get_yticklabels()]
+
+
+def title(ax):
+    return ax.get_title("left") or ax.get_title()  # by the style sheet, or without it
+
+
+def test_rows_stand_in_the_order_of_their_looks_and_only_where_there_are_values():
+    looks = {"a": ("first", "blue"), "b": ("second", "grey"), "c": ("third", "gold")}
+    assert figures.named(looks, {"c": 3, "a": 1}) == {"first": (1, "blue"), "third": (3, "gold")}
+    fig = figures.leads(looks, {"c": np.array([3.0, 4]), "a": np.array([1.0, 2])}, "Leads")
+    assert rows(fig.axes[0]) == ["first", "third"]
+
+
+def test_parts_of_a_net_are_first_hidden_and_output_layer():
+    found = figures.by_part(np.arange(4.0)[None, None])
+    assert {name: part.item() for name, (part, _) in found.items()} == {
+        "first layer": 0, "hidden layers": 1.5, "output layer": 3,
+    }  # fmt: skip
+
+
+def test_chi_of_a_gaussian_cut_by_magnitude_is_that_of_the_ledger(small):
+    tickets = small["tickets"]
+    shares = claims.density(tickets)
+    fig = figures.chi(claims.nets(tickets, small["arms"]), tickets, runs.Tanh())
+    theory = lines(fig.axes[0])
+    cut, random = (theory[f"theory, {name}"].get_ydata() for name in ("cut once by magnitude", "random mask"))
+    assert np.allclose(np.interp([-1, -0.51, -0.21, -0.044], -shares, cut), [1.003, 0.974, 0.825, 0.400], atol=5e-3)
+    assert random[0] == pytest.approx(cut[0]) and (random[1:] < cut[1:]).all(), "chance takes the variance with it"
+    assert len(lines(fig.axes[1])["random mask"].get_xdata()) == 4, "every level of the arm"
+
+
+def test_survivors_of_one_cut_have_the_standard_deviation_of_erratum_e9(small):
+    fig = figures.spreads(small["tickets"], 1.4)
+    law = lines(fig.axes[0])["Gaussian cut by magnitude"].get_ydata()
+    assert np.interp(-0.2, -claims.density(small["tickets"]), law) == pytest.approx(2.52, abs=0.02)
+
+
+def test_correlations_stay_at_the_edge_s_fixed_point(small):
+    lab = runs.Tanh(hidden=(8,) * 4)
+    c = np.broadcast_to([1.0, 1, 1, 1, 1], (2, 1, 5))
+    arrays = {"c": c, "chi": np.ones((2, 1, 4))}
+    starts = Results(arrays, {"c": ("seed", "start", "layer"), "chi": ("seed", "start", "gap")}, {"start": ("full",)})
+    fig = figures.correlations(starts, {"full": runs.Start(lab)})
+    theory = [line for line in fig.axes[0].get_lines() if line.get_linestyle() == ":"]
+    assert len(theory) == 1 and np.allclose(theory[0].get_ydata(), 1)
+
+
+def test_gains_at_equal_loss_are_shown_where_nets_got_there(small):
+    chains = {name: small["tickets"] for name in figures.CHAINS}
+    for lead, last in ((np.array([1.0, np.nan, 2]), "normal, equal loss"), (np.full(3, np.nan), "ConvNet")):
+        fig = figures.rises(chains, small["arms"], Results({"lead": lead}, {"lead": ("seed",)}))
+        assert rows(fig.axes[1])[-1] == last and "ConvNet" not in lines(fig.axes[0])
+
+
+def test_theories_and_histograms_have_a_panel_for_rewound_and_trained_weights(small):
+    titles = [title(ax) for ax in figures.theories(small["tickets"]).axes]
+    assert titles == ["Rewound: q", "Rewound: theory / measured", "Trained: theory / measured"]
+    titles = [title(ax) for ax in figures.two_peaks(small["peaks"], small["tickets"]).axes]
+    assert titles == ["100%, rewound", "21%, rewound", "100%, trained", "21%, trained"]
