@@ -173,7 +173,7 @@ kurtosis = [claims.kurtosis(each).mean() for each in weights]
 study.figure(
     figures.inside(weights, tickets, cut_only, ratio, null), "hist", claims=["LTH-9", "LTH-33"],
     alt="Histogram of weights; accuracy with and without retraining; movement ratio against its null.",
-    caption=f"The excess kurtosis is {kurtosis[0]:.1f} before training and {kurtosis[1]:.1f} after. Kept weights move "
+    caption=f"The excess kurtosis is {kurtosis[0]:.2f} before training and {kurtosis[1]:.2f} after. Kept weights move "
     f"{ratio.mean():.2f} times as far as cut ones, where selection alone would give {null.mean():.2f}; the measured "
     f"ratio beats {lth9['share_of_null_below']:.0%} of the null.",
 )  # fmt: skip

@@ -87,14 +87,14 @@ def end(name, quantity):
 # %%
 main = configure(runs.Terminal, terminal, seeds=range(first, first + seeds))
 entropy = varied(main, cross_entropy, neighbours=0)
-norm = varied(entropy, normed)
 bare = {"neighbours": 0, "attacked": 0}  # what need not be measured
 last = bare | {"looks": 1}
+norm = varied(entropy, normed, bare)
 plan = {
     "squared error": main,
     "cross-entropy": entropy,
     "BatchNorm, decay": norm,
-    "conv net": varied(entropy, conv, neighbours=main.neighbours),
+    "conv net": varied(main, cross_entropy, conv, attacked=0),
     "squared error, no decay": varied(main, bare, weight_decay=0.0),
     "cross-entropy, decay": varied(entropy, bare, weight_decay=decay),
     "BatchNorm": varied(norm, last, weight_decay=0.0),

@@ -56,6 +56,19 @@ def falls_through(values: ArrayLike, grid: ArrayLike, level: float) -> Floats:
     return np.asarray(np.exp(x[before] + share * (x[at] - x[before])))
 
 
+def rises_through(values: ArrayLike, grid: ArrayLike, level: float) -> float:
+    """Return where a curve [W] over a positive grid [W] first rises above a level, in the grid's unit; else NaN.
+
+    Log-linear between the last point at or below the level and the first above: NaN where the grid has not both.
+    """
+    curve, x = finite(values, "curve"), np.log(finite(grid, "grid"))
+    above = int(np.argmax(curve > level))
+    if not above or not curve[above] > level:
+        return np.nan
+    share = (level - curve[above - 1]) / (curve[above] - curve[above - 1])
+    return float(np.exp(x[above - 1] + share * (x[above] - x[above - 1])))
+
+
 def crossfit_peak(err: ArrayLike, grid: ArrayLike, right: Right = "end", agree_within: int = 1) -> Peak:
     """Return the interior peak of err [S, W] over grid [W]: half of the seeds choose it, the rest measure it.
 

@@ -215,6 +215,25 @@ def correlation_per_seed(a: ArrayLike, b: ArrayLike, given: ArrayLike | None = N
     return np.divide((x * y).sum(1), scale, out=np.full(len(x), np.nan), where=scale > 0)
 
 
+def log2_ratio(later: ArrayLike, earlier: ArrayLike) -> Floats:
+    """Return log2(later / earlier) per seed [S], over the seeds that both [S1], [S2] have: the first ones."""
+    first, second = np.asarray(later, np.float64), np.asarray(earlier, np.float64)
+    count = min(len(first), len(second))
+    return np.log2(first[:count] / second[:count])
+
+
+def z_scores(values: ArrayLike, null: ArrayLike = 0.0) -> Floats:
+    """Return (mean - null) / standard error of values [..., R] over their last axis: [...]."""
+    given = np.asarray(values, np.float64)
+    return (given.mean(-1) - null) / (given.std(-1, ddof=1) / np.sqrt(given.shape[-1]))
+
+
+def linear_r2(y: ArrayLike) -> float:
+    """Return R² of a straight line through values [T] at equal distances, NaN for a constant."""
+    values = finite(y, "y")[None]
+    return float(correlation_per_seed(values, np.arange(values.size)[None])[0] ** 2)
+
+
 def mean_band(values: ArrayLike) -> Floats:
     """Return mean, low and high of `mean_interval` of each column of values [S, X]: [3, X], in their unit.
 

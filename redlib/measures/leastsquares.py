@@ -6,7 +6,7 @@ features, targets [..., n, K], coefficients [..., N, K].
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,12 @@ def fourier_bank(dim: int, count: int, bandwidth: float, seed: int, *key: int) -
         raise BadInput.of("bandwidth", bandwidth, "bandwidth > 0", "pass the kernel's length scale")
     frequencies = rng(seed, "features", *key, 0).standard_normal((count, dim)) / bandwidth
     return frequencies, rng(seed, "features", *key, 1).uniform(0, 2 * np.pi, count)
+
+
+def bank_for(x: Floats, count: int, bandwidth: float, seed: int, *key: int) -> Bank:
+    """Return a `fourier_bank` for inputs x [n, dim], `bandwidth` in units of their root-mean-square distance."""
+    distance = float(np.sqrt(2 * x.var(axis=0).sum()))
+    return fourier_bank(x.shape[1], count, bandwidth * distance, seed, *key)
 
 
 def fourier_features(x: Floats, bank: Bank) -> Floats:
@@ -65,6 +71,19 @@ def min_norm(a: Floats, y: Floats) -> Floats:
         # Not torch.linalg.lstsq: with gelsy its last bits differ from call to call.
         solution[batch] = scipy.linalg.lstsq(a[batch], y[batch], cond=rcond, lapack_driver="gelsy")[0]
     return solution
+
+
+def nested_predictions(a: Floats, y: Floats, points: Floats, counts: Sequence[int]) -> Floats:
+    """Return what `min_norm` fits of y [n, K] by the `first` of a [n, N] say at points [m, N]: [counts, m·K]."""
+    fits = [min_norm(first(a, count), y) for count in counts]
+    outputs = [first(points, count) @ w for count, w in zip(counts, fits, strict=True)]
+    return np.reshape(outputs, (len(counts), -1))
+
+
+def fit_scores(a: Floats, y: Floats, others: Floats, truth: Floats) -> tuple[float, float, float, float, float]:
+    """Return the `scores` of the `min_norm` fit of y by a on y itself, then on the truth at others, and its norm."""
+    w = min_norm(a, y)
+    return *scores(a @ w, y), *scores(others @ w, truth), float(np.linalg.norm(w))
 
 
 def normal_solution(a: Floats, y: Floats) -> Floats:
@@ -138,6 +157,15 @@ def legendre(x: Floats, degree: int) -> Floats:
     return scale * np.polynomial.legendre.legvander(x, degree)
 
 
+def polynomial_fits(x: Floats, y: Floats, degree: int, penalty: float, points: Floats) -> Floats:
+    """Return what ridge fits of this degree to y [..., n] at x [..., n] say at points [m]: [..., m].
+
+    The penalty, per example, is on the coefficients of `legendre`.
+    """
+    w = ridge_path(legendre(x, degree), y[..., None], [penalty * x.shape[-1]])[0]
+    return np.asarray((legendre(points, degree) @ w)[..., 0])
+
+
 def random_system(draw: np.random.Generator, largest: int, generic: bool) -> tuple[Floats, Floats]:
     """Return a [m, n] of a random shape up to `largest` and a random rank, and b [m]: anywhere, or in a's range."""
     rows, columns = draw.integers(1, largest + 1, size=2)
@@ -168,6 +196,11 @@ def isotropic(seed: int, shape: tuple[int, int, int], noise: float, norm: float 
     # The data are rotation-invariant: any direction will do.
     truth = np.full((dim, 1), norm / np.sqrt(dim))
     return x, x @ truth + noise * rng(seed, "noise").standard_normal((*counts, 1)), truth
+
+
+def excess_risk(fits: Sequence[Floats], truth: Floats) -> Floats:
+    """Return |ŵ - w|² [len(fits), ...], the excess risk on isotropic data, of fits [..., d, 1] of true ones [d, 1]."""
+    return np.stack([((w - truth) ** 2).sum(axis=(-2, -1)) for w in fits])
 
 
 def isotropic_risk(n: ArrayLike, dim: int, noise: float, norm: float = 1.0) -> Floats:

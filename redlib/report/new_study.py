@@ -23,7 +23,7 @@ def create(name: str) -> list[Path]:
     if there:
         raise BadInput.of("files of the study", there, "none that exist", "choose another name, or remove them")
     for template, path in files.items():
-        text = _filled((TEMPLATES / template).read_text(encoding="utf-8") if template else _empty(name), name)
+        text = _filled((TEMPLATES / f"{template}.in").read_text(encoding="utf-8") if template else _empty(name), name)
         write_atomic(path, text.encode())
     profiles = [project_root() / "profiles" / f"{profile}.yaml" for profile in PROFILES]
     for path in profiles:

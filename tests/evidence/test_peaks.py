@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from redlib.errors import BadInput
-from redlib.evidence.peaks import crossfit_epochwise, crossfit_peak, falls_through, threshold_width
+from redlib.evidence.peaks import crossfit_epochwise, crossfit_peak, falls_through, rises_through, threshold_width
 from redlib.evidence.stats import mean_interval
 
 WIDTHS = np.array([2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512])  # the 13 widths of the laptop sweep
@@ -140,3 +140,9 @@ def test_a_curve_falls_through_a_level_log_linearly_between_points():
     curves = [[0.9, 0.7, 0.3, 0.1], [0.4, 0.3, 0.2, 0.1], [0.9, 0.9, 0.8, 0.6], [0.9, 0.5, 0.4, 0.9]]
     assert falls_through(curves, (4, 8, 16, 32), 0.5) == pytest.approx([8 * 2**0.5, 4, 32, 8])
     assert falls_through(np.array([curves]), (4, 8, 16, 32), 0.5).shape == (1, 4)
+
+
+def test_a_curve_rises_through_a_level_log_linearly_where_the_grid_has_both_sides():
+    assert rises_through([0, 0, 0.2], [25, 100, 400], 0.1) == pytest.approx(200)
+    assert rises_through([0, 0.1, 0.3, 0.0], [1, 2, 4, 8], 0.1) == pytest.approx(2), "the level itself is not above"
+    assert np.isnan(rises_through([0.2, 0.3], [1, 2], 0.1)) and np.isnan(rises_through([0, 0.05], [1, 2], 0.1))

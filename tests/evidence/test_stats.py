@@ -15,6 +15,8 @@ from redlib.evidence.stats import (
     clopper_pearson,
     correlation_per_seed,
     holm,
+    linear_r2,
+    log2_ratio,
     mean_band,
     mean_interval,
     pseudo_values,
@@ -28,6 +30,7 @@ from redlib.evidence.stats import (
     weighted_mean,
     wilson,
     wilson_band,
+    z_scores,
 )
 
 FIVE = [1.0, 2.0, 3.0, 4.0, 5.0]  # mean 3, sd sqrt(2.5), error sqrt(.5)
@@ -319,3 +322,18 @@ def test_the_variance_ratio_is_fishers():
     table = np.random.default_rng(0).normal(0, 1, (5, 4)) + np.arange(4)
     assert variance_ratio(table) == pytest.approx(oracle.f_oneway(*table.T).statistic)
     assert np.isnan(variance_ratio(table[:1])) and np.isnan(variance_ratio(np.ones((3, 4))))
+
+
+def test_log_ratios_are_paired_over_the_seeds_that_both_have():
+    assert log2_ratio([8.0, 2], [2, 2, 4]).tolist() == [2, 0] and np.isnan(log2_ratio([np.nan], [1.0])).all()
+
+
+def test_a_line_has_r2_one_and_a_parabola_that_turns_none():
+    assert linear_r2([5.0, 3, 1, -1]) == pytest.approx(1) and linear_r2([1.0, 0, 1]) == pytest.approx(0)
+    assert np.isnan(linear_r2([2.0, 2, 2]))
+
+
+def test_z_scores_are_means_in_standard_errors():
+    values = np.array([[1.0, 2, 3], [4, 4, 7]])
+    expected = oracle.ttest_1samp(values, 1.5, axis=1).statistic
+    assert np.allclose(z_scores(values, 1.5), expected) and np.allclose(z_scores(values[0]), 2 * np.sqrt(3))

@@ -172,3 +172,92 @@ def test_bad_input_is_named(call, named):
 def test_a_batch_that_does_not_divide_the_examples_is_refused():
     with pytest.raises(BadInput, match="batch = 4"):
         ls.sgd_losses(np.ones((1, 6, 2)), np.ones((1, 6, 1)), np.ones(1), np.zeros((1, 1, 6), int), batch=4)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 5), (3, 5, 8), (3, 6, 6)])
+def test_the_normal_solution_of_gaussian_matrices_is_the_minimum_norm_one(draw, shape):
+    a, y = draw.standard_normal(shape), draw.standard_normal((*shape[:2], 2))
+    np.testing.assert_allclose(ls.normal_solution(a, y), ls.min_norm(a, y), rtol=1e-7, atol=1e-9)
+    with pytest.raises(BadInput, match="targets"):
+        ls.normal_solution(a, y[:, :2])
+
+
+def test_the_fewest_columns_by_squared_loss_are_as_many_as_rows_and_by_errors_fewer(draw):
+    labels = np.eye(3)[draw.integers(0, 3, 20)]
+    squared, zero_one = ls.fewest_columns(draw.standard_normal((20, 25)), labels, 1e-12)
+    assert squared == 20 and 1 < zero_one < 20
+    sign = labels[:, :1] * 2 - 1  # a single column tells the first class from the rest, without reaching 0 and 1
+    assert ls.fewest_columns(sign, np.c_[sign > 0, sign < 0] * 1.0, 1e-12)[1] == 1
+    assert np.isnan(ls.fewest_columns(draw.standard_normal((20, 5)), labels, 1e-12)[0]), "too few columns"
+
+
+def test_scores_are_sums_over_classes_and_shares_of_wrong_labels():
+    outputs, y = np.array([[1.0, 0.0], [0.5, 0.0], [0.0, 2.0]]), np.array([[1.0, 0], [0, 1], [0, 1]])
+    assert ls.scores(outputs, y) == (pytest.approx((0 + 1.25 + 1) / 3), pytest.approx(1 / 3))
+
+
+def test_the_scores_of_a_fit_are_those_of_the_minimum_norm_solution(draw):
+    a, y, others = draw.standard_normal((9, 4)), np.eye(2)[draw.integers(0, 2, 9)], draw.standard_normal((5, 4))
+    truth, w = np.eye(2)[draw.integers(0, 2, 5)], ls.min_norm(a, y)
+    expected = *ls.scores(a @ w, y), *ls.scores(others @ w, truth), np.sqrt((w**2).sum())
+    assert ls.fit_scores(a, y, others, truth) == pytest.approx(expected)
+
+
+def test_nested_predictions_are_the_fits_by_the_first_features(draw):
+    a, y, points = draw.standard_normal((6, 9)), draw.standard_normal((6, 2)), draw.standard_normal((4, 9))
+    found = ls.nested_predictions(a, y, points, (3, 9))
+    assert found.shape == (2, 8)
+    for row, count in zip(found, (3, 9), strict=True):
+        w = ls.min_norm(a[:, :count] / np.sqrt(count), y)
+        np.testing.assert_allclose(row, (points[:, :count] / np.sqrt(count) @ w).ravel())
+
+
+def test_legendre_polynomials_are_orthonormal_under_the_uniform_law():
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    basis = ls.legendre(nodes, 6)
+    np.testing.assert_allclose((basis * weights[:, None] / 2).T @ basis, np.eye(7), atol=1e-12)
+
+
+def test_polynomial_fits_find_a_polynomial_and_a_penalty_shrinks_them(draw):
+    x, points = draw.uniform(-1, 1, (3, 12)), np.linspace(-1, 1, 5)
+    fitted = ls.polynomial_fits(x, x**3 - x, 3, 1e-12, points)
+    np.testing.assert_allclose(fitted, np.tile(points**3 - points, (3, 1)), atol=1e-6)
+    assert np.abs(ls.polynomial_fits(x, x**3 - x, 3, 1e6, points)).max() < 1e-4
+
+
+def test_a_bank_for_inputs_has_its_bandwidth_in_their_own_unit(draw):
+    x = draw.standard_normal((500, 30)) * 7
+    pairs = x[draw.integers(0, 500, 4000)] - x[draw.integers(0, 500, 4000)]
+    frequencies, _ = ls.bank_for(x, 4, 0.5, 1000)
+    plain, _ = ls.fourier_bank(30, 4, 1.0, 1000)
+    assert (plain / frequencies).max() == pytest.approx(0.5 * np.sqrt((pairs**2).sum(1).mean()), rel=0.02)
+    assert not np.allclose(ls.bank_for(x, 4, 0.5, 1000, 3)[0], frequencies), "a key draws others"
+
+
+def test_isotropic_data_follow_their_coefficients(draw):
+    x, y, truth = ls.isotropic(1000, (400, 6, 3), noise=0.5, norm=2.0)
+    assert x.shape == (400, 6, 3) and y.shape == (400, 6, 1) and np.linalg.norm(truth) == pytest.approx(2)
+    assert (y - x @ truth).std() == pytest.approx(0.5, rel=0.05) and x.std() == pytest.approx(1, rel=0.05)
+    fits = [truth, np.zeros((7, 3, 1))]
+    assert ls.excess_risk(fits[:1], truth).tolist() == [0.0]
+    np.testing.assert_allclose(ls.excess_risk(fits[1:], truth), np.full((1, 7), 4.0))
+
+
+def test_random_systems_have_every_rank_and_right_sides_in_and_out_of_the_range(draw):
+    for generic in (True, False):
+        systems = [ls.random_system(draw, 6, generic) for _ in range(60)]
+        solved = [ls.solvability(a, b)[2] < 1e-8 for a, b in systems]
+        assert {np.linalg.matrix_rank(a) for a, _ in systems} >= {0, 1, 2, 3}
+        assert max(max(a.shape) for a, _ in systems) == 6 and all(len(b) == len(a) for a, b in systems)
+        assert all(solved) if not generic else 0 < sum(solved) < 60
+
+
+def test_descents_put_both_methods_side_by_side(draw):
+    features, targets = draw.standard_normal((2, 8, 3)), draw.standard_normal((2, 8, 1))
+    orders = np.stack([[draw.permutation(8) for _ in range(5)] for _ in range(2)])
+    found = ls.descents(features, targets, orders, batch=2)
+    assert found["sgd_loss"].shape == found["gd_excess"].shape == (2, 6)
+    np.testing.assert_allclose(found["gd_excess_steps"][:, 1], found["gd_excess"][:, 4])  # an epoch is four steps
+    start = (targets**2).mean(1)[:, 0]
+    np.testing.assert_allclose(found["sgd_loss"][:, 0], start)
+    np.testing.assert_allclose(found["gd_excess"][:, 0] + found["least_loss"], start)

@@ -112,7 +112,7 @@ def inside(weights: Sequence[Tensors], tickets: Results, cut_only: Results, rati
     spread = {"selection alone": ((null / expected[:, None]).ravel(), "grey")}
     plots.histogram(right, spread, xlabel="movement ratio / its mean under the null")
     right.plot(ratio / expected, 0 * ratio, "|", color=plots.paint("purple"), markersize=40, label="measured")
-    right.legend()
+    right.legend(markerscale=0.25)
     return fig
 
 

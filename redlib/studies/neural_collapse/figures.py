@@ -127,7 +127,8 @@ def benefit(runs: Named, compared: Named) -> Figure:
     """Return test error and adversarial step over the epochs, and accuracy against NC1 of `compared` at the end."""
     fig, (left, middle, right) = plots.panels(3, width=12.5, height=3.8)
     plots.over_epochs(left, shown(runs), "test_error", ylabel="test error (%)", title="Does it generalise?", scale=100)
-    plots.over_epochs(middle, shown(runs), "margin", ylabel="step that changes a decision", title="Is it robust?")
+    some = shown(runs, FOUR[:2])
+    plots.over_epochs(middle, some, "margin", ylabel="step that changes a decision", title="Is it robust?")
     for (label, run), tint in zip(compared.items(), plots.CYCLE, strict=False):
         nc1, accuracy, errs = at_end(run, "nc1"), 100 - 100 * at_end(run, "test_error"), at_end(run, "train_error") > 0
         right.plot(nc1, accuracy, "o", color=tint, markerfacecolor="none")

@@ -61,7 +61,7 @@ class Terminal(Data, Training, Experiment):
     epochs: look
     nc* test_* logit_* rank train_error confident gap_spread mislabelled_* margin: seed look
     strength: seed look direction
-    chi*: seed look layer
+    chi*: seed end layer
     alignment: seed look matrix
     """
 
@@ -76,7 +76,7 @@ class Terminal(Data, Training, Experiment):
         return float(self.epochs * sum(self.hidden) * len(self.seeds) * (1 if self.net == "mlp" else MODULES))
 
     def run(self, before: Arrays | None = None) -> Arrays:
-        """Return epochs [T] and what `look` measures, [S, T]; values by layer or direction are [S, T, n]."""
+        """Return epochs [T] and what `look` measures, [S, T]; by layer or direction [S, T, n], chi [S, 2, layers]."""
         data = self.load()
         return self.watched(self.nets(data.train.x, data.classes), self.examples(), self.look)
 
@@ -107,23 +107,26 @@ class Terminal(Data, Training, Experiment):
         return Examples(data.x, self.told() if self.noise else data.y)
 
     @torch.no_grad()
-    def watched(self, net: Any, examples: Examples, look: Callable[[Any], Numbers]) -> Arrays:
-        """Train nets in place (any multiple of the seeds), stop for looks; return the epochs and what was seen."""
+    def watched(self, net: Any, examples: Examples, look: Callable[[Any, bool], Numbers]) -> Arrays:
+        """Train nets in place (any multiple of the seeds), stop for looks; return the epochs and what was seen.
+
+        The first and the last look are told so.
+        """
         seen, state = [], None
         for epoch in self.moments():
             if epoch:
                 steps = int(epoch) * self.total(len(examples)) // self.epochs
                 state = self.fit(net, examples, steps, seeds=self.seeds, resume=state).state
-            seen.append(look(net))
-        found = {name: torch.stack([one[name] for one in seen], 1).cpu().numpy() for name in seen[0]}
+            seen.append(look(net, epoch in (0, self.epochs)))
+        found = {name: torch.stack([one[name] for one in seen if name in one], 1).cpu().numpy() for name in seen[0]}
         return {"epochs": np.array(self.moments())} | found
 
-    def look(self, net: Any) -> Numbers:
-        """Return what the study measures of nets, by name, [R] or [R, n]."""
+    def look(self, net: Any, end: bool) -> Numbers:
+        """Return what the study measures of nets, by name, [R] or [R, n]; chi at both ends of training alone."""
         weights, told = classifier_of(net)[0], self.told()
         parts = {name: part.to(weights.device) for name, part in self.parts().items()}
         found = ends(net, parts, told.repeat(len(weights) // len(told), 1).to(weights.device), self.load().classes)
-        if self.neighbours:
+        if self.neighbours and end:
             found |= chi(net, parts, self.neighbours)
         if self.attacked:
             found["margin"] = margin(net, parts["test"], self.attacked)
@@ -184,7 +187,7 @@ class Triangle(Terminal):
         chosen = torch.isin(data.y, digits).nonzero()[: self.points, 0]
         x, y, classes = data.x[chosen], torch.searchsorted(digits, data.y[chosen]), len(digits)
 
-        def frame(net: Any) -> Numbers:
+        def frame(net: Any, end: bool) -> Numbers:
             *_, features, logits = layers_of(net, x)
             nc1 = collapse([(features, y)], classes)["nc1"]
             return {"logits": logits, "features": in_plane(features, y, classes), "nc1": nc1}

@@ -29,10 +29,12 @@ def whole(seed=0):
     """Return results with everything that a run of the study can have, at random; the nets fit at looks 2 and 1."""
     source = np.random.default_rng(seed)
     curves = {name: source.uniform(0.1, 1, (2, 5)) for name in MEASURED + OUTPUTS} | {"train_error": np.array(FITS)}
-    curves |= {f"chi{k}_{part}": source.uniform(0, 1, (2, 5, 4)) for k in (5, 30) for part in ("train", "test")}
+    curves |= {f"chi{k}_{part}": source.uniform(0, 1, (2, 2, 4)) for k in (5, 30) for part in ("train", "test")}
     curves |= {"alignment": source.uniform(0, 1, (2, 5, 3)), "strength": source.uniform(0, 1, (2, 5, 9))}
     extra = {"alignment": "matrix", "strength": "direction"}
-    axes = {n: ("seed", "look", *[extra.get(n, "layer")] * (v.ndim - 2)) for n, v in curves.items()}
+    axes = {
+        n: ("seed", "end" if "chi" in n else "look", *[extra.get(n, "layer")] * (v.ndim - 2)) for n, v in curves.items()
+    }
     return Results(curves | {"epochs": np.array(EPOCHS)}, axes | {"epochs": ("look",)})
 
 

@@ -32,7 +32,7 @@ def untrained():
 
 def test_a_look_measures_what_the_library_measures():
     net, x, y = untrained(), DATA.train.x, DATA.train.y
-    values, layers = TINY.look(net), net.hidden(DATA.train.x)
+    values, layers = TINY.look(net, True), net.hidden(DATA.train.x)
     expected = collapse([(layers[-2], y)], 10, (net.weights[-1], net.biases[-1]))
     for name in ("nc1", "nc2_norms", "nc2_angles", "nc3", "nc4"):
         assert torch.equal(values[name], expected[name]), name
@@ -45,7 +45,7 @@ def test_a_look_measures_what_the_library_measures():
 def test_a_look_at_modules_agrees_with_one_at_the_stack():
     net = untrained()
     with torch.no_grad():
-        stacked, modules = TINY.look(net), TINY.look([unstacked(net, r) for r in range(2)])
+        stacked, modules = TINY.look(net, True), TINY.look([unstacked(net, r) for r in range(2)], True)
     for name in ("nc1", "nc3", "chi30_test", "confident", "margin"):
         torch.testing.assert_close(stacked[name], modules[name], atol=1e-5, rtol=1e-4)
 
@@ -53,7 +53,7 @@ def test_a_look_at_modules_agrees_with_one_at_the_stack():
 def test_runs_hold_every_look_by_seed_and_epoch(found):
     assert found["epochs"].tolist() == TINY.moments() == [0, 1, 2, 5, 12, 26, 60]
     assert found["nc1"].shape == (2, 7)
-    assert found["chi5_train"].shape == (2, 7, 4), "inputs, two hidden layers, logits"
+    assert found["chi5_train"].shape == (2, 2, 4), "start and end; inputs, two hidden layers, logits"
     assert found["alignment"].shape[2] == 3 and found["strength"].shape[2] == 9
     assert (found["train_error"][:, -1] == 0).all() and found["nc1"][:, -1].max() < found["nc1"][:, 1].min()
 
@@ -61,12 +61,12 @@ def test_runs_hold_every_look_by_seed_and_epoch(found):
 def test_training_from_look_to_look_is_training_at_once(found):
     net = untrained()
     TINY.fit(net, TINY.examples(), seeds=TINY.seeds)
-    assert np.array_equal(found["nc1"][:, -1], TINY.look(net)["nc1"].numpy())
+    assert np.array_equal(found["nc1"][:, -1], TINY.look(net, True)["nc1"].numpy())
     ends = replace(TINY, net="normed_mlp", lr=0.1, epochs=9, looks=1, neighbours=0)
     modules = ends.nets(DATA.train.x, DATA.classes)
     ends.fit(modules, ends.examples(), seeds=ends.seeds)
     with torch.no_grad():
-        assert np.array_equal(replace(ends, looks=5).run()["nc1"][:, -1], ends.look(modules)["nc1"].numpy())
+        assert np.array_equal(replace(ends, looks=5).run()["nc1"][:, -1], ends.look(modules, True)["nc1"].numpy())
     assert ends.moments() == [0, 9]
 
 

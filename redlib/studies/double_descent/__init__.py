@@ -1,0 +1,1 @@
+"""Double descent: when bigger models get better again (notebook 01)."""

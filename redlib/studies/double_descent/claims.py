@@ -1,0 +1,357 @@
+"""The claims on double descent: from results to the parts of each check, one number a seed [S], and the gate.
+
+Errors of nets are in percentage points. A threshold is the smallest width whose training error is at most EPS. Where
+two results have different numbers of seeds, those that both have are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from redlib.evidence.claims import Finding
+from redlib.evidence.peaks import Peak, crossfit_epochwise, crossfit_peak, rises_through, threshold_width
+from redlib.evidence.stats import linear_r2, log2_ratio, slope_per_seed, z_scores
+from redlib.experiments.results import Results
+from redlib.measures.leastsquares import Floats, isotropic_risk
+from redlib.studies.double_descent.linear import Gaussian, PolynomialBias, RffBiasVariance
+from redlib.studies.double_descent.nets import WidthSweep
+
+EPS = 0.02
+TOLERANCE = 0.1  # training error of the effective model complexity (Nakkiran et al. 2019, section 5)
+FLOOR = 1e-12  # excess losses below this are rounding, and ratios of them would mean nothing
+LEAST_LOSS = 1e-25  # where float64 stops the fall of a loss that starts at 1
+SOLVED = 1e-8  # relative residual of a system that has a solution
+Bools = np.ndarray
+BySize = Mapping[int, Results]  # sweeps by the number of training examples
+
+
+# ---- what sweeps of nets share ----
+
+
+def final(found: Results, name: str = "test_error") -> Floats:
+    """Return a curve at the end of training [S, widths]; errors in percentage points, losses as they are."""
+    return np.asarray(found[name][..., -1] * (100 if name.endswith("error") else 1))
+
+
+def threshold(found: Results, eps: float = EPS, at: int = -1) -> Floats:
+    """Return each seed's interpolation threshold [S] (NaN: no width reached it) at look number `at`."""
+    return threshold_width(found["train_error"][..., at], found.labels["width"], eps)
+
+
+def peak(found: Results, name: str = "test_error") -> Peak:
+    """Return the cross-fit peak over widths of a final curve."""
+    return crossfit_peak(final(found, name), found.labels["width"])
+
+
+def gate(found: Results, *peaks: Peak) -> dict[str, bool]:
+    """Return the gate of a sweep: its widest net fits the data in every seed, and the halves agree on the peaks."""
+    fitted = bool((found["train_error"][:, -1, -1] <= EPS).all())
+    return {"widest_net_interpolates": fitted, "halves_agree": all(p.agree for p in peaks)}
+
+
+def heights(found: Peak) -> dict[str, Floats]:
+    """Return the two heights of a peak as parts of a check."""
+    return {"height_left": found.height_left, "height_right": found.height_right}
+
+
+def continued(reused: Results, fresh: Results) -> Results:
+    """Return what reusing nets end with at all widths: beyond their threshold they start afresh."""
+    own, others = len(reused.labels["width"]), fresh.first(reused.seeds)
+    ends = {
+        name: np.concatenate([reused[name][..., -1:], others[name][:, own:, -1:]], 1)
+        for name in ("test_loss", "train_error")
+    }
+    return Results(ends, fresh.axes, {"width": fresh.labels["width"]})
+
+
+def position(config: WidthSweep, found: Peak) -> Floats:
+    """Return (parameters at the peak) / (classes * n), which Belkin et al. (2019) predict to be 1."""
+    return np.array([config.over_labels(int(width)) for width in found.peak_per_seed])
+
+
+def tracks(found: Results) -> tuple[Floats, Floats]:
+    """Return (epochs [T], log2 of the threshold width [S, T]) at the epochs where every seed has a threshold."""
+    epochs = np.array(found.labels["epoch"])
+    table = np.stack([threshold(found, at=t) for t in range(len(epochs))], 1)
+    usable = np.isfinite(table).all(0) & (epochs > 0)
+    return epochs[usable], np.log2(table[:, usable])
+
+
+def complexity(by_n: BySize, wanted: Floats, eps: float = TOLERANCE) -> Floats:
+    """Return the effective model complexity: the largest n trained to error <= eps at each seed's width `wanted`.
+
+    Interpolated in log n between the last n below eps and the first above; NaN where the sizes do not bracket it
+    (Nakkiran et al. 2019, definition 1).
+    """
+    found = []
+    for s, width in enumerate(wanted):
+        errors = {
+            n: by_n[n].at(width=width)["train_error"][s, -1] for n in sorted(by_n) if width in by_n[n].labels["width"]
+        }
+        found.append(rises_through(list(errors.values()), list(errors), eps))
+    return np.array(found)
+
+
+def tuned(plain: Results, decayed: Results) -> Results:
+    """Return the last test error at the penalty with the least validation error, by seed and width of `decayed`."""
+    seeds, widths = final(decayed).shape
+    better = (final(decayed, "validation_error") < final(plain, "validation_error")[:seeds, :widths])[..., None]
+    error = np.where(better, decayed["test_error"][..., -1:], plain["test_error"][:seeds, :widths, -1:])
+    return Results({"test_error": error}, decayed.axes, {"width": decayed.labels["width"]})
+
+
+# ---- models we can solve ----
+
+
+def dd_0(config: PolynomialBias, found: Results) -> Finding:
+    """Error splits into bias², variance and noise; bias falls and variance grows with the degree: a U.
+
+    `identity_gap` is the largest |total / (bias² + variance + noise²) - 1|. `interior_*`: the total error at the first
+    and the last degree minus that at the best one, which the other seeds choose (an own minimum is biased).
+    """
+    bias2, variance, total = (found[name] for name in ("bias2", "variance", "total"))
+    best = total[np.arange(len(total)), (total.sum(0) - total).argmin(1)]
+    parts = {
+        "identity_gap": np.abs(total / (bias2 + variance + config.noise**2) - 1).max(1),
+        "bias_slope": slope_per_seed(config.degrees, bias2),
+        "variance_slope": slope_per_seed(config.degrees, variance),
+        "interior_left": total[:, 0] - best,
+        "interior_right": total[:, -1] - best,
+    }
+    return Finding("DD-0", parts)
+
+
+def dd_1(found: Results) -> Finding:
+    """Random features: a U, a peak at as many features as examples, and a second descent below the best small model.
+
+    The error below the threshold is each seed's own minimum, which favours the classical side. `norm_falls` is log2 of
+    the coefficient norm at the first count >= n over that at the last; from the maximum it always falls.
+    """
+    n, counts = found.labels["sample"][0], np.array(found.labels["count"])
+    error, norm = (found.at(sample=n)[name] for name in ("test_zero_one", "coefficient_norm"))
+    top = crossfit_peak(100 * error, counts)
+    parts = heights(top) | {
+        "peak_over_n": top.peak_per_seed / n,
+        "modern_below_classical": 100 * (error[:, counts < n].min(1) - error[:, -1]),
+        "norm_peak_over_n": counts[norm.argmax(1)] / n,
+        "norm_falls": np.log2(norm[:, np.argmax(counts >= n)] / norm[:, -1]),
+    }
+    return Finding("DD-1", parts, {"halves_agree": top.agree})
+
+
+def dd_4(found: Results) -> Finding:
+    """Constant-step SGD is as good as full-batch descent only with more features than examples.
+
+    Classical is the first count, modern the last. `modern_linear_r2` is of log loss on epoch, down to the floor of
+    float64; `classical_excess_ratio` (`log2_excess_over_gradient_descent`) SGD's mean excess loss over the last quarter
+    of the epochs against gradient descent's final one, the worse of equal epochs and equal steps.
+    """
+    modern = found["sgd_loss"][:, -1]
+    excess = (found["sgd_loss"] - found["least_loss"][..., None])[:, 0, 1:]
+    last = np.array_split(excess, 4, axis=1)[-1].mean(1)
+    slow = np.maximum(found["gd_excess"], found["gd_excess_steps"])[:, 0, -1]
+    parts = {
+        "modern_train_loss": modern[:, -1],
+        "modern_linear_r2": np.array(
+            [linear_r2(np.log(loss[1 : np.argmax(loss < LEAST_LOSS) or None])) for loss in modern]
+        ),
+        "classical_excess_ratio": np.log2(np.maximum(last, FLOOR) / np.maximum(slow, FLOOR)),
+    }
+    return Finding("DD-4", parts)
+
+
+def dd_14(config: Gaussian, found: Results) -> Finding:
+    """The error of least squares on Gaussian data follows its closed form, at sizes that are `far` from d."""
+    excess, sizes = found["ridgeless"][:, far(config)], np.array(config.samples)[far(config)]
+    z = z_scores(excess, isotropic_risk(sizes, config.dim, config.noise, config.norm))
+    return Finding("DD-14", {"max_abs_z": np.abs(z).max(1)})
+
+
+def far(config: Gaussian) -> Bools:
+    """Return which sizes are at least a tenth of d from d: within one of it the mean is infinite."""
+    return np.abs(np.array(config.samples) - config.dim) >= config.dim / 10
+
+
+def dd_18(config: RffBiasVariance, found: Results, away: float = 0.1) -> Finding:
+    """The peak is made of variance, while the squared bias only falls.
+
+    `variance_ratio` (`log2_variance_ratio`) is at n features against the last count. `bias_monotone`
+    (`bias_upward_step_z`) is the largest step of bias² between counts in jackknife standard errors, without counts
+    within `away`·n of n, where the estimate has no finite variance.
+    """
+    far = np.abs(np.array(config.counts) - config.n) > away * config.n
+    error = np.sqrt((config.resamples - 1) * np.diff(found["bias2_left_out"][:, far], axis=1).var(-1))
+    parts = {
+        "variance_ratio": np.log2(found.at(count=config.n)["variance"] / found["variance"][:, -1]),
+        "bias_monotone": (np.diff(found["bias2"][:, far], axis=1) / error).max(1),
+    }
+    return Finding("DD-18", parts)
+
+
+# ---- networks ----
+
+
+def dd_2(config: WidthSweep, noisy: Results, reused: Results) -> Finding:
+    """The test loss of nets peaks where they have as many parameters as numbers to fit; `reused`: see `continued`."""
+    fresh, again = (peak(found, "test_loss") for found in (noisy, reused))
+    parts = heights(fresh) | {
+        "params_at_peak_over_kn": position(config, fresh),
+        "reuse_params_at_peak_over_kn": position(config, again),
+    }
+    return Finding("DD-2", parts, gate(noisy, fresh, again))
+
+
+def dd_3(rff: Results, by_n: BySize) -> Finding:
+    """The smallest model that fits grows in proportion to the number of examples: slopes of log size on log n."""
+    nets = np.stack([threshold(each) for each in by_n.values()], 1)
+    parts = {
+        "rff_slope": slope_per_seed(np.log(rff.labels["sample"]), np.log(rff["threshold_squared"])),
+        "net_slope": slope_per_seed(np.log(list(by_n)), np.log(nets), allow_censored=True),
+    }
+    return Finding("DD-3", parts)
+
+
+def dd_5(deep: Results) -> Finding:
+    """Deep nets peak where they first fit; `at_threshold` is `grid_steps_above_threshold`, chosen by the other half."""
+    top, error, grid = peak(deep), final(deep), list(deep.labels["width"])
+    steps = [np.nan if np.isnan(width) else grid.index(width) for width in threshold(deep)]
+    before = [curve[top.grid < place].min() for curve, place in zip(error, top.peak_per_seed, strict=True)]
+    parts = heights(top) | {
+        "at_threshold": np.array([grid.index(place) for place in top.peak_per_seed]) - np.array(steps),
+        "modern_below_classical": np.array(before) - error[:, -1],
+        "peak_width": top.peak_per_seed,
+    }
+    return Finding("DD-5", parts, gate(deep, top))
+
+
+def dd_6(noisy: Results) -> Finding:
+    """The widest net's test error falls, rises when the training set is fitted, and falls again as it trains."""
+    found = crossfit_epochwise(100 * widest(noisy)["test_error"][:, 1:], noisy.labels["epoch"][1:])
+    parts = {
+        "rise": found.height_left,
+        "fall": found.height_right,
+        "t2_over_interpolation": found.peak_per_seed / fitted_at(noisy),
+    }
+    return Finding("DD-6", parts, gate(noisy, found))
+
+
+def widest(sweep: Results) -> Results:
+    """Return the curves of the widest net."""
+    return sweep.at(width=sweep.labels["width"][-1])
+
+
+def fitted_at(sweep: Results) -> Floats:
+    """Return the first epoch at which the widest net's training error is at most EPS [S]."""
+    return threshold_width(widest(sweep)["train_error"][:, 1:], sweep.labels["epoch"][1:], EPS)
+
+
+def dd_7(samples: Results, by_n: BySize, n: int) -> Finding:
+    """More data can hurt near the threshold: from N/2 to N examples for N features, from n/2 to n for nets."""
+    count, top = samples.labels["count"][0], peak(by_n[n])
+    half, whole = (samples.at(count=count, sample=size)["test_zero_one"] for size in (count // 2, count))
+    fewer, more = (
+        [final(by_n[size].at(width=width))[s] for s, width in enumerate(top.peak_per_seed)] for size in (n // 2, n)
+    )
+    parts = {"rff_harm": 100 * (whole - half), "net_harm": np.array(more) - np.array(fewer)}
+    return Finding("DD-7", parts, gate(by_n[n], top))
+
+
+def dd_8(noisy: Results, clean: Results) -> Finding:
+    """Label noise makes the peak higher and moves the threshold to larger nets."""
+    top, plain = peak(noisy), peak(clean)
+    move = log2_ratio(threshold(noisy), threshold(clean))
+    parts = {"height_gain": top.height_left - plain.height_left, "threshold_shift": move}
+    return Finding("DD-8", parts, gate(noisy, top, plain))
+
+
+def dd_9(shifted: Results, noisy: Results) -> Finding:
+    """Augmentation moves threshold and peak to larger nets."""
+    moved, top = peak(shifted), peak(noisy)
+    parts = {
+        "threshold_shift": log2_ratio(threshold(shifted), threshold(noisy)),
+        "peak_shift": log2_ratio(moved.peak_per_seed, top.peak_per_seed),
+    }
+    return Finding("DD-9", parts, gate(shifted, moved, top))
+
+
+def dd_10(by_n: BySize, n: int) -> Finding:
+    """Doubling the number of examples moves the peak to larger nets."""
+    once, twice = peak(by_n[n]), peak(by_n[2 * n])
+    parts = {"peak_shift": log2_ratio(twice.peak_per_seed, once.peak_per_seed)}
+    return Finding("DD-10", parts, gate(by_n[2 * n], once, twice))
+
+
+def dd_11(noisy: Results) -> Finding:
+    """Longer training moves the threshold: the slope of its log on log epochs, NaN without two such epochs."""
+    epochs, widths = tracks(noisy)
+    slope = slope_per_seed(np.log2(epochs), widths) if len(epochs) > 1 else np.full(len(widths), np.nan)
+    return Finding("DD-11", {"threshold_time_slope": slope}, gate(noisy))
+
+
+def dd_12(by_n: BySize, n: int) -> Finding:
+    """The test error peaks where the effective model complexity equals the number of examples."""
+    top = peak(by_n[n])
+    return Finding("DD-12", {"emc_over_n": complexity(by_n, top.peak_per_seed) / n}, gate(by_n[n], top))
+
+
+def dd_13(clean: Results) -> Finding:
+    """Without label noise there is no peak; the paper's own net would give `cifar10_height_left`."""
+    plain = peak(clean)
+    return Finding("DD-13", {"height_left": plain.height_left}, gate(clean, plain))
+
+
+# ---- what removes the peak, and what lies beyond it ----
+
+
+def dd_15(clean: Results) -> Finding:
+    """Beyond the first width without training error, wider nets keep improving; NaN for seeds without such a width."""
+    error, fitted = final(clean), clean["train_error"][..., -1] == 0
+    first = fitted.argmax(1)[:, None]
+    beyond = (np.arange(error.shape[1]) > first) & fitted.any(1, keepdims=True)
+    change = np.where(beyond, error - np.take_along_axis(error, first, 1), np.nan)
+    parts = {"gain": change[:, -1], "worst_regression": np.fmax.reduce(change, axis=1)}
+    return Finding("DD-15", parts, gate(clean))
+
+
+def dd_16(team: Results) -> Finding:
+    """Averaging ten nets helps most at the peak and removes it; widths are valley, peak, largest.
+
+    The height is that of the peak above the higher of its two feet; a ratio to all seeds' mean single height keeps one
+    flat seed from dividing by almost nothing.
+    """
+    single, together = 100 * team["member_error"], 100 * team["ensemble_error"]
+    gain = single - together
+    alone, left = (error[:, 1] - np.maximum(error[:, 0], error[:, 2]) for error in (single, together))
+    parts = {"gain_difference": gain[:, 1] - gain[:, 2], "remaining_height_ratio": left / alone.mean()}
+    return Finding("DD-16", parts, gate(team))
+
+
+def dd_17(ridge: Results, nets: Results) -> Finding:
+    """With the best penalty more data never hurt, and `tuned` nets have no peak.
+
+    `ridge_upward_step_z` is the largest step of the risk as n grows, paired over repetitions.
+    """
+    best = np.array(ridge.labels["multiple"])[ridge["ridge"].mean(-1).argmin(-1)]
+    parts = {
+        "ridge_upward_step_z": z_scores(np.diff(ridge.at(multiple=1.0)["ridge"], axis=1)).max(1),
+        "net_height_left": peak(nets).height_left,
+        "best_penalty_over_125": 2 ** np.log2(best).mean(1),
+    }
+    return Finding("DD-17", parts)
+
+
+def dd_19(systems: Results, students: Results) -> Finding:
+    """Systems are solvable iff rank([A b]) = rank(A), generic ones iff that is all rows; wide students fit more often.
+
+    The source's condition, rank(A) <= columns, is met by all systems (erratum E12).
+    """
+    solvable, ranks = systems["residual"] < SOLVED, systems["rank"]
+    identity = solvable != (systems["rank_augmented"] == ranks)
+    generic = (systems["generic"] == 1) & (solvable != (ranks == systems["rows"]))
+    parts = {
+        "rank_identity_failures": (identity | generic).sum(1).astype(float),
+        "success_trend": slope_per_seed(np.log2(students.labels["multiple"]), students["success"]),
+    }
+    return Finding("DD-19", parts)
