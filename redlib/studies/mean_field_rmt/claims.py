@@ -128,7 +128,7 @@ def shape_alone(nets: Nets) -> dict[str, Floats]:
 
 def trainable_depth(brief: Results) -> Floats:
     """Return the depth at which training accuracy falls through a half [S, σ_w]."""
-    return falls_through(np.moveaxis(brief["train_accuracy"], 1, 2), brief.labels["level"], TRAINABLE)
+    return falls_through(np.moveaxis(brief["train_accuracy"], 1, 2), brief.labels["depth"], TRAINABLE)
 
 
 def residual_law(skips: Results) -> Floats:
@@ -142,14 +142,14 @@ def net_mean(spectra: Results, name: str) -> Floats:
     return np.asarray(spectra[name].mean(2))
 
 
-def rmt_0(starts: Results, plan: Mapping[str, Start]) -> Finding:
+def rmt_0(starts: Mapping[str, Results], plan: Mapping[str, Start]) -> Finding:
     """The nets start at the edge of chaos: likeness of inputs does not drift (starts full, literal, orthogonal).
 
     χ by quadrature (chi_bias_full, chi_bias_seed, and of the orthogonal start); the drift is the largest change, from
     the first hidden layer on, of the mean correlation over pairs of inputs (drift_bias_full, drift_bias_seed,
     drift_orthogonal).
     """
-    c = {name: starts.at(start=name)["c"][:, :-1] for name in plan}
+    c = {name: starts[name]["c"][:, :-1] for name in plan}
     drift = {name: np.abs(values - values[:, :1]).max(1) for name, values in c.items()}
     chi = {name: np.full(len(c[name]), meanfield.chi_1(s.lab.sigma_w, s.lab.sigma_b)) for name, s in plan.items()}
     parts = {

@@ -19,7 +19,7 @@ from redlib.studies.mean_field_rmt import claims
 from redlib.studies.mean_field_rmt.claims import Floats, Nets, accuracy, deep
 from redlib.studies.mean_field_rmt.runs import EDGES, Start, Tanh
 
-Looks = Mapping[str, tuple[str, str]]  # key: (label, colour)
+Looks = Mapping[str, tuple[Any, ...]]  # key: (label, colour), and options of `plots.curves`
 STARTS = {"full": ("bias .3", "blue"), "literal": ("bias .3/√256", "orange"), "orthogonal": ("orthogonal", "green")}
 CHAINS = {
     "normal": ("FCNet, normal", "blue"),
@@ -28,7 +28,11 @@ CHAINS = {
     "residual": ("residual", "purple"),
     "conv": ("ConvNet", "orange"),
 }
-LAWS = {"naive": ("naive", "orange"), "density": ("corrected for density", "blue"), "rows": ("by rows", "green")}
+LAWS: Looks = {
+    "naive": ("naive", "orange"),
+    "density": ("corrected for density", "blue"),
+    "rows": ("by rows", "green", {"linestyle": ":"}),
+}
 ARMS = {
     "random": ("random mask", "grey"),
     "corrected": ("variance restored", "orange"),
@@ -58,9 +62,9 @@ PEAKS = {
 WHEN = {"start": "Rewound", "end": "Trained"}
 
 
-def named(looks: Looks, values: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
-    """Return label: (values[key], colour) of the keys that have values, in the order of `looks`."""
-    return {label: (values[key], colour) for key, (label, colour) in looks.items() if key in values}
+def named(looks: Looks, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return label: (values[key], colour, ...) of the keys that have values, in the order of `looks`."""
+    return {label: (values[key], *look) for key, (label, *look) in looks.items() if key in values}
 
 
 def before_and_after(width: float, height: float) -> tuple[Figure, list[tuple[Axes, str, str]]]:
@@ -69,11 +73,11 @@ def before_and_after(width: float, height: float) -> tuple[Figure, list[tuple[Ax
     return fig, [(ax, when, title) for ax, (when, title) in zip(axes, WHEN.items(), strict=True)]
 
 
-def correlations(starts: Results, plan: Mapping[str, Start]) -> Figure:
+def correlations(starts: Mapping[str, Results], plan: Mapping[str, Start]) -> Figure:
     """Return the correlation of two inputs and χ over the layers for the three starts, with theory."""
     fig, (left, right) = panels(2, width=11, height=3.8)
-    c, chi = ({name: starts.at(start=name)[what][:, :-1] for name in plan} for what in ("c", "chi"))
-    layers = np.arange(1, starts["c"].shape[2])
+    c, chi = ({name: starts[name][what][:, :-1] for name in plan} for what in ("c", "chi"))
+    layers = np.arange(1, 1 + c["full"].shape[1])
     plots.curves(left, layers, named(STARTS, c), xlabel="hidden layer", ylabel="correlation of two inputs",
                  title="Do two inputs stay as alike as they were?")  # fmt: skip
     for name, start in plan.items():
@@ -103,7 +107,7 @@ def trainability(brief: Results, sigma_b: float) -> Figure:
     """Return the accuracy after a brief training by depth and σ_w, and the trainable depth over the depth scale."""
     fig, (left, right) = panels(2, width=11, height=3.6)
     sigmas = brief.labels["sigma"]
-    plots.heat(left, 100 * brief["train_accuracy"].mean(0), rows=[*map(str, brief.labels["level"])], limits=(10, 100),
+    plots.heat(left, 100 * brief["train_accuracy"].mean(0), rows=[*map(str, brief.labels["depth"])], limits=(10, 100),
                columns=[*map(str, sigmas)], xlabel=r"$\sigma_w$", ylabel="layers", bar="%",
                title="Accuracy after a brief training")  # fmt: skip
     left.set_aspect("auto")

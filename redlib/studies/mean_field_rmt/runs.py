@@ -42,7 +42,7 @@ from redlib.training import Examples, evaluate
 SEEDS = tuple(range(5))
 PHOTOGRAPH = 16  # pixels to a side, grey
 DRAWS = 53  # key of a stream, so that no other draw of a seed repeats these
-EDGES = np.linspace(-6, 6, 61)  # of the histograms of weights
+EDGES = np.linspace(-7.5, 7.5, 76)  # of the histograms of weights
 BIAS, LITERAL = 0.3, 0.3 / 16  # the biases' standard deviation, and if it is divided by √256, as the slide writes it
 WIDER = 2.24, 2.52, 3.13  # 1/√0.2, the survivors of one cut by magnitude, 1.4/√0.2 (erratum E9)
 

@@ -54,7 +54,7 @@ def test_the_edge_of_chaos_is_where_theory_has_it():
         "orthogonal": runs.Start(runs.Tanh(sigma_w=1.0)),
     }
     c = np.array([[[0.5, 0.6, 0.4, 9]] * 3, [[0.2, 0.2, 0.3, 9]] * 3])
-    starts = Results({"c": c}, {"c": ("seed", "start", "layer")}, {"start": tuple(plan)})
+    starts = {name: Results({"c": c[:, 0]}, {"c": ("seed", "layer")}) for name in plan}
     parts = claims.rmt_0(starts, plan).parts
     assert parts["chi_bias_0p3"][0] == pytest.approx(1.0026647, abs=1e-6)
     assert parts["chi_bias_0p3_over_16"][0] == pytest.approx(1.0996, abs=1e-3)
@@ -64,8 +64,8 @@ def test_the_edge_of_chaos_is_where_theory_has_it():
 
 def test_trainable_depths_are_ranked_against_the_depth_scale():
     accuracy = np.array([[[0.9, 0.7, 0.3, 0.1], [0.6, 0.3, 0.2, 0.1], [0.9, 0.9, 0.8, 0.4]]]).swapaxes(1, 2)
-    labels = {"level": (4, 8, 16, 32), "sigma": (1.2, 1.0, 1.4)}  # depth scales: middle, least, largest
-    brief = Results({"train_accuracy": accuracy}, {"train_accuracy": ("seed", "level", "sigma")}, labels)
+    labels = {"depth": (4, 8, 16, 32), "sigma": (1.2, 1.0, 1.4)}  # depth scales: middle, least, largest
+    brief = Results({"train_accuracy": accuracy}, {"train_accuracy": ("seed", "depth", "sigma")}, labels)
     assert claims.trainable_depth(brief)[0, 0] == pytest.approx(8 * 2**0.5)
     found = claims.rmt_20(brief, 0.3)
     assert np.allclose(found.parts["rank_correlation_trainable_depth_depth_scale"], 1)

@@ -62,10 +62,8 @@ def test_survivors_of_one_cut_have_the_standard_deviation_of_erratum_e9(small):
 
 def test_correlations_stay_at_the_edge_s_fixed_point(small):
     lab = runs.Tanh(hidden=(8,) * 4)
-    c = np.broadcast_to([1.0, 1, 1, 1, 1], (2, 1, 5))
-    arrays = {"c": c, "chi": np.ones((2, 1, 4))}
-    starts = Results(arrays, {"c": ("seed", "start", "layer"), "chi": ("seed", "start", "gap")}, {"start": ("full",)})
-    fig = figures.correlations(starts, {"full": runs.Start(lab)})
+    found = Results({"c": np.ones((2, 5)), "chi": np.ones((2, 4))}, {"c": ("seed", "layer"), "chi": ("seed", "gap")})
+    fig = figures.correlations({"full": found}, {"full": runs.Start(lab)})
     theory = [line for line in fig.axes[0].get_lines() if line.get_linestyle() == ":"]
     assert len(theory) == 1 and np.allclose(theory[0].get_ydata(), 1)
 
