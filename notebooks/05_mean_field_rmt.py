@@ -201,7 +201,8 @@ study.figure(
     figures.spreads(tickets, main.sigma_w), "mf_std", claims=["RMT-5"],
     alt="Standard deviation of kept weights over density by layer, with the law of a truncated Gaussian.",
     caption=f"Rewound weights spread from {tickets['start_std'][:, 0].mean():.2f} to "
-    f"{tickets['start_std'][:, -1].mean():.2f}; {rmt5['versus_truncated_gaussian']:.2f} of the law at {density[D21]:.0%}.",
+    f"{tickets['start_std'][:, -1].mean():.2f}; at {density[D21]:.0%} the spread is "
+    f"{rmt5['versus_truncated_gaussian']:.2f} of the law.",
 )  # fmt: skip
 study.figure(
     figures.two_peaks(peaks, tickets), "mf_bimod", claims=["RMT-11"],

@@ -130,6 +130,10 @@ class Convs(AtEnd, Lab):
 
     flat = False
 
+    def effort(self) -> float:
+        """Return the relative time of one example: a weight acts at every place."""
+        return super().effort() * self.load().train.x[0, 0].numel()
+
     def nets(self, draw: int = 0) -> list[nn.Module]:
         """Return the initial net of every seed."""
         data = self.load()
