@@ -33,6 +33,7 @@ seeds = 5  # judged seeds 0 … seeds-1 (tuning used 1000–1009)
 first = 0  # the first seed
 lab = {}  # settings of runs.Tanh: data, net and training of the pruned nets
 conv = {}  # of runs.Convs
+ends = {"orthogonal": 3, "augmented": 2, "residual": 3, "conv": 1}  # the last level of each chain beside the first
 fitted = {}  # of runs.Fitted: training to equal loss
 wide = {}  # of runs.Wide
 skips = {"width": 512, "depth": 12, "sigmas": [[1.4, 0.3]], "residual": True}  # the same, with skip connections
@@ -154,7 +155,6 @@ nets = {
     "residual": Level(varied(main, residual=True), cut=three),
     "conv": Level(configure(runs.Convs, conv, own), cut=three),
 }
-ends = {"orthogonal": 3, "augmented": 2, "residual": 3, "conv": 2}
 chains = {"normal": levels(top, D3_6)} | {name: levels(source, ends[name]) for name, source in nets.items()}
 beside = {
     "random": runs.Controls(top, ("random",), (1, D51, D41, 5, D21, D11)),

@@ -21,16 +21,20 @@ DECADES, STEPS = (1e-4, 1e-3, 0.01, 0.1, 1, 10, 100), (0.005, 0.01, 0.02, 0.05, 
 
 
 def epoch_panels(
-    named: Runs, quantities: Mapping[str, tuple[str, str]], *, height: float = 3.8, **options: Any
+    named: Runs,
+    quantities: Mapping[str, tuple[str, str]],
+    *,
+    height: float = 3.8,
+    legend: str = "best",
+    **options: Any,
 ) -> tuple[Figure, np.ndarray]:
     """Return (figure, axes) with quantities[name] = (label of the y axis, title) of several runs, a panel each.
 
-    The runs are named in the first panel; `options` are those of `over_epochs`.
+    The runs are named in the first panel alone; the other arguments are those of `over_epochs`.
     """
     fig, axes = panels(len(quantities), width=3 + 4.2 * len(quantities), height=height)
     for ax, (name, (ylabel, title)) in zip(axes, quantities.items(), strict=True):
-        legend = "best" if ax is axes[0] else ""
-        over_epochs(ax, named, name, **{"ylabel": ylabel, "title": title, "legend": legend} | options)
+        over_epochs(ax, named, name, ylabel=ylabel, title=title, legend=legend if ax is axes[0] else "", **options)
     return fig, axes
 
 

@@ -137,15 +137,15 @@ def nc_8(clean: Results, noisy: Results) -> Finding:
     return judged("NC-8", clean, parts, noisy_labels_learned=terminal(noisy))
 
 
-def nc_9(main: Results, others: Sequence[Results]) -> Finding:
+def nc_9(main: Results, compared: Sequence[Results]) -> Finding:
     """Collapse makes nets better: after zero error `accuracy_rises` (in points) and `margin_rises`.
 
-    `collapse_goes_with_accuracy` among `main` and nets trained otherwise: a negative rank correlation of NC1 with it.
+    `collapse_goes_with_accuracy` among the nets `compared`, `main` one of them: their rank correlation is negative.
     """
     parts = {
         "test_accuracy_end_minus_first_zero_error": -100 * gain(main, "test_error"),
         "smallest_fgsm_epsilon_end_minus_first_zero_error": gain(main, "margin"),
-        "partial_correlation_nc1_accuracy": correlation([main, *others]),
+        "partial_correlation_nc1_accuracy": correlation(compared),
     }
     return judged("NC-9", main, parts)
 

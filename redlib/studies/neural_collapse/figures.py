@@ -38,7 +38,7 @@ def simplex(runs: Named, noise: Sequence[float]) -> Figure:
         "nc2_norms": ("spread of the lengths", "Equal lengths?"),
         "nc2_angles": ("mean |cos + 1/(C−1)|", "Equal angles?"),
     }
-    fig, axes = plots.epoch_panels(shown(runs, (*FOUR, "squared error, no decay")), words)
+    fig, axes = plots.epoch_panels(shown(runs, (*FOUR, "squared error, no decay")), words, legend="end")
     for ax, height in zip(axes, noise, strict=True):
         plots.level(ax, height)
         ax.annotate("pure noise", (1, height), va="bottom", fontsize=9.5)
@@ -82,7 +82,11 @@ def layers(runs: Named) -> Figure:
     fig, axes = plots.panels(2, width=11, height=3.8)
     for ax, part, title in zip(axes, ("chi30_train", "chi30_test"), ("Training data", "Test data"), strict=True):
         main, conv = runs["squared error"][part], runs["conv net"][part]
-        named = {"untrained": (main[:, 0], "sky"), "MLP": (main[:, -1], "blue"), "conv net": (conv[:, -1], "purple")}
+        named = {
+            "MLP": (main[:, -1], "blue"),
+            "untrained MLP": (main[:, 0], "sky"),
+            "conv net": (conv[:, -1], "purple"),
+        }
         own = {label: (chi, tint, {"x": np.linspace(0, 1, chi.shape[1])}) for label, (chi, tint) in named.items()}
         plots.curves(ax, [], own, xlabel="depth (0: inputs, 1: logits)", ylabel="χ, of 30 neighbours", title=title)
     return fig
@@ -128,12 +132,14 @@ def benefit(runs: Named, compared: Named) -> Figure:
     fig, (left, middle, right) = plots.panels(3, width=12.5, height=3.8)
     plots.over_epochs(left, shown(runs), "test_error", ylabel="test error (%)", title="Does it generalise?", scale=100)
     some = shown(runs, FOUR[:2])
-    plots.over_epochs(middle, some, "margin", ylabel="step that changes a decision", title="Is it robust?")
+    plots.over_epochs(middle, some, "margin", ylabel="smallest step to another decision", log=False)
+    middle.set_title("Is it robust?")
     for (label, run), tint in zip(compared.items(), plots.CYCLE, strict=False):
         nc1, accuracy, errs = at_end(run, "nc1"), 100 - 100 * at_end(run, "test_error"), at_end(run, "train_error") > 0
         right.plot(nc1, accuracy, "o", color=tint, markerfacecolor="none")
         right.plot(nc1[~errs], accuracy[~errs], "o", color=tint, label=label)
-    plots.log_axis(right, (3e-4, 1e-3, 3e-3, 0.01, 0.03), "NC1 at the end")
+    ticks = [tick for tick in (3e-4, 1e-3, 3e-3, 0.01, 0.03) if tick < 2 * right.dataLim.x1]
+    plots.log_axis(right, ticks, "NC1 at the end")
     right.set(ylabel="test accuracy (%)", title="Less NC1, better nets?")
     right.legend(fontsize=8.5)
     return fig

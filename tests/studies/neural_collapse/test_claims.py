@@ -64,7 +64,7 @@ def findings():
     main, other = whole(), whole(1)
     return [
         claims.nc_1(main), claims.nc_2(main), claims.nc_3(main), claims.nc_4(main), claims.nc_5(main, other),
-        claims.nc_6(main), claims.nc_7(main), claims.nc_8(main, other), claims.nc_9(main, [other] * 3),
+        claims.nc_6(main), claims.nc_7(main), claims.nc_8(main, other), claims.nc_9(main, [main, other, other, other]),
         claims.nc_10(arms(), main, 100), claims.nc_11(main),
     ]  # fmt: skip
 
@@ -96,6 +96,15 @@ def test_more_collapse_with_more_accuracy_is_a_negative_correlation():
     unfit = run(train_error=[[1.0] * 5] * 2, nc1=[[0.0] * 5] * 2, test_error=[[1.0] * 5] * 2)
     assert np.allclose(claims.correlation([*compared, unfit]), -1), "nets with training errors do not count"
     assert np.isnan(claims.correlation(compared[:3])).all(), "three nets are too few"
+
+
+def test_benefits_are_counted_in_points_and_steps_from_zero_error_on():
+    curves = {"test_error": [[0.5, 0.4, 0.03, 0.02, 0.01]] * 2, "margin": [[0.1, 0.1, 0.1, 0.2, 0.4]] * 2}
+    nets = [run(train_error=[FITS[0]] * 2, nc1=[[1, 1, 1, 1, n]] * 2, **curves) for n in (0.1, 0.2)]
+    parts = claims.nc_9(nets[0], nets).parts
+    assert np.allclose(parts["test_accuracy_end_minus_first_zero_error"], 2)
+    assert np.allclose(parts["smallest_fgsm_epsilon_end_minus_first_zero_error"], 0.3)
+    assert np.isnan(parts["partial_correlation_nc1_accuracy"]).all(), "two nets, each counted once, are too few"
 
 
 def test_tickets_are_compared_by_log_ratios_with_half_a_count_for_nc4():
