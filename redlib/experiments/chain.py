@@ -18,7 +18,7 @@ from torch import nn
 from redlib.errors import BadInput
 from redlib.experiments.experiment import Experiment, given
 from redlib.experiments.lab import TRAINED, Lab, Net, Parts, Stack, restored, vector
-from redlib.experiments.results import Arrays, Labels, among
+from redlib.experiments.results import Arrays, among
 from redlib.nets import StackedMLP
 from redlib.pruning.allocation import shuffled
 from redlib.pruning.masks import Tensors, apply, dense, density, packed, remove, unpacked, weights_of
@@ -53,11 +53,6 @@ class Level(Experiment):
     def previous(self) -> Level | None:
         """The round before; the dense net is the same wherever weights go back to."""
         return replace(self, level=self.level - 1, rewind=self.rewind * (self.level > 1)) if self.level else None
-
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        return self.lab.cost
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return what training gave (TRAINED), density, and what other runs go on from.
@@ -111,11 +106,6 @@ class Arms(Experiment):
     arrays = among("arm level", TRAINED)
 
     @property
-    def labels(self) -> Labels:
-        """Arms and levels."""
-        return {"arm": self.arms, "level": self.levels}
-
-    @property
     def trained_as(self) -> Lab:
         """The lab, with the length of the training."""
         lab = self.lab or self.source.lab
@@ -125,11 +115,6 @@ class Arms(Experiment):
     def previous(self) -> Level:
         """The ticket whose masks the arms take: the deepest one."""
         return replace(self.source, level=max(self.levels))
-
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        return self.trained_as.cost * len(self.arms) * len(self.levels)
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return what training gave (TRAINED), with axes [S, arms, levels, ...]."""
@@ -142,7 +127,7 @@ class Arms(Experiment):
         masks = masks_of_levels(before, start, self.levels)
         deepest = {max(masks): restored(start, before["trained"])} if "finetuned" in self.arms else {}
         if isinstance(start, StackedMLP):
-            return stacked_arms(start, masks, self.arms, self.trained_as.law(), deepest)  # type: ignore[attr-defined,arg-type]
+            return stacked_arms(start, masks, self.arms, self.trained_as.law(), deepest)  # type: ignore[arg-type]
         cells = [(arm_named(arm), level) for arm in self.arms for level in self.levels]
         return [net for arm, level in cells for net in self._armed(arm, level, start, masks[level], deepest)]
 

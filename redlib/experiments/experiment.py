@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
+from math import prod
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from redlib.errors import BadInput
 from redlib.experiments.results import Arrays, Labels, Results, table
 
 Config = TypeVar("Config")
+PLURALS = {"criterion": "criteria", "density": "densities", "kept": "kept"}  # of axes, where it is not an s
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Experiment:
     """One run. A subclass adds settings (each with its default), declares its `arrays`, and has a `run`.
 
     arrays        the table of `redlib.experiments.results`: names, and the axes they have
-    source, lab   a field of one of these names lends its seeds and its data
+    source, lab   a field of one of these names lends its seeds, its data and the cost of a training
+    length        a field of this name is that of a training, in multiples of the ground's
     previous      the run that this one goes on from; `run` then gets its arrays
     """
 
@@ -39,8 +42,10 @@ class Experiment:
 
     @property
     def labels(self) -> Labels:
-        """The values of the axes, by which results are selected."""
-        return {}
+        """The values of the axes, by which results are selected: the settings, tuples, named by an axis' plural."""
+        axes = dict.fromkeys(axis for own in table(self.arrays).values() for axis in own if axis != "seed")
+        listed = {axis: getattr(self, PLURALS.get(axis, f"{axis}s"), None) for axis in axes}
+        return {axis: values for axis, values in listed.items() if isinstance(values, tuple)}
 
     @property
     def previous(self) -> Experiment | None:
@@ -49,8 +54,9 @@ class Experiment:
 
     @property
     def cost(self) -> float:
-        """Relative time of the run, to start long ones first."""
-        return 1.0
+        """Relative time of the run, to start long ones first: that of a training of its ground for every label."""
+        one = getattr(self.ground, "cost", 1.0) * getattr(self, "length", 1)
+        return float(one * prod(max(1, len(values)) for values in self.labels.values()))
 
     def load(self) -> Dataset | None:
         """Return the one data set of the run, None where it needs none: its digest is part of the run's key."""

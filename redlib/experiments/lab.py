@@ -157,6 +157,10 @@ class Lab(Data, Training, Experiment):
         """Return the steps of the looks at the validation loss."""
         return np.unique(np.linspace(0, total, self.looks + 1).round().astype(int))[1:].tolist()
 
+    def law(self) -> str | Initialiser:
+        """Return the law of the initial weights."""
+        return "torch"
+
     def begun(self, steps: int) -> Net:
         """Return the nets after their first steps, dense; 0: the initial ones."""
         nets = self.nets()

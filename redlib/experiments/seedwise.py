@@ -8,21 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from redlib.experiments.experiment import Experiment
-from redlib.experiments.results import Arrays, Labels, table
+from redlib.experiments.results import Arrays, table
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seedwise(Experiment):
-    """An experiment that says what `one` seed gives. An axis "size" is labelled by the setting `sizes`."""
+    """An experiment that says what `one` seed gives."""
 
     seeds: tuple[int, ...] = tuple(range(10))
-
-    @property
-    def labels(self) -> Labels:
-        """The values of the axes that have a setting of their name in the plural, a tuple."""
-        axes = {axis for own in table(self.arrays).values() for axis in own} - {"seed"}
-        listed = {axis: getattr(self, f"{axis}s", None) for axis in sorted(axes)}
-        return {axis: values for axis, values in listed.items() if isinstance(values, tuple)}
 
     def one(self, seed: int) -> Arrays:
         """Return the arrays of a seed, without an axis for it."""

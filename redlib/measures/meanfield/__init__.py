@@ -6,7 +6,8 @@ of a small perturbation by χ. `sigma_w` and `sigma_b` are standard deviations, 
 squared units of the pre-activations. φ is tanh, relu, erf (of h, not of h/√2) or linear.
 
 `moments` has the means of activations, `theory` the maps and their fixed points, `weights` what they say of given
-weights, `signals` what is measured in a net, which `chains` takes apart; `simulation` draws wide nets. Theory takes
+weights, `signals` what is measured in a net, which `chains` takes apart, and `looks` all of it by name; `simulation`
+draws wide nets. Theory takes
 numbers or NumPy arrays, which broadcast, and returns float64.
 
 A given net is a StackedMLP, an nn.Sequential (which may be nested) or several of one shape, its replicates. Masks are

@@ -65,16 +65,6 @@ class OneShot(CutOnce):
 
     arrays = among("criterion level", TRAINED)
 
-    @property
-    def labels(self) -> Labels:
-        """Criteria and levels."""
-        return {"criterion": self.criteria, "level": self.levels}
-
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        return self.source.cost * self.length * len(self.criteria) * len(self.levels)
-
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return what training gave (TRAINED), with axes [S, criteria, levels, ...]."""
         lab, nets = self.source.lab.longer(self.length), []
@@ -92,11 +82,6 @@ class Untrained(CutOnce):
     arms: tuple[str, ...] = ("ticket", "signed_constant")  # finetuned keeps the trained weights
 
     arrays = "validation_accuracy test_accuracy: seed arm level"
-
-    @property
-    def labels(self) -> Labels:
-        """Arms and levels."""
-        return {"arm": self.arms, "level": self.levels}
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return accuracies [S, arms, levels]. Biases are those that belong to the weights: initial, or trained."""
@@ -129,11 +114,6 @@ class Barrier(Experiment):
     def previous(self) -> Level:
         """The ticket itself: its masks, and its training where that begins at the same step."""
         return self.source
-
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        return 2 * self.source.cost
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return the test error of the first copy at early stopping [S], and path_error [S, alphas] between the two.
@@ -203,11 +183,6 @@ class Flips(Experiment):
 
     arrays = "steps: step\n changed: seed step"
 
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        return self.lab.cost
-
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return steps [T] and changed [S, T]: the share of weights whose sign differs from that at the look before."""
         net, train = self.lab.nets(), self.lab.parts()["train"]
@@ -233,11 +208,6 @@ class Supermask(Experiment):
     samples: int = 10  # masks over which accuracy is averaged, where they are random
 
     arrays = "validation_accuracy test_accuracy density: seed"
-
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        return 2 * self.lab.cost
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return accuracies of the learned masks, and the density of one, [S] each."""

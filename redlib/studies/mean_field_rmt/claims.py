@@ -133,7 +133,7 @@ def trainable_depth(brief: Results) -> Floats:
 
 def residual_law(skips: Results) -> Floats:
     """Return what q should be after each pair of layers [depth], for inputs whose mean square is 1."""
-    sigma_w, sigma_b = skips.labels["sigmas"][0]
+    sigma_w, sigma_b = skips.labels["sigma"][0]
     return meanfield.resnet_q_profile(1.0, sigma_w, sigma_b, skips["q"].shape[2])
 
 
@@ -268,7 +268,7 @@ def rmt_10(wide: Results) -> Finding:
     """
     smallest = min(np.diff(fixed_points(), axis=axis).min() for axis in (0, 1))
     settled = wide["q"][..., wide["q"].shape[-1] // 2 :].mean(-1)
-    theory = np.array([meanfield.q_fixed_point(*pair) for pair in wide.labels["sigmas"]])
+    theory = np.array([meanfield.q_fixed_point(*pair) for pair in wide.labels["sigma"]])
     parts = {
         "smallest_q_step_on_grid": np.full(len(settled), smallest),
         "relative_error_width_1024": np.abs(settled / theory - 1).mean(1),

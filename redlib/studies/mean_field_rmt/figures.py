@@ -95,7 +95,7 @@ def fixed_points(wide: Results) -> Figure:
     plots.heat(left, claims.fixed_points().T[::-1], rows=rows[::-1], columns=columns, xlabel=r"$\sigma_w$",
                ylabel=r"$\sigma_b$", title="Where q settles: q*", bar="q*")  # fmt: skip
     q, curves = np.moveaxis(wide["q"], 1, 0), {}
-    for values, (sigma_w, sigma_b), colour in zip(q, wide.labels["sigmas"], CYCLE, strict=False):
+    for values, (sigma_w, sigma_b), colour in zip(q, wide.labels["sigma"], CYCLE, strict=False):
         plots.level(right, float(meanfield.q_fixed_point(sigma_w, sigma_b)), colour=colour)
         curves[rf"$\sigma_w$ {sigma_w:g}, $\sigma_b$ {sigma_b:g}"] = values, colour
     plots.curves(right, np.arange(1, q.shape[2] + 1), curves, xlabel="layer", ylabel="q", logy=(0.1, 0.3, 1, 3, 10),
@@ -297,7 +297,7 @@ def skip_connections(skips: Results) -> Figure:
     law = claims.residual_law(skips)
     pairs = np.arange(1, len(law) + 1)
     ax.plot(pairs, law, ":", color=INK, label="recursion")
-    plots.level(ax, float(meanfield.q_fixed_point(*skips.labels["sigmas"][0])), "plain net, q*", "blue", "-")
+    plots.level(ax, float(meanfield.q_fixed_point(*skips.labels["sigma"][0])), "plain net, q*", "blue", "-")
     plots.curves(ax, pairs, {"residual, measured": (skips["q"][:, 0], "purple")}, xlabel="pair of layers", ylabel="q")
     ax.set_ylim(0)
     return fig

@@ -25,9 +25,10 @@ from redlib.errors import BadInput
 from redlib.experiments.chain import Arms, Level, masks_of_levels
 from redlib.experiments.experiment import Experiment, given
 from redlib.experiments.lab import Data, Lab, Net, Parts, Stack, Training, loaded
-from redlib.experiments.results import Arrays, Labels, among
+from redlib.experiments.results import Arrays, among
 from redlib.measures import meanfield
 from redlib.measures.dip import density_at_zero, dip
+from redlib.measures.meanfield.looks import gains, in_degrees, kept_values, kept_weights, sizes, weight_look
 from redlib.measures.powerlaws import phases_at, summary, wide_layers
 from redlib.measures.spectra import esd, random_k, residual_norms, top_k
 from redlib.nets import StackedMLP
@@ -36,7 +37,6 @@ from redlib.nets.initialisers import Initialiser, mean_field, orthogonal
 from redlib.nets.residual import ResidualTanh
 from redlib.pruning import tickets
 from redlib.pruning.masks import Tensors, masks_of
-from redlib.studies.mean_field_rmt.look import gains, in_degrees, kept_values, kept_weights, sizes, weight_look
 from redlib.training import Examples, evaluate
 
 SEEDS = tuple(range(5))
@@ -343,12 +343,7 @@ class Wide(Experiment):
     inputs: int = 8
     seeds: tuple[int, ...] = SEEDS
 
-    arrays = "q: seed sigmas layer"
-
-    @property
-    def labels(self) -> Labels:
-        """The standard deviations."""
-        return {"sigmas": self.sigmas}
+    arrays = "q: seed sigma layer"
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return q [S, sigmas, depth], means over inputs (`meanfield.simulated_q`)."""
@@ -370,11 +365,6 @@ class Brief(Data, Training, Experiment):
     seeds: tuple[int, ...] = SEEDS
 
     arrays = "train_accuracy: seed sigma"
-
-    @property
-    def labels(self) -> Labels:
-        """The standard deviations of the weights."""
-        return {"sigma": self.sigmas}
 
     @property
     def cost(self) -> float:
@@ -487,11 +477,6 @@ class LowRank(Experiment):
     def previous(self) -> Spectra:
         """The training."""
         return self.source
-
-    @property
-    def labels(self) -> Labels:
-        """The ranks."""
-        return {"rank": self.ranks}
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return accuracies on the test set, in percent, and what the top directions leave.

@@ -14,7 +14,7 @@ from redlib.data.replicates import corrupt_rows
 from redlib.data.sources import Dataset
 from redlib.experiments.experiment import Experiment
 from redlib.experiments.lab import Data, Training, loaded
-from redlib.experiments.results import Arrays, Labels, among
+from redlib.experiments.results import Arrays, among
 from redlib.measures.collapse import collapse, in_plane
 from redlib.measures.layers import classifier_of, layers_of
 from redlib.nets import StackedMLP
@@ -147,11 +147,6 @@ class Tickets(Terminal):
     arms: tuple[str, ...] = ("ticket", "random")
 
     arrays = among("arm", Terminal.arrays) + "density: seed"
-
-    @property
-    def labels(self) -> Labels:
-        """The arms."""
-        return {"arm": self.arms}
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return the arrays of `Terminal` with an axis of arms after the seeds, and density [S]."""

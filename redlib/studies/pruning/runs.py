@@ -24,7 +24,6 @@ from redlib.experiments.results import Arrays, Labels, among
 from redlib.measures import cost
 from redlib.nets import StackedMLP
 from redlib.nets.convnets import cnn5, seeded
-from redlib.nets.initialisers import Initialiser
 from redlib.nets.stacked import unstacked
 from redlib.pruning.allocation import keep, layer_counts, pruned, shuffled
 from redlib.pruning.before_training import RANKED, kept_by_rank, kept_by_synflow, masks_at_start
@@ -64,16 +63,6 @@ class Zoo(Experiment):
 
     arrays = among("criterion level arm", TRAINED)
 
-    @property
-    def labels(self) -> Labels:
-        """Criteria, levels and arms."""
-        return {"criterion": self.criteria, "level": self.levels, "arm": self.arms}
-
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        return self.source.cost * self.length * len(self.criteria) * len(self.levels) * len(self.arms)
-
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return what training gave, [S, criteria, levels, arms, ...]."""
         lab = self.source.lab
@@ -83,7 +72,7 @@ class Zoo(Experiment):
         for name, level in product(self.criteria, self.levels):
             total = sum(self.source.cut.counts(shapes(initial), level).values())
             masks = masks_at_start(name, initial, total, batch, self.rounds)
-            nets += [prepare(arm_named(arm), initial, masks, _law(lab), key=level) for arm in self.arms]
+            nets += [prepare(arm_named(arm), initial, masks, lab.law(), key=level) for arm in self.arms]
         return self.grouped(lab.longer(self.length).train(stack(nets), parts), *self.labels)
 
 
@@ -105,19 +94,9 @@ class Units(Experiment):
     arrays = among("kept criterion", TRAINED)
 
     @property
-    def labels(self) -> Labels:
-        """Shares kept, and criteria."""
-        return {"kept": self.kept, "criterion": self.criteria}
-
-    @property
     def previous(self) -> Level:
         """The dense net."""
         return replace(self.source, level=0)
-
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        return self.source.cost * self.length * len(self.criteria) * len(self.kept)
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return what training gave after each cut, [S, kept, criteria, ...]."""
@@ -157,20 +136,14 @@ class MidCuts(Experiment):
     """
 
     def __post_init__(self) -> None:
-        if list(self.events) != sorted(set(self.events)) or not self.events or not min(self.events) > 0:
+        times = (0, *self.events, 1)
+        if not self.events or any(early >= late for early, late in pairwise(times)):
             raise BadInput.of("events", self.events, "rising, between 0 and 1", "Give shares of training.")
-        if max(self.events) >= 1:
-            raise BadInput.of("events", self.events, "below 1", "Leave steps to train on after the last cut.")
 
     @property
     def labels(self) -> Labels:
         """(choice, share kept) of each arm, the one without a cut first; and the events."""
         return {"arm": (("none", 1.0), *product(self.choices, self.kept)), "event": self.events}
-
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        return self.lab.cost * (self.events[0] + len(self.labels["arm"]) * (1 - self.events[0]))
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return final_error (test) and train_error at the end [S, arms], and drop [S, arms, events], accuracy lost."""
@@ -203,11 +176,6 @@ class Collapse(Experiment):
     kept: seed criterion total layer
     """
 
-    @property
-    def labels(self) -> Labels:
-        """Criteria."""
-        return {"criterion": self.criteria}
-
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return weights [T] kept in all, falling, and kept [S, criteria, T, layers]: how many in each layer."""
         net = _stack(self.lab)
@@ -230,11 +198,6 @@ class Sensitivity(Experiment):
     densities: tuple[float, ...] = (0.5, 0.2, 0.1, 0.05, 0.02)
 
     arrays = "cut_error: seed layer density"
-
-    @property
-    def labels(self) -> Labels:
-        """Densities of the layer that is cut."""
-        return {"density": self.densities}
 
     @property
     def previous(self) -> Level:
@@ -281,11 +244,6 @@ class Extrusion(Experiment):
         """The ticket."""
         return replace(self.source, level=self.level)
 
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        return self.source.cost * (5 + 3 * self.first)
-
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return what training gave [S, arms], and norm_at_cut [S] of the doomed weights, over that at the start."""
         lab = self.source.lab
@@ -329,11 +287,6 @@ class FilterCuts(Experiment):
     def previous(self) -> Level:
         """The wide net."""
         return replace(self.source, level=0)
-
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        return self.source.cost * (self.kept**2 * (2 + self.finetune) + 1)
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return what training gave [S, arms], and cut_error [S] on test data just after the cut."""
@@ -479,11 +432,6 @@ def _stack(lab: Lab) -> StackedMLP:
     if not isinstance(nets, StackedMLP):
         raise BadInput.of("lab", type(lab).__name__, "Stack", "These runs prune plain MLPs.")
     return nets
-
-
-def _law(lab: Lab) -> str | Initialiser:
-    """Return the law of the initial weights of a lab of MLPs."""
-    return lab.law() if isinstance(lab, Stack) else "torch"
 
 
 def _fewer(

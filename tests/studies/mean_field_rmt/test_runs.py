@@ -13,12 +13,13 @@ from redlib.errors import BadInput
 from redlib.experiments.chain import Level, masks_of_levels
 from redlib.experiments.experiment import configure, varied
 from redlib.measures import meanfield, spectra
+from redlib.measures.meanfield import looks
 from redlib.measures.powerlaws import phases
 from redlib.nets import StackedMLP
 from redlib.nets.residual import ResidualTanh
 from redlib.pruning.masks import masks_of
 from redlib.pruning.tickets import ARMS, Cut, prepare
-from redlib.studies.mean_field_rmt import look, runs
+from redlib.studies.mean_field_rmt import runs
 from redlib.training import evaluate
 
 LAB = configure(
@@ -79,7 +80,7 @@ def test_levels_keep_what_they_say_rewind_and_are_measured(chain, start, ticket)
     for weights, mask, share in zip(start.weights, ticket.values(), shares, strict=True):
         assert mask.flatten(1).sum(1).tolist() == [round(share * weights[0].numel())] * 2
     rewound = prepare(ARMS["ticket"], start, ticket)
-    seen = look.weight_look(rewound)
+    seen = looks.weight_look(rewound)
     assert np.array_equal(seen["std"], chain[3]["start_std"]) and np.allclose(seen["density"][0], shares, atol=2e-3)
     assert seen["kept"][0].tolist() == [int(mask[0].sum()) for mask in ticket.values()]
     kept = rewound.weights[1][0][ticket["layer2"][0]].double() * 24**0.5
@@ -162,10 +163,10 @@ def test_arms_start_from_the_weights_they_name(start, ticket):
 
 
 def test_redrawn_weights_have_the_ticket_s_law(start, ticket):
-    own = look.kept_values(start.weights[2], ticket["layer3"])
+    own = looks.kept_values(start.weights[2], ticket["layer3"])
     for name, arm in (("bimodal", "shuffled"), ("bimodal_ticket", "ticket"), ("normal", "shuffled")):
         net = made(name, start, ticket)
-        drawn = look.kept_values(net.weights[2], masks_of(net)["layer3"])
+        drawn = looks.kept_values(net.weights[2], masks_of(net)["layer3"])
         assert runs.ARMS[name].arm == arm and not np.array_equal(np.sort(drawn), np.sort(own))
         assert np.allclose(np.square(drawn).mean(1), np.square(own).mean(1), rtol=0.35)
         if name != "normal":
@@ -212,7 +213,7 @@ def test_histograms_are_of_a_middle_layer_and_the_dip_of_all(chain, start, ticke
 
 def test_evening_out_in_degrees_keeps_what_leaves_each_input(start, ticket):
     net, x = prepare(ARMS["ticket"], start, ticket), LAB.watched()
-    found = look.in_degrees(net, x)
+    found = looks.in_degrees(net, x)
     rows = meanfield.predicted_q(net.weights, net.biases, x, masks=list(ticket.values()), law="rows").mean(2)
     assert np.allclose(found["q_even_rows"][:, 0], rows[:, 0]), "the mean over the units of the first layer stays"
     assert not np.allclose(found["q_even_rows"][:, 2], rows[:, 2])

@@ -1,4 +1,4 @@
-"""What is measured of tanh nets, dense or pruned: their weights layer by layer, and their signals beside theory.
+"""One look at plain nets, dense or pruned: their weights layer by layer, and their signals beside theory, by name.
 
 Layers are the hidden ones and the logits, L in all; weights are in units of 1/√fan-in. Signals are means over inputs.
 """
@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from redlib.data.streams import rng
-from redlib.experiments.results import Arrays
-from redlib.measures import meanfield
 from redlib.measures.concentration import variance_ratio
+from redlib.measures.meanfield.signals import empirical_chi, empirical_q, jacobian_spectrum, spectrum_summary
+from redlib.measures.meanfield.weights import LAWS, predicted_q
 from redlib.nets import StackedMLP
 from redlib.pruning.masks import masks_of
 
+Arrays = dict[str, np.ndarray]
 PER_UNIT = 51  # key of a stream, so that no other draw of a seed repeats it
 JACOBIANS = 16  # inputs whose Jacobian is taken
 
@@ -49,17 +50,17 @@ def sizes(net: StackedMLP, x: Tensor) -> Arrays:
     """Return q and what each law says of it, q_naive, q_density and q_rows, [R, L]."""
     masks = list(masks_of(net).values())
     laws = {
-        f"q_{law}": meanfield.predicted_q(net.weights, net.biases, x, masks=masks, law=law).mean(2)  # type: ignore[arg-type]
-        for law in meanfield.LAWS
+        f"q_{law}": predicted_q(net.weights, net.biases, x, masks=masks, law=law).mean(2)  # type: ignore[arg-type]
+        for law in LAWS
     }
-    return laws | {"q": meanfield.empirical_q(net, x).mean(2).numpy()}
+    return laws | {"q": empirical_q(net, x).mean(2).numpy()}
 
 
 def gains(net: StackedMLP, x: Tensor) -> Arrays:
     """Return chi [R, L-1], and log_sigma_max, log_mean_square and log_condition of the Jacobian, means of logs [R]."""
-    spectrum = meanfield.spectrum_summary(meanfield.jacobian_spectrum(net, x[:JACOBIANS]))
+    spectrum = spectrum_summary(jacobian_spectrum(net, x[:JACOBIANS]))
     logs = {f"log_{name}": values.log().mean(1).numpy() for name, values in spectrum.items()}
-    return logs | {"chi": meanfield.empirical_chi(net, x).mean(2).numpy()}
+    return logs | {"chi": empirical_chi(net, x).mean(2).numpy()}
 
 
 def in_degrees(net: StackedMLP, x: Tensor) -> Arrays:
@@ -77,6 +78,6 @@ def in_degrees(net: StackedMLP, x: Tensor) -> Arrays:
             weights[r] = torch.from_numpy(dealt)
     return {
         "degree_ratio": np.stack([variance_ratio(mask.numpy()) for mask in masks_of(net).values()], 1),
-        "q_even": meanfield.empirical_q(even, x).mean(2).numpy(),
-        "q_even_rows": meanfield.predicted_q(even.weights, even.biases, x, law="rows").mean(2),
+        "q_even": empirical_q(even, x).mean(2).numpy(),
+        "q_even_rows": predicted_q(even.weights, even.biases, x, law="rows").mean(2),
     }
