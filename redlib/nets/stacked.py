@@ -126,6 +126,12 @@ class StackedMLP:
         for mine, theirs in zip(self.blocks, part.blocks, strict=True):
             mine[start : start + count] = theirs[:count]
 
+    def kept(self) -> list[Tensor]:
+        """Return the masks in force, bool [R, out, in] per layer, all True where there are none."""
+        masks = self.masks or [None] * len(self.weights)
+        pairs = zip(self.weights, masks, strict=True)
+        return [torch.ones_like(w, dtype=torch.bool) if mask is None else mask for w, mask in pairs]
+
     def apply_masks(self, masks: Sequence[Tensor | None]) -> None:
         """Set the masks (True = kept; [R, out, in] per layer, None = dense) and zero the cut weights."""
         if len(masks) != len(self.weights):

@@ -92,12 +92,9 @@ def remove(net: Net) -> None:
 
 def masks_of(net: Net) -> Tensors:
     """Return the masks in force (all True where there are none), name -> bool [R, *shape]."""
-    found = dense(weights_of(net))
     if isinstance(net, StackedMLP):
-        return {
-            n: full if m is None else m
-            for (n, full), m in zip(found.items(), net.masks or [None] * len(found), strict=True)
-        }
+        return dict(zip(weights_of(net), net.kept(), strict=True))
+    found = dense(weights_of(net))
     for r, module in enumerate(modules_of(net)):
         for name, part in prunable(module):
             if parametrize.is_parametrized(part, "weight"):

@@ -16,7 +16,6 @@ from redlib.measures.concentration import variance_ratio
 from redlib.measures.meanfield.signals import empirical_chi, empirical_q, jacobian_spectrum, spectrum_summary
 from redlib.measures.meanfield.weights import LAWS, predicted_q
 from redlib.nets import StackedMLP
-from redlib.pruning.masks import masks_of
 
 Arrays = dict[str, np.ndarray]
 PER_UNIT = 51  # key of a stream, so that no other draw of a seed repeats it
@@ -30,7 +29,7 @@ def kept_values(weights: Tensor, mask: Tensor) -> np.ndarray:
 
 def kept_weights(net: StackedMLP) -> list[np.ndarray]:
     """Return the kept weights of every layer, times √fan-in, [R, K] each."""
-    pairs = zip(net.weights, masks_of(net).values(), strict=True)
+    pairs = zip(net.weights, net.kept(), strict=True)
     return [kept_values(weights, mask) * sqrt(weights.shape[2]) for weights, mask in pairs]
 
 
@@ -48,7 +47,7 @@ def weight_look(net: StackedMLP) -> Arrays:
 
 def sizes(net: StackedMLP, x: Tensor) -> Arrays:
     """Return q and what each law says of it, q_naive, q_density and q_rows, [R, L]."""
-    masks = list(masks_of(net).values())
+    masks = net.kept()
     laws = {
         f"q_{law}": predicted_q(net.weights, net.biases, x, masks=masks, law=law).mean(2)  # type: ignore[arg-type]
         for law in LAWS
@@ -77,7 +76,7 @@ def in_degrees(net: StackedMLP, x: Tensor) -> Arrays:
             dealt = rng(seed, "mask", PER_UNIT, layer).permuted(weights[r].numpy(), axis=0)
             weights[r] = torch.from_numpy(dealt)
     return {
-        "degree_ratio": np.stack([variance_ratio(mask.numpy()) for mask in masks_of(net).values()], 1),
+        "degree_ratio": np.stack([variance_ratio(mask.numpy()) for mask in net.kept()], 1),
         "q_even": empirical_q(even, x).mean(2).numpy(),
         "q_even_rows": predicted_q(even.weights, even.biases, x, law="rows").mean(2),
     }
