@@ -3,6 +3,8 @@ PYTHON  ?= python3
 PROFILE ?= laptop
 STUDY   ?=
 JOBS    ?=
+# A Dask scheduler that runs every sweep, e.g. SCHEDULER=tcp://HOST:8786.
+SCHEDULER ?=
 # More for pip, e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" for torch's CPU build.
 PIP_ARGS ?=
 PYTEST_ARGS ?=
@@ -12,17 +14,21 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 REPORT := $(PY) -m redlib.report
 CHOICE := --profile $(PROFILE) $(if $(STUDY),--study $(STUDY)) $(ARGS)
+RUN    := $(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
+
+# Any letter in a path or a notebook, whatever the locale.
+export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help env lab smoke reproduce study report status compare new-study test lint types bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nSettings: PROFILE=smoke|laptop|mnist|paper  STUDY=01_double_descent  JOBS=1  PYTHON=python3  PIP_ARGS=\n'
+	@printf '\nSettings: PROFILE=smoke|laptop|mnist|paper  STUDY=01_double_descent  JOBS=1  SCHEDULER=tcp://HOST:8786  PYTHON=python3  PIP_ARGS=\n'
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev,sparse]'
+	$(PY) -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev,sparse,dask]'
 	$(PY) -m redlib.training.precompile
 	touch $@
 
@@ -33,14 +39,14 @@ lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(PY) -m jupyterlab notebooks
 
 smoke: $(STAMP)  ## run every notebook on tiny settings: does it work at all? (3 minutes, no evidence)
-	$(REPORT) smoke $(if $(STUDY),--study $(STUDY)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+	$(REPORT) smoke $(if $(STUDY),--study $(STUDY)) $(RUN) $(ARGS)
 
 reproduce: $(STAMP)  ## run every notebook (PROFILE=laptop, STUDY=all): results/, figures/, reports/
-	$(REPORT) reproduce $(CHOICE) $(if $(JOBS),--jobs $(JOBS))
+	$(REPORT) reproduce $(CHOICE) $(RUN)
 
 study: $(STAMP)  ## run one notebook: make study STUDY=01_double_descent
 	@test -n "$(STUDY)" || { echo 'say which: make study STUDY=01_double_descent'; exit 2; }
-	$(REPORT) study $(CHOICE)
+	$(REPORT) study $(CHOICE) $(RUN)
 
 report: $(STAMP)  ## rebuild the HTML and the README's tables from the notebooks already run
 	$(REPORT) report $(CHOICE)
@@ -68,5 +74,5 @@ bench: $(STAMP)  ## measure speed against named baselines, write benchmarks/resu
 	$(PY) -m benchmarks
 	$(REPORT) readme
 
-clean:  ## remove build/ except the store of computed runs (ARGS=--all: that too)
-	@if [ -x $(PY) ]; then $(REPORT) clean $(ARGS); else rm -rf build; fi
+clean:  ## remove what was made in build/, except the store of computed runs (ARGS=--all: that too)
+	@if [ -x $(PY) ]; then $(REPORT) clean $(ARGS); else echo 'nothing was made here yet: there is no .venv'; fi

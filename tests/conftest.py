@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from redlib.report.policy import content_policy
+
 CHROMIUM = Path("/usr/bin/chromium")
 TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
 
@@ -29,8 +31,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory, explorer: str) -> Path:
     """Return a page that holds nothing but the module's `explorer`, under the styles and the policy of a report."""
-    base = (TEMPLATES / "base.html.j2").read_text(encoding="utf-8")
-    policy = re.search(r'<meta http-equiv="Content-Security-Policy".*?>', base)[0]  # type: ignore[index]
+    scripts = re.findall(r"<script>(.*?)</script>", explorer, re.DOTALL)
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{content_policy(scripts)}">'
     style, dark = ((TEMPLATES / f"{name}.css").read_text(encoding="utf-8") for name in ("style", "dark"))
     theme = f"{style} @media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
     theme += f'@media screen {{ :root[data-theme="dark"] {{ {dark} }} }}'

@@ -5,26 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from redlib.places import expanded, named_folder, project_root
+
 DATA_VARIABLE = "REDLIB_DATA"
-HOME_VARIABLE = "REDLIB_HOME"
-
-
-def project_root() -> Path:
-    """Return `REDLIB_HOME`, else the nearest folder upward with a pyproject.toml, else the current one."""
-    if home := os.environ.get(HOME_VARIABLE):
-        return Path(home).expanduser().resolve()
-    here = Path.cwd().resolve()
-    return next((d for d in (here, *here.parents) if (d / "pyproject.toml").is_file()), here)
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder of the data sets: `root`, else `REDLIB_DATA`, else `data/` in the project.
 
-    A relative `REDLIB_DATA` counts from the project's root: notebooks run in a folder below it.
+    A relative `root` counts from the current folder, a relative `REDLIB_DATA` from the project's root: notebooks run
+    in a folder below it.
     """
-    if root is not None:
-        return Path(root).expanduser().resolve()
-    return (project_root() / Path(os.environ.get(DATA_VARIABLE) or "data").expanduser()).resolve()
+    return named_folder(DATA_VARIABLE, "data") if root is None else expanded(root, "root").resolve()
 
 
 def cache_root() -> Path:

@@ -7,7 +7,6 @@ import functools
 import importlib.metadata
 import json
 import os
-import pickle
 import random
 import shlex
 import tempfile
@@ -20,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from redlib.data.folder import cached, read_folder
+from redlib.data.folder import cached, read_folder, some
 from redlib.data.places import DATA_VARIABLE, cache_root, data_root
 from redlib.data.torchvision_ops import ensure_torchvision
 from redlib.errors import BadInput
+from redlib.places import expanded
 
 
 class DataMissing(FileNotFoundError, BadInput):
@@ -46,7 +46,8 @@ class Wanted:
 class Raw:
     """A data set as stored: x [n, channels, ...] in 0..top, y [n], and its own test set where it has one.
 
-    `default_train` and `default_test` are the sizes if the caller names none (None: all there are).
+    `default_train` and `default_test` are the sizes if the caller names none (None: all there are). `files` names the
+    file of each example where it has one of its own.
     """
 
     x: np.ndarray
@@ -60,6 +61,8 @@ class Raw:
     default_test: int | None = None
     name: str = ""
     seeds: dict[str, int] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    files_test: tuple[str, ...] = ()
 
 
 def _version(*packages: str) -> dict[str, str]:
@@ -86,6 +89,8 @@ def read_mnist1d(wanted: Wanted, *, generator_seed: int = 42) -> Raw:
     each class. Another total is another set of samples: the generator has one stream for all. It scales by
     mean and standard deviation of all its samples, so "unit" leaves the features as they are.
     """
+    if not (isinstance(generator_seed, int | np.integer) and 0 <= generator_seed < 2**32):
+        raise BadInput.of("generator_seed", generator_seed, "an integer, 0 <= generator_seed < 2**32", "42 is usual")
     n_train = 4000 if wanted.n_train is None else wanted.n_train
     n_test = 1000 if wanted.n_test is None else wanted.n_test
     total = n_train + wanted.n_validation + n_test
@@ -155,24 +160,23 @@ TORCHVISION_SETS = {
     "cifar100": TorchvisionSet("CIFAR100", 100, "cifar-100-python", "Krizhevsky 2009"),
 }
 
+_ABSENT = "Dataset "  # how torchvision begins to say that files are not there
+
 
 def read_torchvision(wanted: Wanted) -> Raw:
     """Return one of TORCHVISION_SETS from disk, or from the network if it is not there and may be fetched.
 
-    Torchvision checks the MD5 of what it downloads and shows its progress. Raises DataMissing, with the
-    folder, the variable and the command that help, and BadInput for damaged files.
+    Archives that already lie there (fetched by a browser, say) are unpacked if their MD5 is the one torchvision knows;
+    it also checks what it downloads, and shows its progress. Raises DataMissing, with the folder, the variable and the
+    command that help, and BadInput for damaged files.
     """
     known = TORCHVISION_SETS[wanted.name]
     root = data_root(wanted.root)
     ensure_torchvision()  # outside the try: an import error is not a missing data set
     try:
         train, test = _construct(known, root)
-    except (RuntimeError, AssertionError, ValueError, OSError, EOFError, pickle.UnpicklingError) as error:
-        if not str(error).startswith("Dataset not found"):  # torchvision's words
-            raise _damaged(wanted.name, root, error) from error
-        if not wanted.download:
-            raise _missing(wanted.name, root, "downloading was not allowed") from error
-        train, test = _downloaded(wanted.name, root)
+    except Exception as error:  # of damaged files, whatever the parser stumbles over
+        train, test = _obtained(wanted, root, error)
     source = {
         "source": f"torchvision.datasets.{known.attribute} ({known.made_by})",
         "versions": _version("torchvision", "torch", "numpy"),
@@ -180,26 +184,95 @@ def read_torchvision(wanted: Wanted) -> Raw:
     return Raw(*_arrays(train), known.classes, 255.0, source, *_arrays(test))
 
 
+def _kind(known: TorchvisionSet) -> Any:
+    return getattr(ensure_torchvision().datasets, known.attribute)
+
+
 def _construct(known: TorchvisionSet, root: Path, download: bool = False) -> tuple[Any, Any]:
-    kind = getattr(ensure_torchvision().datasets, known.attribute)
+    kind = _kind(known)
     return kind(str(root), train=True, download=download), kind(str(root), train=False, download=download)
 
 
+def _obtained(wanted: Wanted, root: Path, error: Exception) -> tuple[Any, Any]:
+    """Return what could not be read (`error`) from the archives that lie there, else from the network."""
+    name, known = wanted.name, TORCHVISION_SETS[wanted.name]
+    altered = _altered(_files(known), root)
+    if altered or not str(error).startswith(_ABSENT):
+        raise _damaged(name, root, f"not as published: {some(altered)}" if altered else error) from error
+    unpacked = _unpacked(name, root)
+    if unpacked is not None:
+        return unpacked
+    if wanted.download:
+        return _downloaded(name, root)
+    raise _missing(name, root, "downloading was not allowed") from error
+
+
+def _files(known: TorchvisionSet) -> dict[str, str]:
+    """Return the MD5 of each unpacked file by its path, as far as torchvision knows it: for CIFAR, pickles all."""
+    kind = _kind(known)
+    meta = getattr(kind, "meta", None)
+    listed = [*getattr(kind, "train_list", ()), *getattr(kind, "test_list", ())]
+    listed += [(meta["filename"], meta["md5"])] if meta else []
+    return {f"{known.folder}/{name}": md5 for name, md5 in listed}
+
+
+def _archives(known: TorchvisionSet) -> dict[str, str]:
+    """Return the MD5 of each archive by its path, where torchvision puts it."""
+    kind = _kind(known)
+    if hasattr(kind, "tgz_md5"):
+        return {kind.filename: kind.tgz_md5}
+    return {f"{known.folder}/{name}": md5 for name, md5 in kind.resources}
+
+
+def _altered(listed: dict[str, str], root: Path) -> list[str]:
+    """Return those of the files that are there, but with another MD5."""
+    whole = ensure_torchvision().datasets.utils.check_integrity
+    return [path for path, md5 in listed.items() if (root / path).is_file() and not whole(root / path, md5)]
+
+
+def _unpacked(name: str, root: Path) -> tuple[Any, Any] | None:
+    """Return the data set from archives that lie there, None where they do not suffice; altered ones do not count."""
+    known = TORCHVISION_SETS[name]
+    listed = _archives(known)
+    there = {path for path in listed if (root / path).is_file()} - {*_altered(listed, root)}
+    if not there:
+        return None
+    try:
+        with _beside(root, known) as folder:
+            for path in sorted(there):
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                ensure_torchvision().datasets.utils.extract_archive(str(root / path), str((folder / path).parent))
+    except OSError as error:
+        raise _missing(name, root, f"its archives there could not be unpacked: {error}") from error
+    try:
+        return _construct(known, root)
+    except Exception as error:
+        if not str(error).startswith(_ABSENT):
+            raise _damaged(name, root, error) from error
+        return None
+
+
 def _downloaded(name: str, root: Path) -> tuple[Any, Any]:
-    """Download beside the target and move what is complete: an interrupted download leaves nothing behind."""
     known = TORCHVISION_SETS[name]
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
-            _construct(known, Path(folder), download=True)
-            for path in sorted((Path(folder) / known.folder).rglob("*")):
-                if path.is_file():
-                    target = root / path.relative_to(folder)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(path, target)
+        with _beside(root, known) as folder:
+            _construct(known, folder, download=True)
     except (RuntimeError, OSError) as error:
         raise _missing(name, root, f"the download failed: {error}") from error
     return _construct(known, root)
+
+
+@contextmanager
+def _beside(root: Path, known: TorchvisionSet) -> Iterator[Path]:
+    """Yield a folder beside the target and move what is complete: an interruption leaves nothing behind."""
+    with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
+        yield Path(folder)
+        for path in sorted((Path(folder) / known.folder).rglob("*")):
+            if path.is_file():
+                target = root / path.relative_to(folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
 
 
 def _arrays(stored: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -209,20 +282,23 @@ def _arrays(stored: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _command(name: str, root: Path) -> str:
-    code = f'from redlib.data import load; load("{name}", root={json.dumps(str(root))})'
+    path = json.dumps(str(root), ensure_ascii=False)  # Python reads JSON's escapes, but not its pairs for an emoji
+    code = f'from redlib.data import load; load("{name}", root={path})'
     return f"python -c {shlex.quote(code)}"
 
 
-def _damaged(name: str, root: Path, error: Exception) -> BadInput:
+def _damaged(name: str, root: Path, reason: object) -> BadInput:
     folder = root / TORCHVISION_SETS[name].folder
-    remedy = f"Delete it and run: {_command(name, root)} ({error})"
+    remedy = f"Delete it and run: {_command(name, root)} ({reason})"
     return BadInput.of(f"files of {name}", str(folder), "complete files", remedy)
 
 
 def _missing(name: str, root: Path, reason: str) -> DataMissing:
     folder = TORCHVISION_SETS[name].folder
+    altered = _altered(_archives(TORCHVISION_SETS[name]), root)
+    also = f"; with another checksum than is known, so not unpacked: {some(altered)}" if altered else ""
     return DataMissing(
-        f"data set {name!r} is not in {root} ({reason}). Where there is a network, fetch it with\n"
+        f"data set {name!r} is not in {root} ({reason}{also}). Where there is a network, fetch it with\n"
         f"    {_command(name, root)}\n"
         f"or set {DATA_VARIABLE} to a folder that contains {folder}."
     )
@@ -231,28 +307,30 @@ def _missing(name: str, root: Path, reason: str) -> DataMissing:
 # ---- folders of images ------------------------------------------------------------------------------------
 
 
-def read_image_folder(wanted: Wanted, *, label: str = "", size: int | None = None, mode: str = "RGB") -> Raw:
+def read_image_folder(
+    wanted: Wanted, *, label: str = "", size: int | None = None, mode: str = "RGB", background: str | None = None
+) -> Raw:
     """Return the images of the folder `root`, one folder a class; `label` names the data set in results.
 
-    Without a test folder a fifth is held out. Raises BadInput for the label of another data set: a folder
-    of JPEGs is not the original (call the JPEG copy of CIFAR-10 `cifar10_jpeg`).
+    Without a test folder a fifth is held out. Raises BadInput as read_folder does, and for the label of another data
+    set: a folder of JPEGs is not the original (call the JPEG copy of CIFAR-10 `cifar10_jpeg`).
     """
     if wanted.root is None:
         raise BadInput.of("root", None, "a folder of images", "pass root=FOLDER or 'imagefolder:FOLDER'")
-    root = Path(wanted.root).expanduser().resolve()
+    root = expanded(wanted.root, "root").resolve()
     name = label or root.name
     if name in READERS:
         raise BadInput.of("label", name, "a name of its own", f"pass one, e.g. label='{name}_jpeg'")
-    arrays, listing = read_folder(root, size=size, mode=mode)
+    arrays, listing = read_folder(root, size=size, mode=mode, background=background)
     source = {
         "source": f"folder of images {root.name!r}",
         "versions": _version("pillow", "numpy"),
-        "re_encoding": _encoding(listing.paths, size, mode),
+        "re_encoding": "; ".join([_encoding(listing.paths, size, mode), *arrays["changes"].tolist()]),
     }
-    n, classes = listing.n_train, len(listing.classes)
-    raw = Raw(arrays["x"][:n], arrays["y"][:n], classes, 255.0, source, name=name)
+    n, classes, files = listing.n_train, len(listing.classes), listing.names
+    raw = Raw(arrays["x"][:n], arrays["y"][:n], classes, 255.0, source, name=name, files=files[:n])
     if listing.has_test:
-        return dataclasses.replace(raw, x_test=arrays["x"][n:], y_test=arrays["y"][n:])
+        return dataclasses.replace(raw, x_test=arrays["x"][n:], y_test=arrays["y"][n:], files_test=files[n:])
     return dataclasses.replace(raw, default_test=max(1, n // 5))
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import inspect
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from redlib.data.folder import some
 from redlib.data.readers import READERS, Raw, Wanted
 from redlib.data.streams import rng
 from redlib.errors import BadInput
@@ -73,7 +75,7 @@ def load(
     """Return the data set `name`, resident on the CPU, with train, validation and test disjoint.
 
     Names: digits, mnist1d (option generator_seed), mnist, fashion_mnist, kmnist, cifar10, cifar100, and
-    image_folder (root=FOLDER; options label, size, mode), also written "imagefolder:FOLDER".
+    image_folder (root=FOLDER; options label, size, mode, background), also written "imagefolder:FOLDER".
     `root`: folder of the files, else REDLIB_DATA, else data/ in the project; what is missing is downloaded.
     `n_train`, `n_validation`, `n_test`: stratified subsets, drawn by `seed` in the stream "split"; a smaller
     n_train gives the first rows of a larger one (mnist1d: if the total stays). Validation comes from the
@@ -81,19 +83,25 @@ def load(
     `flatten`: [n, features], else [n, channels, height, width] (mnist1d: [n, 1, 40]).
     `normalise`: "unit" divides by the largest grey value (255; digits 16; mnist1d stays); "standard" takes
     off the mean and divides by the standard deviation of each channel of the training split; None keeps the
-    stored values. Raises BadInput for an unknown name, option or size, DataMissing for no files.
+    stored values. Raises BadInput for an unknown name, option or size and for data that are no data (NaN, labels of no
+    class), DataMissing for no files. A warning names images of a folder that lie on both sides of a split.
     """
     if normalise not in _SCALINGS:
         raise BadInput.of("normalise", normalise, f"one of {_SCALINGS}", "see the docstring of load")
     wanted = _wanted(name, root, download, n_train, n_validation, n_test)
     raw = _read(wanted, options)
-    parts = _scaled(_divided(raw, wanted, seed), raw.top, normalise)
+    rows = _divided(raw, wanted, seed)
+    parts = _scaled({part: _part(raw, part, own) for part, own in rows.items()}, raw.top, normalise)
     splits = {part: _split(x, y, flatten) for part, (x, y) in parts.items()}
-    provenance = raw.source | {
-        "sizes": {part: len(split) for part, split in splits.items()},
-        "seeds": {"split": seed} | raw.seeds,
-        "normalise": normalise,
-    }
+    provenance = (
+        raw.source
+        | {
+            "sizes": {part: len(split) for part, split in splits.items()},
+            "seeds": {"split": seed} | raw.seeds,
+            "normalise": normalise,
+        }
+        | _told(raw.name or name, _copies(raw, rows))
+    )
     held_out = splits.get("validation"), splits["test"]
     return Dataset(raw.name or name, splits["train"], *held_out, raw.classes, digest(splits), provenance)
 
@@ -130,6 +138,7 @@ def _wanted(
     n_validation: int,
     n_test: int | None,
 ) -> Wanted:
+    name = str(name)
     if name.startswith(_FOLDER_PREFIX):
         if root is not None:
             raise BadInput.of("root", str(root), f"None with {name!r}", "name the folder once")
@@ -149,32 +158,90 @@ def _read(wanted: Wanted, options: dict[str, Any]) -> Raw:
     known = [p.name for p in inspect.signature(reader).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if unknown := sorted(set(options) - set(known)):
         raise BadInput.of(f"options of {wanted.name}", unknown, f"one of {known}", "correct or leave out")
-    return reader(wanted, **options)
+    raw = reader(wanted, **options)
+    _check(raw, wanted.name)
+    return raw
 
 
-def _divided(raw: Raw, wanted: Wanted, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the parts as stored values; training from the start of the order, held-out parts from its end.
+def _divided(raw: Raw, wanted: Wanted, seed: int) -> dict[str, np.ndarray]:
+    """Return the rows of each part; those of "test" count in the source's own test set where it has one.
 
-    So the training rows of a size do not depend on how much is held out, as long as there is enough.
+    Training rows come from the start of the order, held-out parts from its end, so the training rows of a
+    size do not depend on how much is held out, as long as there is enough.
     """
     pool = stratified_order(raw.y, rng(seed, "split", _POOL))
     n_test = raw.default_test if wanted.n_test is None else wanted.n_test
     if raw.x_test is None or raw.y_test is None:
         assert n_test is not None, "a reader without a test set names its default size"
         pool, held = _taken(pool, n_test, "n_test")
-        test = raw.x[held], raw.y[held]
     else:
         order = stratified_order(raw.y_test, rng(seed, "split", _TEST))
         held = _taken(order, len(order) if n_test is None else n_test, "n_test", spare=0)[1]
-        test = raw.x_test[held], raw.y_test[held]
     pool, validation = _taken(pool, wanted.n_validation, "n_validation")
     n_train = wanted.n_train or raw.default_train or len(pool)
     if n_train > len(pool):
         raise BadInput.of("n_train", n_train, f"1 <= n_train <= {len(pool)} (what is left)", "ask for fewer")
-    parts = {"train": (raw.x[pool[:n_train]], raw.y[pool[:n_train]])}
-    if len(validation):
-        parts["validation"] = raw.x[validation], raw.y[validation]
-    return parts | {"test": test}
+    return {"train": pool[:n_train]} | ({"validation": validation} if len(validation) else {}) | {"test": held}
+
+
+def _part(raw: Raw, part: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the examples of a part as stored, and their labels."""
+    if part == "test" and raw.x_test is not None and raw.y_test is not None:
+        return raw.x_test[rows], raw.y_test[rows]
+    return raw.x[rows], raw.y[rows]
+
+
+def _check(raw: Raw, name: str) -> None:
+    """Refuse what cannot be a data set: images without labels, labels of no class, numbers that are none."""
+    remedy = "mend the source, or fetch it again"
+    for what, x, y in (("", raw.x, raw.y), ("test ", raw.x_test, raw.y_test)):
+        if x is None or y is None:
+            continue
+        if len(x) != len(y):
+            raise BadInput.of(f"{what}labels of {name}", len(y), f"{len(x)}, one for each example", remedy)
+        if y.dtype.kind not in "iu":
+            raise BadInput.of(f"{what}labels of {name}", str(y.dtype), "whole numbers", remedy)
+        if y.size and not 0 <= y.min() <= y.max() < raw.classes:
+            raise BadInput.of(f"{what}labels of {name}", f"{y.min()}..{y.max()}", f"0..{raw.classes - 1}", remedy)
+        if len(bad := _not_finite(x)):
+            found = f"NaN or infinity in {len(bad)} of {len(x)} (rows {some(bad.tolist())})"
+            raise BadInput.of(f"{what}examples of {name}", found, "finite numbers", remedy)
+
+
+def _not_finite(x: np.ndarray) -> np.ndarray:
+    """Return the rows of x that are not finite as float32; whole numbers all are."""
+    if x.dtype.kind != "f" or not x.size:
+        return np.empty(0, dtype=np.int64)
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(x.astype(np.float32, copy=False))
+    return np.flatnonzero(~finite.reshape(len(x), -1).all(1))
+
+
+def _copies(raw: Raw, rows: dict[str, np.ndarray]) -> list[str]:
+    """Return which files hold an image that an earlier part holds, too, e.g. "b/1.png (test) = a/0.png (train)"."""
+    if not raw.files:
+        return []
+    first: dict[bytes, tuple[str, str]] = {}
+    found = []
+    for part, own in rows.items():
+        apart = part == "test" and raw.x_test is not None
+        x, files = (raw.x_test, raw.files_test) if apart else (raw.x, raw.files)
+        assert x is not None
+        for row in own:
+            image = hashlib.blake2b(x[row].tobytes()).digest()
+            earlier, file = first.setdefault(image, (part, files[row]))
+            if earlier != part:
+                found.append(f"{files[row]} ({part}) = {file} ({earlier})")
+    return found
+
+
+def _told(name: str, copies: list[str]) -> dict[str, int]:
+    """Warn of images on both sides of the split; return their number for the provenance, nothing if there are none."""
+    if not copies:
+        return {}
+    told = f"{name} holds the same image on both sides of the split, {len(copies)} times: {some(copies)}"
+    warnings.warn(f"{told}. Remove them, or the errors measured are too low", RuntimeWarning, stacklevel=3)
+    return {"copies across the split": len(copies)}
 
 
 def _taken(order: np.ndarray, n: int, what: str, spare: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -76,9 +76,13 @@ def _gradient(x: Tensor, strengths: Strengths, *, seed: int = 0, direction: Tens
         given = None if direction is None else list(direction.shape)
         raise BadInput.of("direction", given, f"a tensor {list(x.shape)}, as x", "pass gradient_sign(logits, x, y)")
     lengths = direction.to(x).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-    if not bool((lengths > 0).all()):
-        first = int((lengths.flatten() == 0).nonzero()[0])
-        raise BadInput.of(f"direction[{first}]", 0, "a direction other than 0", "use the gradient of the margin")
+    usable = ((lengths > 0) & lengths.isfinite()).flatten()
+    if not bool(usable.all()):
+        first = int((~usable).nonzero()[0])
+        length = float(lengths.flatten()[first])
+        raise BadInput.of(
+            f"length of direction[{first}]", length, "a finite number > 0", "use the gradient of the margin"
+        )
     return _ray(x, strengths, direction.to(x) * (math.sqrt(x[0].numel()) / lengths))
 
 
@@ -111,6 +115,9 @@ def matched_strengths(
     if name not in TRANSFORMS:
         raise BadInput.of("name", name, f"one of {list(TRANSFORMS)}", "name a transform")
     targets = _checked(x, target_norms, "target_norms")
+    if not bool(x.isfinite().all()):
+        first = int((~x.isfinite()).flatten(1).any(1).nonzero()[0])
+        raise BadInput.of(f"x[{first}]", "NaN or infinity", "finite pixels", "leave this image out, or mend it")
 
     def size(strengths: Tensor) -> Tensor:
         return change_norms(x, TRANSFORMS[name](x, strengths, seed=seed, direction=direction)).cpu()

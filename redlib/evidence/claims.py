@@ -21,17 +21,15 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from redlib.errors import BadInput
 from redlib.evidence import stats
 from redlib.evidence.paths import check_profile, project_root
+from redlib.evidence.reading import parsed_yaml, read_text
 from redlib.evidence.verdicts import DECIDED, Check, Decision, Leaf, Parts, by_name, decide
 
 Row = Mapping[str, Any]  # one line of claims.jsonl, parsed
 
 SCALES = {"smoke": "smoke", "laptop": "laptop", "mnist": "default", "paper": "paper"}  # names in the ledger
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, and not in every build
 PRIORS = ("R", "P", "D", "X", "E")
 UNITS = (
     "pp",
@@ -305,10 +303,7 @@ def _study_files(folder: str | Path | None) -> Iterator[tuple[str, dict[str, Any
 
 
 def _study_file(path: Path) -> dict[str, Any]:
-    try:
-        raw = _parsed(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path.name} is not valid YAML: {error}") from error
+    raw = _parsed(read_text(path), path.name)
     entry = _fields(raw, path.name, {"study", "title", "question", "claims"}, {"defaults"})
     for name in ("title", "question"):
         _text(entry, name, SENTENCE, path.name)
@@ -320,8 +315,8 @@ def _study_file(path: Path) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=32)
-def _parsed(text: str) -> Any:
-    return yaml.load(text, Loader=LOADER)  # nobody changes what it returns
+def _parsed(text: str, name: str) -> Any:
+    return parsed_yaml(text, name)  # nobody changes what it returns
 
 
 def _claims_of(study: str, entry: Mapping[str, Any]) -> Iterator[Claim]:

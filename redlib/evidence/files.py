@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees a half-written one: atomic replacement, leftovers, and a lock."""
+"""Writing files so that nobody ever sees a half-written one: atomic replacement, leftovers, locks, and what is ours."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from redlib.errors import BadInput
+from redlib.evidence.paths import project_root
+
 try:
     import fcntl
 except ImportError:  # Windows: two reproduce runs at once are then not serialised; each write is still atomic
     fcntl = None  # type: ignore[assignment]
 
 DAY_S = 86_400.0
+MARKER = ".redlib"  # a folder of build/ that holds this file was made here, and `make clean` may remove it
 
 
 def write_atomic(path: Path, data: bytes) -> Path:
@@ -26,7 +30,7 @@ def write_atomic(path: Path, data: bytes) -> Path:
     """
     temporary = path.parent / f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
@@ -77,8 +81,53 @@ def remove_leftovers(folder: Path, older_than_s: float = DAY_S) -> int:
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path` (made if missing); others wait. The system frees it if the holder dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with open(path, "ab") as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def held(path: Path, what: str, value: str) -> Iterator[None]:
+    """Hold the lock file `path` (made if missing) or raise BadInput on `what` = `value`, with the holder's process id.
+
+    The system frees it when the holder ends, however it ends; the file stays.
+    """
+    make_folder(path.parent)
+    with open(path, "a+", encoding="ascii") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                holder = f"process {file.read().strip() or 'of another command'} works on it"
+                raise BadInput.of(what, value, "one that nobody works on", f"{holder}: let it end") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def build_folder(name: str) -> Path:
+    """Return build/<name> of the project, made and marked as ours unless it is there already."""
+    return make_folder(project_root() / "build" / name)
+
+
+def make_folder(path: Path) -> Path:
+    """Return `path` as a folder, made if missing; a folder of build/ that is made here is marked as ours."""
+    build = project_root() / "build"
+    if build in path.parents:
+        _mark_new(build / path.relative_to(build).parts[0])
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _mark_new(folder: Path) -> None:
+    """Make a folder and mark it; one that is there already may be somebody else's and is left as it is."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return
+    (folder / MARKER).write_text("Made by redlib: `make clean` may remove this folder.\n", encoding="utf-8")

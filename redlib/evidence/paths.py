@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redlib.errors import BadInput
+from redlib.places import named_folder, project_root
 
 EVIDENCE_PROFILES = ("laptop", "mnist", "paper")
 PROFILES = ("smoke", *EVIDENCE_PROFILES)
+STORE_VARIABLE = "REDLIB_STORE"
 
 
 @dataclass(frozen=True)
@@ -21,19 +23,9 @@ class Outputs:
     reports: Path
 
 
-def project_root() -> Path:
-    """Return the folder that holds claims/: `REDLIB_HOME`, the checkout, or the working directory."""
-    home = os.environ.get("REDLIB_HOME")
-    if home:
-        return Path(home).resolve()
-    checkout = Path(__file__).resolve().parents[2]
-    return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
-
-
 def store_root() -> Path:
     """Return the folder of the run store: `REDLIB_STORE`, else build/store under the project root."""
-    store = os.environ.get("REDLIB_STORE")
-    return Path(store).resolve() if store else project_root() / "build" / "store"
+    return named_folder(STORE_VARIABLE, "build/store")
 
 
 def check_profile(profile: str) -> str:

@@ -55,7 +55,7 @@ def git_state(root: Path | None = None) -> tuple[str | None, bool | None]:
 
 def _output(*command: str) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
@@ -76,7 +76,7 @@ def versions() -> dict[str, str]:
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
     """Return the name of the processor: /proc/cpuinfo on Linux, sysctl on macOS, else what Python knows."""
     try:
-        lines = cpuinfo.read_text().splitlines()
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
         name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     except OSError:
         name = _output("sysctl", "-n", "machdep.cpu.brand_string") or ""

@@ -72,6 +72,28 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, level, "t", len(x))
 
 
+def standard_error(values: ArrayLike) -> float:
+    """Return the standard error of the mean of `values` [S]: infinite for one value, exactly 0 for equal ones."""
+    return _mean_and_error(finite(values, "values"))[1]
+
+
+def welch(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> tuple[Interval, float, float]:
+    """Return (t interval of mean(a) - mean(b), standard error, degrees of freedom) of independent a [S1] and b [S2].
+
+    The groups may differ in variance (Welch 1947). One value in a group makes the interval infinite, groups of equal
+    values one of zero width. BadInput for non-finite values.
+    """
+    first, second = finite(a, "a"), finite(b, "b")
+    (mean_a, error_a), (mean_b, error_b) = _mean_and_error(first), _mean_and_error(second)
+    sizes, error = (len(first), len(second)), float(np.hypot(error_a, error_b))
+    freedom = float(max(sum(sizes) - 2, 1))
+    if 0 < error < np.inf:
+        parts = ((each / error) ** 4 / (size - 1) for each, size in zip((error_a, error_b), sizes, strict=True))
+        freedom = float(1 / sum(parts))
+    mean, half = mean_a - mean_b, float(distributions.t.ppf((1 + _fraction("level", level)) / 2, freedom)) * error
+    return Interval(mean, mean - half, mean + half, level, "Welch t", sum(sizes)), error, freedom
+
+
 def t_test_p(values: ArrayLike, null: float = 0.0, alternative: str = "greater") -> float:
     """Return p of the one-sample t test of mean(values [S]) against `null`; 1 for a single value."""
     x, _ = finite(values, "values"), _alternative(alternative)
@@ -121,7 +143,7 @@ def tost(values: ArrayLike, delta: float, centre: float = 0.0, alpha: float = 0.
     return Tost(p, interval, inside, tost_power(_mean_and_error(x)[1], len(x), delta, alpha))
 
 
-def tost_power(standard_error: float, n: int, delta: float, alpha: float = 0.05) -> float:
+def tost_power(standard_error: float, n: float, delta: float, alpha: float = 0.05) -> float:
     """Return P(|mean| + t s/sqrt(n) < delta) for a true mean of 0, exactly (Phillips 1990).
 
     With u = s/sigma, which has the law chi(n-1)/sqrt(n-1), and the true error e = sigma/sqrt(n), the chance

@@ -34,6 +34,7 @@ __all__ = [
 
 SCHEMA = 2
 META = "meta"
+DESCRIBED = ("schema", "config", "data")  # what `describe` returns, of which the key is the digest
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -46,7 +47,7 @@ class Entry:
 
 
 class CorruptEntry(Exception):
-    """A stored file whose checksum fails; it has been moved aside, so that the run can simply be repeated."""
+    """A stored file whose checksum fails, or that holds another run; moved aside, so that the run can be repeated."""
 
 
 def describe(config: object, data: str = "") -> dict[str, Any]:
@@ -63,7 +64,11 @@ def describe(config: object, data: str = "") -> dict[str, Any]:
 
 def key(config: object, data: str = "") -> str:
     """Return the 64 hex digits that name this run: SHA-256 of the canonical JSON of `describe`."""
-    text = json.dumps(describe(config, data), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _digest(describe(config, data))
+
+
+def _digest(described: Mapping[str, Any]) -> str:
+    text = json.dumps(described, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -109,33 +114,39 @@ def write(root: Path, name: str, arrays: Mapping[str, Any], meta: Mapping[str, A
 def read(root: Path, name: str) -> Entry | None:
     """Return the entry with key `name`, or None where there is none.
 
-    Raises CorruptEntry when the checksum fails; the file has then been renamed to `<key>.corrupt`.
+    Raises CorruptEntry when the checksum fails, or when the content is that of another run (a file copied over this
+    name); the file has then been renamed to `<key>.corrupt`.
     """
     path = _path(root, name)
     try:
-        return _unpack(path.read_bytes())
+        return _unpack(path.read_bytes(), name)
     except FileNotFoundError:
         return None
-    except CorruptEntry:
+    except CorruptEntry as error:
         aside = path.with_suffix(".corrupt")
         with contextlib.suppress(FileNotFoundError):  # another reader was faster
             os.replace(path, aside)
-        raise CorruptEntry(f"the stored run {path} is damaged (checksum differs); moved to {aside.name}") from None
+        raise CorruptEntry(f"the stored run {path} is damaged ({error}); moved to {aside.name}") from None
 
 
-def _unpack(data: bytes) -> Entry:
+def _unpack(data: bytes, name: str) -> Entry:
+    """Return the entry in the bytes of the file called `name`; CorruptEntry where one or the other is wrong."""
     checksum, _, body = data.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != checksum:
-        raise CorruptEntry
+        raise CorruptEntry("checksum differs")
     with np.load(io.BytesIO(body), allow_pickle=False) as archive:
         arrays = {label.removeprefix("array/"): archive[label] for label in archive.files if label != META}
-        return Entry(arrays, json.loads(archive[META].tobytes()))
+        entry = Entry(arrays, json.loads(archive[META].tobytes()))
+    described = {field: entry.meta[field] for field in DESCRIBED if field in entry.meta}
+    if len(described) == len(DESCRIBED) and _digest(described) != name:
+        raise CorruptEntry("it holds another run, as its own configuration says")
+    return entry
 
 
 def scan(root: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
     """Yield (file, metadata) of every stored run, in name order; a damaged one has None as metadata."""
     for path in sorted(root.glob("??/*.run")):
         try:
-            yield path, _unpack(path.read_bytes()).meta
+            yield path, _unpack(path.read_bytes(), path.stem).meta
         except CorruptEntry:
             yield path, None

@@ -17,6 +17,7 @@ from redlib.evidence import claims as ledger
 from redlib.evidence import provenance
 from redlib.evidence.files import locked, remove_leftovers, write_atomic
 from redlib.evidence.paths import check_profile, outputs, project_root
+from redlib.evidence.reading import json_lines, read_json, read_text, refuse_name
 from redlib.evidence.sweep import Sweep, close_workers, sweep
 from redlib.progress import interactive, shell
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # a notebook has them anyway; a script that only checks a cla
 
 COUNTS = ("label", "loaded", "computed", "stale", "corrupt", "kept_stale", "run_s")
 NO_SVG_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # versions, dates and outside addresses
+IDENTIFIER = r"[a-z0-9_]+"  # of a figure or a table, which names a file
 
 
 class Study:
@@ -42,7 +44,7 @@ class Study:
         self.name, self.profile = name, check_profile(profile)
         self._claims = ledger.load_claims()
         if name not in (studies := sorted({claim.study for claim in self._claims.values()})):
-            raise BadInput.of("study", name, ", ".join(studies), "pass the name of the notebook's file")
+            refuse_name("study", name, studies, "pass the name of the notebook's file")
         self._start = time.perf_counter()
         self._records: dict[str, ledger.Record] = {}
         self._figures: dict[str, dict[str, Any]] = {}
@@ -126,12 +128,12 @@ class Study:
         close_workers()
         where = outputs(self.profile)
         claims, runs = where.results / "claims.jsonl", where.results / "runs.json"
-        with locked(project_root() / "build" / f"{self.profile}.lock"):
-            known = json.loads(runs.read_text(encoding="utf-8")) if runs.exists() else {}
-            _drop_old_figures(where.figures, known.get(self.name, {}), self._figures)
+        with locked(project_root() / "build" / "locks" / f"{self.profile}.lock"):
+            known, merged = read_json(runs), self._merged_claims(claims)
+            _drop_old_figures(where.figures, known.get(self.name), self._figures)
             for path, content in self._files.items():
                 write_atomic(path, content)
-            write_atomic(claims, self._merged_claims(claims))
+            write_atomic(claims, merged)
             text = json.dumps(known | {self.name: self._run(answer)}, sort_keys=True, indent=1, default=str)
             write_atomic(runs, f"{text}\n".encode())
             for folder in (where.results, where.figures):
@@ -171,8 +173,9 @@ class Study:
 
     def _merged_claims(self, path: Path) -> bytes:
         """Return claims.jsonl with this study's lines replaced, in the order of claims/."""
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = {json.loads(line)["id"]: line for line in lines}
+        text = read_text(path) if path.exists() else ""
+        rows = json_lines(text, path.name, ["id"])
+        kept = {row["id"]: line for row, line in zip(rows, filter(str.strip, text.splitlines()), strict=True)}
         own = {id: record.as_json() for id, record in self._records.items()}
         others = {id: line for id, line in kept.items() if id in self._claims and self._claims[id].study != self.name}
         return "".join(f"{(own | others)[id]}\n" for id in self._claims if id in own or id in others).encode()
@@ -209,7 +212,7 @@ def _asked_for(claim: ledger.Claim, profile: str, given: Mapping[str, Any]) -> t
 
 
 def _identifier(what: str, name: str) -> str:
-    if not re.fullmatch(r"[a-z0-9_]+", name):
+    if not re.fullmatch(IDENTIFIER, name):
         raise BadInput.of(what, name, "lower-case letters, digits and _", "it becomes the name of a file")
     return name
 
@@ -251,8 +254,12 @@ def _card(record: ledger.Record) -> dict[str, str]:
     return {"text/html": html, "text/plain": f"{record.id} {record.verdict}: {facts}"}
 
 
-def _drop_old_figures(folder: Path, last_run: Mapping[str, Any], current: Mapping[str, object]) -> None:
-    """Remove the figures that the last run of this study made and this one no longer does."""
-    for name in {figure["name"] for figure in last_run.get("figures", [])} - {*current}:
+def _drop_old_figures(folder: Path, last_run: object, current: Mapping[str, object]) -> None:
+    """Remove the figures that the last run of this study made and this one no longer does; never outside `folder`."""
+    figures = last_run.get("figures") if isinstance(last_run, Mapping) else None
+    listed = figures if isinstance(figures, list) else []
+    named = [each.get("name") for each in listed if isinstance(each, Mapping)]
+    # runs.json is a file that anybody may have edited: what is no name of ours is no file of ours.
+    for name in {name for name in named if isinstance(name, str) and re.fullmatch(IDENTIFIER, name)} - {*current}:
         for suffix in (".svg", ".png"):
             (folder / f"{name}{suffix}").unlink(missing_ok=True)

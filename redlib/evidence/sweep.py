@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -29,13 +29,15 @@ from threadpoolctl import threadpool_limits
 
 from redlib.errors import BadInput
 from redlib.evidence.code import code_digest, edited_since, module_digests
-from redlib.evidence.files import remove_leftovers
+from redlib.evidence.files import make_folder, remove_leftovers
 from redlib.evidence.paths import store_root
 from redlib.evidence.store import CorruptEntry, Entry, describe, key, read, write
 from redlib.progress import progress
 
 Digest = Callable[[Any], str]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+SCHEDULER = "REDLIB_SCHEDULER"  # the variable with the address of a Dask scheduler
+CONNECT_S = 30.0  # for a scheduler to answer, and for its first worker to join
 _STARTED = time.time()
 
 
@@ -95,7 +97,8 @@ def sweep(
     data       digest of the data they use, or a function that returns it for each; part of the key
     store      folder of the run store (default: `paths.store_root()`); all workers must see it
     workers    processes, at most one per missing run (default: as many as `REDLIB_WORKERS`, else all cores)
-    executor   any concurrent.futures.Executor instead (threads, `dask.distributed.Client.get_executor()`)
+    executor   any concurrent.futures.Executor instead (threads, `dask.distributed.Client.get_executor()`); without this
+               and `workers`, the Dask scheduler at `REDLIB_SCHEDULER`, where that is set
     keep_stale use results of other code instead of recomputing them (default: `REDLIB_KEEP_STALE=1`)
 
     Every run has one thread, so bits depend neither on the number of workers nor on the executor.
@@ -111,6 +114,10 @@ def sweep(
     missing = [job for name, job in distinct.items() if name not in found]
     missing = _with_links(missing, {*found}, keep)
     distinct |= {job.name: job for job in missing}
+    if missing:
+        make_folder(missing[0].root)
+        if workers is None and executor is None and os.environ.get(SCHEDULER):
+            executor = cluster(os.environ[SCHEDULER])
     _compute(missing, workers, executor, label)
     found |= {job.name: _stored(job) for job in missing}
     return Sweep(
@@ -234,6 +241,11 @@ def _compute_in(executor: Executor, jobs: list[_Job], at_once: int, label: str) 
             f"{label}: a worker died, perhaps for want of memory. Finished runs are stored; run again, with "
             "fewer workers (REDLIB_WORKERS) if it recurs"
         ) from error
+    except CancelledError as error:
+        close_workers(wait=False)
+        raise ConnectionError(
+            f"{label}: the executor gave up its runs; did its scheduler end? Finished runs are stored; run again"
+        ) from error
     except KeyboardInterrupt:
         close_workers(wait=False)
         raise
@@ -353,6 +365,7 @@ def _one_thread() -> Iterator[None]:
 
 
 _kept: dict[int, ProcessPoolExecutor] = {}
+_clients: dict[str, Any] = {}  # connections to Dask schedulers by their address
 
 
 def _pool(workers: int, fresh: bool) -> ProcessPoolExecutor:
@@ -376,7 +389,35 @@ def _exit_after(parent: BaseProcess) -> None:
     os._exit(1)
 
 
+def cluster(address: str) -> Executor:
+    """Return the executor of the Dask scheduler at `address` (tcp://host:8786); BadInput where it has no worker.
+
+    The connection is kept for the next sweep. Workers must see the folder of the store, and have this very redlib.
+    """
+    if address not in _clients:
+        try:
+            from distributed import Client
+        except ImportError as error:
+            remedy = "Install it: pip install -e '.[dask]'"
+            raise BadInput.of(SCHEDULER, address, "none without the extra `dask`", remedy) from error
+        client = None
+        try:
+            client = Client(address, timeout=CONNECT_S, set_as_default=False)
+            client.wait_for_workers(1, timeout=CONNECT_S)
+        except (OSError, ValueError) as error:  # TimeoutError is an OSError
+            if client is not None:
+                client.close()
+            allowed = "the address of a Dask scheduler that runs and has a worker"
+            remedy = "Start them: dask scheduler; dask worker ADDRESS --nthreads 1"
+            raise BadInput.of(SCHEDULER, address, allowed, remedy) from error
+        _clients[address] = client
+    executor: Executor = _clients[address].get_executor()
+    return executor
+
+
 def close_workers(wait: bool = True) -> None:
-    """Stop the kept worker processes, if any; the next sweep starts new ones."""
+    """Stop the kept worker processes and connections, if any; the next sweep starts new ones."""
     while _kept:
         _kept.popitem()[1].shutdown(wait=wait, cancel_futures=True)
+    while _clients:
+        _clients.popitem()[1].close()

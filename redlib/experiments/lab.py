@@ -196,7 +196,7 @@ class Lab(Data, Training, Experiment):
     def _beginning(self, nets: list[nn.Module], step: int) -> dict[str, Any]:
         """Return what `fit` resumes from to begin at a step with a new optimiser."""
         engine = AutogradEngine(nets, self.rule(), self.loss, self.precision)
-        return {"engine": engine.state(), "step": step, "stopped": torch.full((len(nets),), -1)}
+        return {"engine": engine.state(), "step": step, "stopped": torch.full((len(nets),), -1), "run": None}
 
 
 @dataclass(frozen=True, kw_only=True)

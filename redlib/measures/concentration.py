@@ -1,7 +1,9 @@
 """Do the survivors of pruning concentrate on few units? Counts per unit against three kinds of chance.
 
-A layer's mask [R, out, in] (or [out, in] for one replicate) is True where a weight is kept. K of its N = out·in
-weights are kept, c_u of the n = in weights that enter unit u, and k_i of the m = out that leave input i.
+A layer's mask is True where a weight is kept: [out, in], or with `replicates=True` [R, out, in] as in what `masks_of`
+returns. Three dimensions alone could also be the mask of a Conv1d, and are refused unless `replicates` says. The places
+of a kernel are inputs of their own, in·k·k in all. K of its N = out·in weights are
+kept, c_u of the n = in weights that enter unit u, and k_i of the m = out that leave input i.
 
 Uniform null: all masks with K survivors are equally likely. Then c_u is hypergeometric, and whatever spreads
 the c_u more than that is concentration.
@@ -22,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
+from redlib.measures.matrices import has_replicates
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -30,9 +33,9 @@ Ints = NDArray[np.int64]
 COLUMN_DRAWS, MARGIN_DRAWS = 25, 26  # keys of the stream "mask", so that no other draw of a seed repeats these
 
 
-def survivors(mask: ArrayLike) -> tuple[Ints, Ints]:
+def survivors(mask: ArrayLike, replicates: bool | None = None) -> tuple[Ints, Ints]:
     """Return how many weights are kept into every unit [R, out] and out of every input [R, in]."""
-    kept = _stack(mask)
+    kept = _stack(mask, replicates)
     return kept.sum(2), kept.sum(1)
 
 
@@ -41,6 +44,7 @@ def variance_ratio(
     axis: Literal["incoming", "outgoing"] = "incoming",
     columns: ArrayLike | None = None,
     strata: ArrayLike | None = None,
+    replicates: bool | None = None,
 ) -> Floats:
     """Return the variance of the survivors per unit over its exact expectation under the uniform null: [R].
 
@@ -54,27 +58,30 @@ def variance_ratio(
     """
     if axis not in ("incoming", "outgoing"):
         raise BadInput.of("axis", axis, "'incoming' or 'outgoing'", "Name the side of the layer.")
-    kept = _stack(mask)
+    kept = _stack(mask, replicates)
     groups = _groups(kept.shape, columns, strata)
     observed, expected = _incoming(kept, groups) if axis == "incoming" else _outgoing(kept, groups)
     return _divide(observed, expected)
 
 
-def co_survival(mask: ArrayLike, columns: ArrayLike | None = None) -> Floats:
+def co_survival(mask: ArrayLike, columns: ArrayLike | None = None, replicates: bool | None = None) -> Floats:
     """Return P(weight j kept | another weight i of the same unit kept) / d - 1 with d = K/N: [R].
 
     Over all ordered pairs i ≠ j of inputs of one unit: P = Σ c_u(c_u - 1) / (K·(n - 1)). Under the uniform
     null P = (K-1)/(N-1), slightly below d. `columns` as in `variance_ratio`; for the fans that leave a unit,
     pass the transposed mask. NaN without survivors or with a single input.
     """
-    kept = _stack(mask)
+    kept = _stack(mask, replicates)
     groups = _groups(kept.shape, columns, None)
     counts = (kept & (groups >= 0)[:, None]).sum(2)
     return _co_survival((counts**2).sum(1), counts.sum(1), kept.shape[1], (groups >= 0).sum(1))
 
 
 def expected_co_survival(
-    mask: ArrayLike, null: Literal["uniform", "column"] = "column", columns: ArrayLike | None = None
+    mask: ArrayLike,
+    null: Literal["uniform", "column"] = "column",
+    columns: ArrayLike | None = None,
+    replicates: bool | None = None,
 ) -> Floats:
     """Return the exact mean of `co_survival` under a null that keeps K ("uniform") or every k_i ("column"): [R].
 
@@ -83,7 +90,7 @@ def expected_co_survival(
     """
     if null not in ("uniform", "column"):
         raise BadInput.of("null", null, "'uniform' or 'column'", "One that keeps the rows is constant; see above.")
-    kept = _stack(mask)
+    kept = _stack(mask, replicates)
     units, inputs = kept.shape[1:]
     groups = _groups(kept.shape, columns, np.arange(inputs) if null == "column" else None)
     total = (kept & (groups >= 0)[:, None]).sum((1, 2))
@@ -92,21 +99,29 @@ def expected_co_survival(
 
 
 def excess_over_null(
-    mask: ArrayLike, null: Literal["uniform", "column"] = "column", columns: ArrayLike | None = None
+    mask: ArrayLike,
+    null: Literal["uniform", "column"] = "column",
+    columns: ArrayLike | None = None,
+    replicates: bool | None = None,
 ) -> Floats:
     """Return `co_survival` minus its exact mean under the null: [R], 0 in expectation if the null holds."""
-    return co_survival(mask, columns) - expected_co_survival(mask, null, columns)
+    return co_survival(mask, columns, replicates) - expected_co_survival(mask, null, columns, replicates)
 
 
 def column_null(
-    mask: ArrayLike, seeds: Sequence[int], draws: int, key: int = 0, columns: ArrayLike | None = None
+    mask: ArrayLike,
+    seeds: Sequence[int],
+    draws: int,
+    key: int = 0,
+    columns: ArrayLike | None = None,
+    replicates: bool | None = None,
 ) -> Floats:
     """Return `co_survival` of random masks with the same survivors per input: [R, draws].
 
     Each replicate draws from its own stream "mask"; `key` numbers the layer. For the spread around
     `expected_co_survival`.
     """
-    kept = _stack(mask)
+    kept = _stack(mask, replicates)
     _check_draws(kept, seeds, draws)
     allowed = _groups(kept.shape, columns, None) >= 0
     counts = np.empty((len(kept), draws, kept.shape[1]), np.int64)
@@ -119,14 +134,14 @@ def column_null(
     return _co_survival((counts**2).sum(2), total, kept.shape[1], allowed.sum(1)[:, None])
 
 
-def shared_inputs(mask: ArrayLike) -> Floats:
+def shared_inputs(mask: ArrayLike, replicates: bool | None = None) -> Floats:
     """Return the variance, over pairs of units, of the number of inputs that both keep: [R].
 
     The mean of that number is fixed by the k_i. A large variance says that units form groups which read the
     same inputs, a small one that they share the inputs out (the idea of Roberts & Stone 1990 for species
     on islands). To leave inputs out, cut them in the mask first. NaN for a single unit.
     """
-    kept = _stack(mask).astype(np.float32)  # exact: the counts are far below 2²⁴
+    kept = _stack(mask, replicates).astype(np.float32)  # exact: the counts are far below 2²⁴
     overlaps = kept @ kept.swapaxes(1, 2)
     first, second = np.triu_indices(kept.shape[1], 1)
     if not len(first):
@@ -134,14 +149,21 @@ def shared_inputs(mask: ArrayLike) -> Floats:
     return np.asarray(overlaps[:, first, second].astype(np.float64).var(1))
 
 
-def margin_null(mask: ArrayLike, seeds: Sequence[int], draws: int, trades: int = 5, key: int = 0) -> Floats:
+def margin_null(
+    mask: ArrayLike,
+    seeds: Sequence[int],
+    draws: int,
+    trades: int = 5,
+    key: int = 0,
+    replicates: bool | None = None,
+) -> Floats:
     """Return `shared_inputs` of random masks with the same survivors per unit *and* per input: [R, draws].
 
     A Markov chain of global curveball trades (Strona et al. 2014; Carstens et al. 2016) from the mask itself,
     with `trades` of them before each draw and four times as many to begin with; in one, every unit trades
     once. Streams as in `column_null`.
     """
-    kept = _stack(mask)
+    kept = _stack(mask, replicates)
     _check_draws(kept, seeds, draws)
     if trades < 1:
         raise BadInput.of("trades", trades, "trades >= 1", "Without a trade every draw is the mask itself.")
@@ -226,12 +248,13 @@ def _groups(shape: tuple[int, ...], columns: ArrayLike | None, strata: ArrayLike
     return np.broadcast_to(np.where(allowed, labels, -1), (shape[0], shape[2]))
 
 
-def _stack(mask: ArrayLike) -> Bools:
+def _stack(mask: ArrayLike, replicates: bool | None) -> Bools:
     kept = np.asarray(mask)
-    if kept.dtype != np.bool_ or kept.ndim not in (2, 3) or 0 in kept.shape:
+    if kept.dtype != np.bool_ or kept.ndim < 2 or 0 in kept.shape:
         given = (kept.dtype.name, kept.shape)
-        raise BadInput.of("mask", given, "bool, [R, out, in] or [out, in]", "Flatten the kernels of a conv layer.")
-    return kept.reshape(-1, *kept.shape[-2:])
+        raise BadInput.of("mask", given, "bool, [out, in, ...] or [R, out, in, ...]", "True where a weight is kept.")
+    rows = kept if has_replicates(kept, replicates, "mask") else kept[None]
+    return rows.reshape(*rows.shape[:2], -1)
 
 
 def _check_draws(kept: Bools, seeds: Sequence[int], draws: int) -> None:

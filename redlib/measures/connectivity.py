@@ -64,17 +64,18 @@ def path_errors(net_a: StackedMLP, net_b: StackedMLP, examples: Parts, alphas: i
     """Return the share of errors in [0, 1] at `points(alphas)` between replicate r of a and of b: [R, alphas].
 
     Weights and biases are interpolated; if the nets carry different masks, the path lies in their union.
-    Raises BadInput for nets of unequal shape.
+    Raises BadInput for nets of unequal shape, for labels that are no output, and where an output is NaN.
     """
     _check_pair(net_a, net_b)
     net = StackedMLP(net_a.sizes, net_a.seeds, net_a.flat.clone(), net_a.activation)
     where = points(alphas).tolist()
     wrong = torch.zeros(net.replicates, alphas, dtype=torch.float64)
     for x, y in examples.parts(net.replicates, 1024):
+        _check_labels(y, net.sizes[-1])
         padded = net.pad(x)  # once, not at every point
         for i, alpha in enumerate(where):
             torch.lerp(net_a.flat, net_b.flat, alpha, out=net.flat)
-            wrong[:, i] += (net.logits(padded).argmax(-1) != y).sum(1).cpu()
+            wrong[:, i] += (_classes(net.logits(padded)) != y).sum(1).cpu()
     return wrong / len(examples)
 
 
@@ -87,8 +88,11 @@ def module_path_errors(
     Parameters and batch-norm buffers are interpolated and the net is in evaluation mode. Averaged batch-norm
     statistics belong to no net between the ends and can make a barrier of their own: with `recalibrate`
     (training inputs) they are measured anew at every point, the ends included. Neither module is changed.
-    Raises BadInput for modules whose names, shapes or masks differ.
+    Raises BadInput for modules whose names, shapes or masks differ, for labels of another shape than [n] or that are
+    no output, and where an output is NaN.
     """
+    if tuple(y.shape) != (len(x),) or not len(x):
+        raise BadInput.of("shape of the labels", tuple(y.shape), f"({len(x)},), one per input, >= 1", "Flatten them.")
     state_a, state_b = a.state_dict(), b.state_dict()
     _check_states(state_a, state_b)
     where = points(alphas).tolist()
@@ -98,7 +102,9 @@ def module_path_errors(
         net.load_state_dict(_between(state_a, state_b, alpha))
         if recalibrate is not None:
             refresh_statistics(net, recalibrate)
-        found = torch.cat([net(inputs).argmax(-1) for inputs in x.split(512)])
+        outputs = torch.cat([net(inputs) for inputs in x.split(512)])
+        _check_labels(y, outputs.shape[-1])
+        found = _classes(outputs)
         errors[i] = (found != y).double().mean()
     return errors
 
@@ -130,25 +136,46 @@ def refresh_statistics(net: nn.Module, x: Tensor, batch: int = 512) -> None:
     """Set the means and variances of every batch-norm layer to those of x [n, ...], averaged over its batches.
 
     Nothing else changes: meanwhile only these layers are in training mode (dropout is not), then all are again
-    in the mode they were in. Raises BadInput without inputs.
+    in the mode they were in. No batch has fewer than 2 inputs. Raises BadInput for fewer, and for ones that are not
+    finite.
     """
-    if not len(x):
-        raise BadInput.of("number of inputs", 0, "at least 2", "Pass training inputs.")
+    if len(x) < 2:
+        raise BadInput.of("number of inputs", len(x), "at least 2", "Pass training inputs.")
+    if batch < 1:
+        raise BadInput.of("batch", batch, ">= 1 input", "Leave it out.")
+    if not bool(torch.isfinite(x.sum())) and not bool(torch.isfinite(x).all()):
+        raise BadInput.of("inputs", "NaN or infinity among them", "finite numbers", "Leave these inputs out.")
     modes = [(module, module.training) for module in net.modules()]
     norms = [m for m in net.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]
-    net.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.train()
-        norm.momentum = None  # a plain average over the batches
-    count = -(-len(x) // batch)
-    for start in range(count):  # interleaved: equal parts, each like the whole even if x is sorted by class
-        net(x[start::count])
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    for module, mode in modes:
-        module.training = mode
+    try:
+        net.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.train()
+            norm.momentum = None  # a plain average over the batches
+        count = min(-(-len(x) // batch), len(x) // 2)
+        for start in range(count):  # interleaved: equal parts, each like the whole even if x is sorted by class
+            net(x[start::count])
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, mode in modes:
+            module.training = mode
+
+
+def _classes(outputs: Tensor) -> Tensor:
+    """Return the largest of the outputs [..., K]; BadInput for NaN, of which none is."""
+    if bool(outputs.isnan().any()):
+        raise BadInput.of("outputs of the nets", "NaN", "numbers", "Look for NaN in the weights and in the inputs.")
+    return outputs.argmax(-1)
+
+
+def _check_labels(y: Tensor, outputs: int) -> None:
+    if y.is_floating_point() or int(y.min()) < 0 or int(y.max()) >= outputs:
+        raise BadInput.of(
+            "labels", y.unique().tolist()[:10], f"whole numbers 0 <= label < {outputs}", "Number them so."
+        )
 
 
 def _inputs(train: Labelled | None, replicate: int) -> Tensor:

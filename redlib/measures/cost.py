@@ -8,13 +8,15 @@ import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from math import isclose, nan, prod
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
@@ -23,33 +25,46 @@ Floats = NDArray[np.float64]
 Call = Callable[[Tensor], object]
 Layers = list[tuple[Tensor, Tensor]]
 Name = TypeVar("Name", bound=Hashable)
-COUNTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+COUNTED = (nn.Linear, nn.Bilinear, *CONVOLUTIONS, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 LAYOUTS = ("dense", "bitmask", "csr", "coo", "two_of_four")
 WARM_UP = 1  # rounds before the first that counts: allocators and the choice of kernels settle
 
 
-def flops(module: nn.Module, input_shape: Sequence[int]) -> int:
+def flops(module: nn.Module, input_shape: Sequence[int], dtype: torch.dtype | None = None) -> int:
     """Return the floating-point operations of one forward pass of ONE example of this shape (no batch axis).
 
-    Two (multiply, add) for every weight and output position of Linear and Conv parts; biases, norms and activations
-    are left out, as is customary. Weights that are zero count in full: dense kernels do multiply by them.
+    Two (multiply, add) for every product that torch's own counter sees: convolutions, transposed or not, and all matrix
+    products, so those of linear, recurrent and attention parts (with the scores of all pairs of tokens) and of a
+    module's own code. Biases, norms, activations and whatever else works value by value are left out, as is customary.
+    Weights that are zero count in full: dense kernels do multiply by them. The example is of zeros, of the type of the
+    parameters, or of `dtype` where the net takes another (tokens are torch.long); its batch axis is the first one.
+
+    Raises BadInput where a part with weights ran and none of its products could be counted.
     """
-    total = 0
-
-    def count(part: nn.Module, inputs: object, output: Tensor) -> None:
-        nonlocal total
-        total += 2 * output.numel() * part.weight[0].numel()  # type: ignore[index]
-
-    counted = [part for part in module.modules() if isinstance(part, COUNTED)]
-    hooks = [part.register_forward_hook(count) for part in counted]
     like = next(module.parameters(), torch.empty(0))
+    x = torch.zeros(1, *input_shape, dtype=dtype or like.dtype, device=like.device)
+    seen: dict[nn.Module, int] = {}
+    counter = FlopCounterMode(display=False)
+
+    def before(part: nn.Module, inputs: object) -> None:
+        seen[part] = seen.get(part, 0) - counter.get_total_flops()
+
+    def after(part: nn.Module, inputs: object, outputs: object) -> None:
+        seen[part] += counter.get_total_flops()
+
+    parts = [part for part in module.modules() if isinstance(part, COUNTED)]
+    hooks = [part.register_forward_pre_hook(before) for part in parts]
+    hooks += [part.register_forward_hook(after) for part in parts]
     try:
-        with evaluating(module), torch.no_grad():
-            module(torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device))
+        with evaluating(module), torch.no_grad(), _visible(), counter:
+            module(x)
     finally:
         for hook in hooks:
             hook.remove()
-    return total
+    if blind := sorted({type(part).__name__ for part, found in seen.items() if not found}):
+        raise BadInput.of("parts of the net", blind, "such as torch can count", "Count them by hand.")
+    return counter.get_total_flops()
 
 
 def parameters(module: nn.Module) -> int:
@@ -106,8 +121,13 @@ def csr(net: nn.Module, batch_last: bool = True) -> Callable[[Tensor], Tensor]:
     """Return the forward pass of a ReLU MLP with its weights as CSR matrices, [B, inputs] -> [B, outputs].
 
     With `batch_last` activations are [units, B], which torch's kernels like best; else [B, units] as in `linear`.
+    BadInput for a net that is more than linear layers with biases and ReLUs.
     """
     linear = [part for part in net.modules() if isinstance(part, nn.Linear)]
+    plain = (nn.Linear, nn.ReLU, nn.Sequential, nn.Flatten, nn.Dropout, nn.Identity)
+    others = [type(part).__name__ for part in net.modules() if type(part) not in plain]
+    if others or not linear or any(part.bias is None for part in linear):
+        raise BadInput.of("parts of the net", others, "Linear layers with biases, and ReLU", "Pass a plain MLP.")
     layers = [(_csr(part.weight.detach()), part.bias.detach()) for part in linear]
     return torch.no_grad()(partial(_batch_last if batch_last else _batch_first, layers))
 
@@ -175,6 +195,23 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in before.items():
             part.training = training
+
+
+@contextlib.contextmanager
+def _visible() -> Iterator[None]:
+    """Keep torch from kernels that do many products in one call, where its counter sees none of them."""
+    libraries: list[Any] = [torch.backends.mkldnn, torch.backends.cudnn]
+    before, fast = [library.enabled for library in libraries], torch.backends.mha.get_fastpath_enabled()
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        for library in libraries:
+            library.enabled = False
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        for library, enabled in zip(libraries, before, strict=True):
+            library.enabled = enabled
 
 
 @contextlib.contextmanager

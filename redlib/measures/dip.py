@@ -8,6 +8,7 @@ from math import sqrt
 import numpy as np
 
 from redlib.data.streams import rng
+from redlib.errors import BadInput
 
 NULL = 52  # key of the stream "eval", so that no other draw repeats these
 DRAWS, SAMPLE = 999, 400  # of the null: how many samples, and their size
@@ -18,8 +19,10 @@ def dip(sample: np.ndarray) -> float:
     """Return the distance of the empirical distribution from the nearest unimodal one (Hartigan & Hartigan 1985).
 
     The modal interval shrinks between touching points of the greatest convex minorant and the least concave
-    majorant, as long as these are farther apart than what is found outside of it. Values must differ.
+    majorant, as long as these are farther apart than what is found outside of it. Values must differ; BadInput for
+    values that are not finite, or none.
     """
+    _check_finite(sample)
     x = np.sort(np.asarray(sample, np.float64))
     low, high, found = 0, len(x) - 1, 1 / len(x)
     while True:
@@ -40,23 +43,30 @@ def dip_p(dips: np.ndarray, sizes: np.ndarray, draws: int = DRAWS) -> np.ndarray
     """Return p of the test of `dips` [...] of samples of so many values (broadcast) against uniform samples: [...].
 
     The share of uniform samples whose √n·dip is at least as large, the observed one counted among them; √n·dip hardly
-    depends on n (Hartigan & Hartigan 1985), so that those have 400 values each, whatever n is.
+    depends on n (Hartigan & Hartigan 1985), so that those have 400 values each, whatever n is. NaN for a dip of NaN.
     """
     exceed = (_null(draws) >= (dips * np.sqrt(sizes))[..., None]).sum(-1)
-    return np.asarray((exceed + 1) / (draws + 1))
+    return np.where(np.isnan(dips * np.sqrt(sizes)), np.nan, (exceed + 1) / (draws + 1))
 
 
 def density_at_zero(values: np.ndarray) -> np.ndarray:
     """Return, for values [R, K], the height of their histogram at 0 over its largest, [R]: 1 for a peak at 0.
 
-    21 equal bins to ±3 root mean squares, the eleventh centred at 0. NaN where all values are 0.
+    21 equal bins to ±3 root mean squares, the eleventh centred at 0. NaN where all values are 0. BadInput for values
+    that are not finite.
     """
+    _check_finite(values)
     found = []
     for row in values:
         reach = REACH * sqrt(np.square(row).mean())
         heights = np.histogram(row, BINS, (-reach, reach))[0] if reach else np.zeros(BINS)
         found.append(heights[BINS // 2] / heights.max() if heights.max() else np.nan)
     return np.array(found)
+
+
+def _check_finite(values: np.ndarray) -> None:
+    if not np.size(values) or not np.isfinite(values).all():
+        raise BadInput.of("values", "none, nan or inf", "finite numbers", "Has the net diverged?")
 
 
 @cache

@@ -6,19 +6,22 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
+from redlib.errors import BadInput
 from redlib.nets import StackedMLP
 from redlib.nets.stacked import unstacked
 
 Net = StackedMLP | Sequence[nn.Module]
 BATCH = 2000  # examples that go through the net at a time
+WEIGHTED = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase)
 
 
 def layers_of(net: Net, x: Tensor) -> list[Tensor]:
     """Return the layers [R, n, ...] of examples x [n, ...]: inputs first, features and logits last.
 
-    Of a stack every layer; of modules (nn.Sequential, put into evaluation mode) what goes into each part with weights,
-    flattened, and the logits.
+    Of a stack every layer; of modules (nn.Sequential, put into evaluation mode) what goes into each part with weights
+    (linear, convolutional, recurrent), flattened, and the logits. BadInput for other modules.
     """
     if isinstance(net, StackedMLP):
         return net.hidden(x)
@@ -27,17 +30,25 @@ def layers_of(net: Net, x: Tensor) -> list[Tensor]:
 
 
 def last_layers(net: Net, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (features [R, n, p], logits [R, n, C]) of the last two layers, a batch of the examples at a time."""
+    """Return (features [R, n, p], logits [R, n, C]) of the last two layers, a batch of the examples at a time.
+
+    BadInput without examples.
+    """
+    if not len(x):
+        raise BadInput.of("number of examples", 0, ">= 1", "Pass some.")
     parts = [layers_of(net, x[at : at + BATCH])[-2:] for at in range(0, len(x), BATCH)]
     features, logits = (torch.cat(layer, 1) for layer in zip(*parts, strict=True))
     return features, logits
 
 
 def classifier_of(net: Net) -> tuple[Tensor, Tensor]:
-    """Return (weights [R, C, p], biases [R, C]) of the last layer."""
+    """Return (weights [R, C, p], biases [R, C]) of the last linear layer; BadInput where there is none, or no bias."""
     if isinstance(net, StackedMLP):
         return net.weights[-1], net.biases[-1]
-    last = [[part for part in module.modules() if isinstance(part, nn.Linear)][-1] for module in net]
+    linear = [[part for part in module.modules() if isinstance(part, nn.Linear)] for module in net]
+    if not all(parts and parts[-1].bias is not None for parts in linear):
+        raise BadInput.of("net", [type(module).__name__ for module in net], "linear layers with a bias", "Add one.")
+    last = [parts[-1] for parts in linear]
     return torch.stack([part.weight for part in last]), torch.stack([part.bias for part in last])
 
 
@@ -47,9 +58,11 @@ def replicates_of(net: Net) -> list[nn.Module]:
 
 
 def _module_layers(module: nn.Module, x: Tensor) -> list[Tensor]:
+    if not isinstance(module, nn.Sequential):
+        raise BadInput.of("net", type(module).__name__, "nn.Sequential", "Of others the order of the parts is unknown.")
     layers, h = [], x
     for part in module.children():
-        if any(isinstance(inner, nn.Linear | nn.Conv2d) for inner in part.modules()):
+        if any(isinstance(inner, WEIGHTED) for inner in part.modules()):
             layers.append(h.flatten(1))
         h = part(h)
     return [*layers, h]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import nn
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
@@ -128,9 +129,14 @@ def _ratio(kept: Floats, cut: Floats) -> float:
 
 
 def _rows(values: ArrayLike) -> Floats:
+    if isinstance(values, nn.Parameter):
+        remedy = "Pass weights_of(net)[name]: a module's own weight has no replicate axis."
+        raise BadInput.of("values", f"a parameter {tuple(values.shape)}", "[R, ...]", remedy)
     array = np.asarray(values, np.float64)
     if array.ndim < 2 or not array.size:
         raise BadInput.of("shape", array.shape, "[R, ...] with at least one value", "The replicate axis is first.")
+    if not np.isfinite(array).all():
+        raise BadInput.of("values", "nan or inf", "finite numbers", "Has the net diverged?")
     return array.reshape(len(array), -1)
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
+from redlib.measures.matrices import Weight
 from redlib.measures.spectra import (
     as_matrices,
     effective_rank,
@@ -33,6 +34,7 @@ from redlib.measures.spectra import (
     mp_distance,
     mp_edges,
     ranks_of,
+    rounding,
     stable_rank,
 )  # fmt: skip
 
@@ -131,7 +133,12 @@ def against_exponential(values: ArrayLike, fit: PowerLaw) -> Ratio:
 
 
 def phases(
-    weight: Tensor, seeds: Sequence[int], shuffles: int = 40, level: float = LEVEL, key: int = 0
+    weight: Weight,
+    seeds: Sequence[int],
+    shuffles: int = 40,
+    level: float = LEVEL,
+    key: int = 0,
+    replicates: bool | None = None,
 ) -> dict[str, Floats]:
     """Return the phase of each replicate as index into PHASES, and the numbers behind it, by name, each [R].
 
@@ -155,10 +162,11 @@ def phases(
     `variance` s²; `soft_rank` λ₊/λ_max; `stable_rank`, `effective_rank`; `alpha_error`, `xmin`, `tail` of
     `fit_power_law`; `z_truncated`.
 
-    Replicate r shuffles by stream "eval" of seeds[r]; `key` numbers the layer. Raises BadInput as `esd` and
-    `fit_power_law` do (M < 50), for another number of seeds, and if `level`·(shuffles + 1) < 1.
+    Replicate r shuffles by stream "eval" of seeds[r]; `key` numbers the layer. A weight of three or more dimensions
+    needs `replicates`, see `spectra`. Raises BadInput as `as_matrices` and `fit_power_law` do (M < 50), for another
+    number of seeds, and if `level`·(shuffles + 1) < 1.
     """
-    matrices = as_matrices(weight)
+    matrices = as_matrices(weight, replicates=replicates)
     rank = int(np.floor(level * (shuffles + 1) + 1e-9))
     if len(seeds) != len(matrices):
         raise BadInput.of("number of seeds", len(seeds), f"{len(matrices)}, one per replicate", "Pass the net's seeds.")
@@ -166,7 +174,7 @@ def phases(
         allowed = f"1 <= level * (shuffles + 1) <= {shuffles}"
         raise BadInput.of("level and shuffles", (level, shuffles), allowed, "Take more shuffles, or a higher level.")
     larger, found = max(matrices.shape[1:]), []
-    tolerance = (larger * torch.finfo(weight.dtype).eps) ** 2
+    tolerance = (larger * rounding(weight, replicates)) ** 2
     for matrix, seed in zip(matrices, seeds, strict=True):
         null = _numbers(_shuffled(matrix, rng(seed, "eval", SHUFFLES, key), shuffles), larger, tolerance)
         found.append(_classified(matrix, larger, tolerance, _limits(null, rank)))
@@ -183,7 +191,7 @@ def phases_at(
     stack, level = np.asarray(weights), max(LEVEL, 1 / (shuffles + 1))
     found: dict[str, Floats] = {}
     for look in looks:
-        for name, values in phases(torch.from_numpy(stack[:, look]), seeds, shuffles, level, key).items():
+        for name, values in phases(torch.from_numpy(stack[:, look]), seeds, shuffles, level, key, True).items():
             found.setdefault(name, np.full(stack.shape[:2], np.nan))[:, look] = values
     return found
 
@@ -224,7 +232,7 @@ def _shuffled(matrix: Tensor, source: np.random.Generator, shuffles: int) -> Flo
     each = max(1, CHUNK // entries.size)
     for done in range(0, shuffles, each):
         draws = np.stack([source.permutation(entries) for _ in range(min(each, shuffles - done))])
-        found.append(esd(torch.from_numpy(draws).view(-1, *matrix.shape).to(matrix.device)))
+        found.append(esd(torch.from_numpy(draws).view(-1, *matrix.shape).to(matrix.device), replicates=True))
     return np.maximum(np.concatenate(found), TINY)
 
 

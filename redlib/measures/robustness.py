@@ -32,7 +32,12 @@ def _cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
 
 
 def logit_gap(outputs: Tensor, y: Tensor) -> Tensor:
-    """Return [...] how far the logit of class y [...] lies above the largest other one; outputs [..., K]."""
+    """Return [...] how far the logit of class y [...] lies above the largest other one; outputs [..., K].
+
+    BadInput for labels of another shape.
+    """
+    if y.shape != outputs.shape[:-1]:
+        raise BadInput.of("shape of the labels", tuple(y.shape), str(tuple(outputs.shape[:-1])), "One per output row.")
     own = functional.one_hot(y, outputs.shape[-1]).bool()
     return outputs[own].view(y.shape) - outputs.masked_fill(own, -torch.inf).amax(-1)
 
@@ -55,10 +60,11 @@ def gradient_sign(logits: Logits, x: Tensor, y: Tensor, loss: str = "cross_entro
 
     Source: Goodfellow, Shlens & Szegedy 2015, section 4, with cross-entropy. Its gradient rounds to 0 where a net is
     certain, and an attack without a direction looks like robustness; `loss="margin"`, the largest other logit minus
-    that of y (Carlini & Wagner 2017), has one always. Raises BadInput for another loss.
+    that of y (Carlini & Wagner 2017), has one always. Raises BadInput for another loss, or labels of another shape.
     """
     if loss not in LOSSES:
         raise BadInput.of("loss", loss, f"one of {list(LOSSES)}", "Take margin where nets are certain.")
+    _check_labels(x, y)
     moving = x.detach().clone().requires_grad_(True)
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(LOSSES[loss](logits(moving), y), moving)
@@ -71,13 +77,14 @@ def smallest_step(logits: Logits, x: Tensor, y: Tensor, direction: Tensor, steps
 
     0 where it is wrong to begin with, infinity where no step is enough. With the gradient sign as `direction` the unit
     is that of one input (the largest change of any of them). `logits` maps [n, ...] to [n, K].
-    Raises BadInput for no steps, or steps that do not rise above 0.
+    Raises BadInput for no steps, or steps that do not rise above 0, for labels of another shape than [n], and for NaN.
     """
     if not len(steps) or list(steps) != sorted(set(steps)) or steps[0] <= 0:
         raise BadInput.of("steps", list(steps), "rising numbers > 0", "Start with a small one.")
+    _check_labels(x, y)
     found = torch.full((len(x),), torch.inf, dtype=torch.float64)
     for step in (*reversed(steps), 0.0):
-        found[logits(x + step * direction).argmax(-1) != y] = step
+        found[_classes(logits(x + step * direction)) != y] = step
     return found
 
 
@@ -105,10 +112,10 @@ def attacked(
 
 @torch.no_grad()
 def decisions(net: nn.Module, x: Tensor) -> Tensor:
-    """Return the classes that a net takes images x [n, C, H, W] for, int64 [n] on the CPU."""
+    """Return the classes that a net takes images x [n, C, H, W] for, int64 [n] on the CPU; BadInput for NaN."""
     net.eval()
     device = next(net.parameters()).device
-    return torch.cat([net(part.to(device)).argmax(1).cpu() for part in x.split(BATCH)])
+    return torch.cat([_classes(net(part.to(device))).cpu() for part in x.split(BATCH)])
 
 
 def pixels(sigmas: Sequence[float], width: int) -> list[float]:
@@ -179,6 +186,19 @@ def image_correlations(a: Tensor, b: Tensor) -> Tensor:
     """Return the correlation over pixels of each image of a with its counterpart in b, both [n, ...]: [n]."""
     first, second = ((x := images.flatten(1)) - x.mean(1, keepdim=True) for images in (a, b))
     return torch.cosine_similarity(first, second)
+
+
+def _classes(outputs: Tensor) -> Tensor:
+    """Return the largest of the outputs [..., K]; BadInput for NaN, of which none is."""
+    if bool(outputs.isnan().any()):
+        raise BadInput.of("outputs of the net", "NaN", "numbers", "Look for NaN in the weights and in the inputs.")
+    return outputs.argmax(-1)
+
+
+def _check_labels(x: Tensor, y: Tensor) -> None:
+    if tuple(y.shape) != (len(x),) or y.is_floating_point():
+        told = f"{y.dtype} {tuple(y.shape)}"
+        raise BadInput.of("labels", told, f"whole numbers [{len(x)}], one per input", "Flatten them.")
 
 
 def _decided(net: nn.Module, images: Tensor) -> Tensor:

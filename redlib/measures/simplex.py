@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from redlib.errors import BadInput
 
@@ -128,8 +128,12 @@ def welch_bound(count: int, dim: int) -> float:
 def vector_stack(vectors: Tensor, what: str = "vectors") -> Tensor:
     """Return vectors [N, d] or [R, N, d] as float64 [R, N, d], without gradients.
 
-    Raises BadInput, in which they are called `what`, for other shapes or types, N < 2, or non-finite values.
+    Raises BadInput, in which they are called `what`, for other shapes or types, N < 2, non-finite values, and for the
+    parameter of a Conv1d, whose three dimensions are no replicates.
     """
+    if isinstance(vectors, nn.Parameter) and vectors.dim() == 3:
+        remedy = "Pass weight.flatten(1): one vector per filter."
+        raise BadInput.of(what, f"a parameter {tuple(vectors.shape)}", "[N, d] or [R, N, d]", remedy)
     if not vectors.is_floating_point() or vectors.dim() not in (2, 3) or 0 in vectors.shape or vectors.shape[-2] < 2:
         given = (str(vectors.dtype), tuple(vectors.shape))
         raise BadInput.of(what, given, "floats, [N, d] or [R, N, d] with N >= 2", "One vector per row.")

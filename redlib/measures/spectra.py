@@ -1,7 +1,11 @@
 """Spectra of weight matrices against random ones: Marchenko–Pastur, Tracy–Widom, spikes; ranks; low-rank updates.
 
-A weight W is [out, in], a stack [R, out, in], or kernels [out, in, k, k] or [R, out, in, k, k], which are taken as the
-[out, in·k·k] that multiplies unfolded patches (Martin & Mahoney 2021 take the k·k slices [out, in] one by one). N is
+A weight W is a layer (Linear, Conv, ConvTranspose), a list of layers, one per replicate, or a tensor: [out, in] and a
+module's own parameter are one matrix, and any other shape is refused unless `replicates` says whether its first axis is
+that of replicates, as in what `weights_of` returns. Kernels are taken as the [out, in·k·k] that multiplies unfolded
+patches (Martin & Mahoney 2021 take the k·k slices [out, in] one by one), those of transposed convolutions as the
+[in, out·k·k] that makes patches. The groups of a grouped convolution are matrices of their own, whose spectra are
+pooled; of a tensor they are told by `groups`. N is
 the larger of its sides and M the smaller, Q = N/M >= 1 the aspect ratio, c = 1/Q. Its spectrum (ESD) are the M
 eigenvalues σ²/N of WᵀW/N, float64, so that independent entries of variance s² have eigenvalues around s².
 
@@ -21,10 +25,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import airy
-from torch import Tensor
+from torch import Tensor, nn
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
+from redlib.measures.matrices import Weight, matrices, stacked
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,46 +47,40 @@ class Bulk:
     distance: Floats
 
 
-def as_matrices(weight: Tensor, zero: bool = False) -> Tensor:
+def as_matrices(weight: Weight, zero: bool = False, replicates: bool | None = None) -> Tensor:
     """Return a weight as float64 [R, out, in], without gradients.
 
-    Raises BadInput for other shapes than those of this module, weights that are not finite, and, unless `zero`, a
-    replicate whose weights are all 0.
+    Raises BadInput for other shapes than those of this module, a shape that means two things, weights that are not
+    finite, a grouped convolution, and, unless `zero`, a replicate whose weights are all 0.
     """
-    if not weight.is_floating_point() or weight.dim() not in (2, 3, 4, 5) or 0 in weight.shape:
-        given = (str(weight.dtype), tuple(weight.shape))
-        allowed = "floats, [out, in], [R, out, in], [out, in, k, k] or [R, out, in, k, k]"
-        raise BadInput.of("weight", given, allowed, "Pass the weight of a linear or convolutional layer.")
-    stack = weight.detach().double()
-    if not stack.isfinite().all():
-        raise BadInput.of("weight", "nan or inf", "finite numbers", "Has the net diverged?")
-    stack = stack if weight.dim() in (3, 5) else stack[None]
-    for r in [] if zero else (stack.flatten(1) == 0).all(1).nonzero().flatten().tolist():
-        raise BadInput.of(f"weight of replicate {r}", 0, "a weight that is not 0", "Is the layer pruned to nothing?")
-    return stack.flatten(2)
+    found = matrices(weight, replicates, zero=zero)
+    if found.shape[1] > 1:
+        raise BadInput.of("groups", found.shape[1], "1", "Every group is a matrix of its own: pass its rows.")
+    return found[:, 0]
 
 
-def esd(weight: Tensor) -> Floats:
+def esd(weight: Weight, replicates: bool | None = None, groups: int = 1) -> Floats:
     """Return the eigenvalues σ²/N of WᵀW/N, largest first: [R, M] (Martin & Mahoney 2021).
 
-    In the squared units of the weights. Raises BadInput as `as_matrices` does.
+    In the squared units of the weights; N is the larger side of the matrix of one group. Raises BadInput as
+    `as_matrices` does, but takes groups.
     """
-    matrices = as_matrices(weight)
-    return _singular_values(matrices) ** 2 / max(matrices.shape[1:])
+    singular, larger = _decomposed(weight, replicates, groups)
+    return singular**2 / larger
 
 
-def stable_rank(weight: Tensor) -> Floats:
-    """Return ‖W‖²_F/‖W‖²₂, in [1, M]: [R] (Rudelson & Vershynin 2007). Errors as in `as_matrices`."""
-    singular = _singular_values(as_matrices(weight))
+def stable_rank(weight: Weight, replicates: bool | None = None, groups: int = 1) -> Floats:
+    """Return ‖W‖²_F/‖W‖²₂, in [1, M]: [R] (Rudelson & Vershynin 2007). Errors as in `esd`."""
+    singular, _ = _decomposed(weight, replicates, groups)
     return np.asarray((singular**2).sum(1) / singular[:, 0] ** 2)
 
 
-def effective_rank(weight: Tensor) -> Floats:
-    """Return exp(-Σ p·ln p), p = σ/Σσ, in [1, M]: [R] (Roy & Vetterli 2007). Errors as in `as_matrices`.
+def effective_rank(weight: Weight, replicates: bool | None = None, groups: int = 1) -> Floats:
+    """Return exp(-Σ p·ln p), p = σ/Σσ, in [1, M]: [R] (Roy & Vetterli 2007). Errors as in `esd`.
 
     The singular values are normalised by their sum, as in the paper; others normalise their squares, which gives less.
     """
-    return _effective_rank(_singular_values(as_matrices(weight)))
+    return _effective_rank(_decomposed(weight, replicates, groups)[0])
 
 
 def ranks_of(eigenvalues: ArrayLike) -> dict[str, Floats]:
@@ -90,14 +89,18 @@ def ranks_of(eigenvalues: ArrayLike) -> dict[str, Floats]:
     return {"stable_rank": spectra.sum(1) / spectra.max(1), "effective_rank": _effective_rank(np.sqrt(spectra))}
 
 
-def numerical_rank(weight: Tensor) -> Ints:
+def numerical_rank(weight: Weight, replicates: bool | None = None, groups: int = 1) -> Ints:
     """Return the number of singular values above N·eps·σ_max, with eps of the weight's own dtype: [R].
 
-    The usual limit of rounding (Golub & Van Loan 2013, 5.4). Errors as in `as_matrices`.
+    The usual limit of rounding (Golub & Van Loan 2013, 5.4). Errors as in `esd`.
     """
-    matrices = as_matrices(weight)
-    singular = _singular_values(matrices)
-    return (singular > torch.finfo(weight.dtype).eps * max(matrices.shape[1:]) * singular[:, :1]).sum(1)
+    singular, larger = _decomposed(weight, replicates, groups)
+    return (singular > rounding(weight, replicates) * larger * singular[:, :1]).sum(1)
+
+
+def rounding(weight: Weight, replicates: bool | None = None) -> float:
+    """Return eps of the dtype that a weight has."""
+    return torch.finfo(stacked(weight, replicates)[0].dtype).eps
 
 
 def mp_edges(aspect: ArrayLike, variance: ArrayLike = 1.0) -> tuple[Floats, Floats]:
@@ -110,7 +113,7 @@ def mp_edges(aspect: ArrayLike, variance: ArrayLike = 1.0) -> tuple[Floats, Floa
 
 
 def mp_pdf(x: ArrayLike, aspect: ArrayLike, variance: ArrayLike = 1.0) -> Floats:
-    """Return the density √((λ₊-x)(x-λ₋))/(2πcs²x), 0 outside of (λ₋, λ₊): mean s², mean square s⁴(1+c).
+    """Return the density √((λ₊-x)(x-λ₋))/(2πcs²x), 0 outside of (λ₋, λ₊): mean s², mean square s⁴(1+c); NaN at NaN.
 
     Marchenko & Pastur 1967; arguments broadcast.
     """
@@ -119,7 +122,8 @@ def mp_pdf(x: ArrayLike, aspect: ArrayLike, variance: ArrayLike = 1.0) -> Floats
     at = np.asarray(x, np.float64)
     inside = (at > low) & (at < high)
     roots = np.sqrt(np.where(inside, (high - at) * (at - low), 0))
-    return roots / (2 * np.pi * root**2 * scale * np.where(inside, at, 1))
+    density = roots / (2 * np.pi * root**2 * scale * np.where(inside, at, 1))
+    return np.where(np.isnan(at), np.nan, density)[()]
 
 
 def mp_singular_law(aspect: float, variance: float = 1.0, points: int = 200) -> tuple[Floats, Floats]:
@@ -283,26 +287,28 @@ def spike_strength(location: ArrayLike, aspect: ArrayLike, variance: ArrayLike =
     return np.sqrt(scale * (excess + np.sqrt(square)) / 2)
 
 
-def top_k(weight: Tensor, start: Tensor, k: int) -> Tensor:
+def top_k(weight: Tensor, start: Tensor, k: int, replicates: bool | None = None) -> Tensor:
     """Return Z + the best approximation of W - Z by rank k, W = `weight`, Z = `start`: shape and dtype of W.
 
     W - Z projected on its top k left singular vectors (Nagarajan & Kolter 2019); computed in float64. k = 0 gives Z.
-    Raises BadInput for weights of other shapes than those of this module, unequal or non-finite ones, and unless
-    0 <= k <= M.
+    Of tensors only, a grouped convolution being one matrix. Raises BadInput for weights of other shapes than those of
+    this module, unequal or non-finite ones, and unless 0 <= k <= M.
     """
-    update = _update(weight, start, k)
+    update = _update(weight, start, k, replicates)
     left, sizes, right = torch.linalg.svd(update, full_matrices=False)
     return _added(start, (left[..., :k] * sizes[:, None, :k]) @ right[:, :k], weight)
 
 
-def random_k(weight: Tensor, start: Tensor, k: int, seeds: Sequence[int], key: int = 0) -> Tensor:
+def random_k(
+    weight: Tensor, start: Tensor, k: int, seeds: Sequence[int], key: int = 0, replicates: bool | None = None
+) -> Tensor:
     """Return Z + W - Z projected on a random subspace of k of its `out` dimensions: shape and dtype of W.
 
     The counterpart of `top_k`, which keeps a share k/out of ‖W - Z‖²_F on average. Uniformly random, stream "eval" of
     each replicate's seed; `key` numbers the layer; fewer dimensions are among those of more. Errors as in `top_k`, and
     for another number of seeds.
     """
-    update = _update(weight, start, k)
+    update = _update(weight, start, k, replicates)
     if len(seeds) != len(update):
         raise BadInput.of("number of seeds", len(seeds), f"{len(update)}, one per replicate", "Pass the net's seeds.")
     draws = np.stack([rng(seed, "eval", SUBSPACES, key).standard_normal((k, update.shape[1])) for seed in seeds])
@@ -310,23 +316,24 @@ def random_k(weight: Tensor, start: Tensor, k: int, seeds: Sequence[int], key: i
     return _added(start, basis @ (basis.mT @ update), weight)
 
 
-def residual_norms(weight: Tensor, start: Tensor, kept: Tensor) -> dict[str, Floats]:
+def residual_norms(weight: Tensor, start: Tensor, kept: Tensor, replicates: bool | None = None) -> dict[str, Floats]:
     """Return ‖W - P‖₂ ("residual"), and its ratio to ‖Z‖₂ ("over_start") and ‖W - Z‖₂ ("over_update"), each [R].
 
     P = `kept` is what `top_k` or `random_k` gave. A ratio to 0 is NaN. Errors as in `top_k`.
     """
-    residual, update = (_norm(_update(weight, other, 0)) for other in (kept, start))
-    size = _norm(_update(start, torch.zeros_like(start), 0))
+    residual, update = (_norm(_update(weight, other, 0, replicates)) for other in (kept, start))
+    size = _norm(_update(start, torch.zeros_like(start), 0, replicates))
     ratios = (residual / np.where(norm > 0, norm, np.nan) for norm in (size, update))
     return dict(zip(("residual", "over_start", "over_update"), (residual, *ratios), strict=True))
 
 
-def _update(weight: Tensor, start: Tensor, k: int) -> Tensor:
+def _update(weight: Tensor, start: Tensor, k: int, replicates: bool | None) -> Tensor:
     """Return W - Z in float64, [R, out, in]."""
     if weight.shape != start.shape:
         given = (tuple(weight.shape), tuple(start.shape))
         raise BadInput.of("shapes of weight and start", given, "the same", "Pass one layer, trained and at its start.")
-    update = as_matrices(weight, zero=True) - as_matrices(start, zero=True).to(weight.device)
+    told = False if replicates is None and isinstance(weight, nn.Parameter) else replicates
+    update = as_matrices(weight, True, told) - as_matrices(start, True, told).to(weight.device)
     if not 0 <= k <= min(update.shape[1:]):
         allowed = f"0 <= k <= {min(update.shape[1:])}, the smaller side"
         raise BadInput.of("k", k, allowed, "Scale k with the width of the layer.")
@@ -360,6 +367,16 @@ def _angle_cdf(t: Floats, root: Floats) -> Floats:
 def _effective_rank(singular: Floats) -> Floats:
     share = singular / singular.sum(1, keepdims=True)
     return np.asarray(np.exp(-(share * np.log(np.where(share > 0, share, 1))).sum(1)))
+
+
+def _decomposed(weight: Weight, replicates: bool | None, groups: int) -> tuple[Floats, int]:
+    """Return the singular values of all groups, largest first, [R, M], and the larger side of a group."""
+    found = matrices(weight, replicates, groups)
+    larger = max(found.shape[2:])
+    if found.shape[1] == 1:
+        return _singular_values(found[:, 0]), larger
+    pooled = _singular_values(found).reshape(len(found), -1)
+    return np.sort(pooled, axis=1)[:, ::-1], larger
 
 
 def _singular_values(matrices: Tensor) -> Floats:

@@ -61,11 +61,13 @@ def best_subset(target: float, candidates: ArrayLike) -> Bools:
     """Return the subset of candidates [n] whose sum is closest to `target`: bool [n]; exact.
 
     Meet in the middle: all sums of either half, one half sorted, O(n·2^(n/2)). The empty subset counts. Raises
-    BadInput for more than 40 candidates.
+    BadInput for more than 40 candidates, and for what is not finite.
     """
     values = np.asarray(candidates, np.float64)
     if values.ndim != 1 or len(values) > MOST_CANDIDATES:
         raise BadInput.of("candidates", values.shape, f"[n] with n <= {MOST_CANDIDATES}", "Pass fewer.")
+    if not np.isfinite([target, *values]).all():
+        raise BadInput.of("target and candidates", "nan or inf", "finite numbers", "No sum comes near NaN.")
     left, right = _all_sums(values[: len(values) // 2]), _all_sums(values[len(values) // 2 :])
     order = np.argsort(right, kind="stable")
     above = np.searchsorted(right[order], target - left)
@@ -88,6 +90,8 @@ def prune_to(weights: ArrayLike, first: ArrayLike, second: ArrayLike) -> PrunedN
     w, u, v = (np.asarray(a, np.float64) for a in (weights, first, second))
     if w.ndim != 1 or u.shape != v.shape or u.ndim != 2 or len(u) != len(w):
         raise BadInput.of("shapes", (w.shape, u.shape, v.shape), "[d], [d, n], [d, n]", "n units per weight.")
+    if not all(np.isfinite(part).all() for part in (w, u, v)):
+        raise BadInput.of("weights and units", "nan or inf", "finite numbers", "A unit without a sign has no side.")
     kept = np.zeros(u.shape, np.bool_)
     for i, products in enumerate(u * v):
         for side in (u[i] > 0, u[i] < 0):

@@ -21,7 +21,7 @@ def cnn5(width: int, classes: int = 10, channels: int = 3, image: int = 32) -> n
     Takes images [B, channels, image, image] with `image` a multiple of 4; the last pool takes what is left.
     """
     _check_width(width)
-    if image % 4:
+    if image % 4 or image < 4:
         raise BadInput.of("image", image, "a multiple of 4 pixels", "Pad the images first.")
     layers: list[nn.Module] = []
     widths = [channels, width, 2 * width, 4 * width, 8 * width]

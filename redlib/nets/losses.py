@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -9,6 +11,7 @@ from torch.nn import functional
 from redlib.errors import BadInput
 
 LOSSES = ("cross_entropy", "mse")
+Loss = str | Callable[[Tensor, Tensor], Tensor]  # a name, or (outputs, targets) -> mean over the examples
 
 
 def check_loss(loss: str) -> str:
@@ -43,10 +46,15 @@ def output_delta(logits: Tensor, y: Tensor, loss: str, scale: Tensor | float = 1
 
 
 def losses_and_errors(logits: Tensor, y: Tensor, loss: str) -> tuple[Tensor, Tensor]:
-    """Return (loss, error) per example, each [..., B]: error is 1.0 where the largest logit is not the label."""
+    """Return (loss, error) per example, each [..., B]: error is 1.0 where the largest logit is not the label.
+
+    Where the loss is NaN, so is the error: of NaN logits none is the largest.
+    """
     index = y[..., None].expand(*logits.shape[:-1], 1)
     wrong = (logits.argmax(-1) != index.squeeze(-1)).to(logits.dtype)
     if loss == "mse":
         target = torch.zeros_like(logits).scatter_(-1, index, 1.0)
-        return (logits - target).square().mean(-1), wrong
-    return -functional.log_softmax(logits, -1).gather(-1, index).squeeze(-1), wrong
+        losses = (logits - target).square().mean(-1)
+    else:
+        losses = -functional.log_softmax(logits, -1).gather(-1, index).squeeze(-1)
+    return losses, wrong.masked_fill(losses.isnan(), torch.nan)

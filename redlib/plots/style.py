@@ -33,8 +33,12 @@ def paint(colour: str) -> str:
 
 
 def use_style() -> None:
-    """Make `STYLE` matplotlib's default for this session."""
-    plt.rcParams.update(STYLE)  # type: ignore[arg-type]
+    """Make matplotlib's own defaults, with `STYLE` on top, the settings of this session.
+
+    What a user's matplotlibrc says about looks is set aside (text.usetex needs a LaTeX, another font another width), so
+    that figures are the same on every machine; the backend and what belongs to windows stays.
+    """
+    plt.style.use(["default", STYLE])
 
 
 def panels(

@@ -6,7 +6,8 @@ A unit whose incoming weights are all zero is no silent unit: its bias, norm or 
 `fold` moves into the reader's bias first. Everything holds in evaluation mode; optimiser state does not carry over.
 
 Chains of Linear and Conv layers in (nested) `nn.Sequential` can lose units, and so can the inner channels of the
-residual blocks of `redlib.nets`. The outputs of a net stay, and so do channels that a skip connection adds up.
+residual blocks of `redlib.nets`. The outputs of a net stay, and so do channels that a skip connection adds up. A net
+in which no layer can lose units is refused, and so is one in which a parameter has two names.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize, prune
 
 from redlib.errors import BadInput
 from redlib.nets.convnets import PreActBlock
@@ -32,7 +33,9 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid)
 AVERAGES = (nn.AvgPool1d, nn.AvgPool2d)
-POOLS = (*AVERAGES, nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
+LINE_POOLS = (nn.AvgPool1d, nn.MaxPool1d, nn.AdaptiveAvgPool1d)
+IMAGE_POOLS = (nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
+POOLS = (*LINE_POOLS, *IMAGE_POOLS)
 SILENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, Dropout)  # do nothing in evaluation mode
 INNER = {PreActBlock: "norm2", Residual: "norm1"}  # blocks conv1 -> this norm -> ReLU -> conv2, and a skip around them
 SIZES = (("out_features", "out_channels", "num_features"), ("in_features", "in_channels"))  # by axis of the weight
@@ -68,7 +71,7 @@ def compact(net: nn.Module, keep: Mapping[str, Tensor]) -> nn.Module:
 
     Same outputs as `silence(net, keep)` to rounding, in evaluation mode. Layers not named keep all units; masks
     come off, and cut weights stay what they were (zero, or frozen). Raises BadInput for a layer that cannot lose
-    units, a mask that does not fit, and a layer pruned to nothing.
+    units, a mask that does not fit, a layer pruned to nothing, a net without a layer to cut, and a shared parameter.
     """
     small = _plain(net)
     for link, kept in _chosen(small, keep):
@@ -128,9 +131,10 @@ def compact_masks(net: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
 def filter_scores(net: nn.Module, norm: int = 1) -> dict[str, Tensor]:
     """Return the ℓ1 or ℓ2 norm of every unit's incoming weights, {layer: [units]} (Li et al. 2017, section 3.1).
 
-    Only layers that can lose units have scores, so never the last. Raises BadInput for another norm.
+    Only layers that can lose units have scores, so never the last. Raises BadInput for another norm, and for a net
+    without any such layer.
     """
-    return {name: filter_norms(link.layer.weight.detach()[None], norm)[0] for name, link in _links(net).items()}
+    return {name: filter_norms(link.layer.weight.detach()[None], norm)[0] for name, link in _some_links(net).items()}
 
 
 def top_filters(scores: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -139,6 +143,8 @@ def top_filters(scores: Mapping[str, Tensor], share: float) -> dict[str, Tensor]
     round(share * units) of each layer; of equals the first stays. Raises BadInput for a share outside (0, 1],
     EmptyLayer where it rounds to no unit at all.
     """
+    if not scores:
+        raise BadInput.of("scores", {}, "one list a layer", "Pass what filter_scores returns.")
     rows = {name: values[None] for name, values in scores.items()}
     counts = allocation.layer_counts(allocation.shapes_of(rows), share)
     return {name: kept[0] for name, kept in allocation.keep(rows, counts).items()}
@@ -152,7 +158,7 @@ def unstacked_masks(net: nn.Module, masks: Mapping[str, Tensor], replicate: int)
 
 def _chosen(net: nn.Module, keep: Mapping[str, Tensor]) -> list[tuple[_Link, Tensor]]:
     """Return (link, units kept) for every layer named in `keep`, after checking all of it."""
-    found = _links(net)
+    found = _links(net) if keep else _some_links(net)
     for name, kept in keep.items():
         if name not in found:
             remedy = "Outputs, channels that a skip adds up and layers before an unknown module stay whole."
@@ -166,6 +172,17 @@ def _chosen(net: nn.Module, keep: Mapping[str, Tensor]) -> list[tuple[_Link, Ten
     return [(found[name], kept) for name, kept in keep.items()]
 
 
+def _some_links(net: nn.Module) -> dict[str, _Link]:
+    """Return the links of a net; BadInput, with its layers, where it has none."""
+    found = _links(net)
+    if not found:
+        layers = {name: type(part).__name__ for name, part in net.named_modules() if isinstance(part, LAYERS)}
+        allowed = "chains of Linear and Conv layers in nn.Sequential, and residual blocks of redlib.nets"
+        remedy = f"Its layers {layers} stay whole: write them as an nn.Sequential, or mask weights instead."
+        raise BadInput.of("net to cut", type(net).__name__, allowed, remedy)
+    return found
+
+
 def _links(net: nn.Module) -> dict[str, _Link]:
     """Return {name of a layer that can lose units: its link}, in forward order."""
     found: dict[str, _Link] = {}
@@ -176,10 +193,11 @@ def _links(net: nn.Module) -> dict[str, _Link]:
         alone = uses[id(part)] == 1 or not list(part.parameters())  # a layer used twice has two readers
         if isinstance(part, tuple(INNER)):
             found[_joined(next_name, "conv1")] = _inside(part, next_name)
-        if isinstance(part, LAYERS) and getattr(part, "groups", 1) == 1 and alone:
-            if layer is not None and _fits(layer, between, part):
-                found[name] = _Link(layer, tuple(between), next_name, part)
-            name, layer, between = next_name, part, []
+        if _is_one_of(part, LAYERS) and getattr(part, "groups", 1) == 1 and alone:
+            reader = cast(Layer, part)
+            if layer is not None and _fits(layer, between, reader):
+                found[name] = _Link(layer, tuple(between), next_name, reader)
+            name, layer, between = next_name, reader, []
         elif _passes(part) and alone:
             between.append(part)
         else:
@@ -211,35 +229,49 @@ def _passes(part: nn.Module) -> bool:
     """Return whether every unit passes through `part` without meeting another."""
     if isinstance(part, nn.Flatten):
         return part.start_dim == 1 and part.end_dim == -1
-    return isinstance(part, (*NORMS, *ELEMENTWISE, *POOLS, *SILENT))
+    return _is_one_of(part, (*NORMS, *ELEMENTWISE, *POOLS, *SILENT))
+
+
+def _is_one_of(part: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Return whether `part` is of one of these kinds and computes what they do: a subclass may do anything else."""
+    of = [kind for kind in kinds if isinstance(part, kind)]
+    own = ("forward", "_conv_forward")
+    return any(all(getattr(type(part), name, None) is getattr(kind, name, None) for name in own) for kind in of)
 
 
 def _fits(layer: Layer, between: list[nn.Module], reader: Layer) -> bool:
     """Return whether the columns of `reader` belong to the units of `layer` in blocks of equal size."""
     units, inputs = len(layer.weight), reader.weight.shape[1]
     flat = any(isinstance(part, nn.Flatten) for part in between)
+    if not _keeps_apart(layer, between):
+        return False
     if isinstance(layer, nn.Linear):
-        return isinstance(reader, nn.Linear) and inputs == units and not any(isinstance(p, POOLS) for p in between)
+        return isinstance(reader, nn.Linear) and inputs == units
     if isinstance(reader, nn.Linear):
         return flat and inputs % units == 0
     return not flat and inputs == units
 
 
+def _keeps_apart(layer: Layer, between: list[nn.Module]) -> bool:
+    """Return whether pools and norms between act on units one by one, as they do on what the layer gives.
+
+    A pool of another dimension, or behind a Flatten, averages over neighbouring units.
+    """
+    pools = LINE_POOLS if isinstance(layer, nn.Conv1d) else IMAGE_POOLS if isinstance(layer, nn.Conv2d) else ()
+    size, flat = len(layer.weight), False
+    for part in between:
+        flat |= isinstance(part, nn.Flatten)
+        if isinstance(part, POOLS) and (flat or not isinstance(part, pools)):
+            return False
+        if isinstance(part, NORMS) and (part.num_features % size if flat else part.num_features != size):
+            return False
+    return True
+
+
 def _plain(net: nn.Module) -> nn.Module:
-    """Return a copy of `net` whose weights are parameters again: masks, ours and torch's own, come off."""
-    # torch.nn.utils.prune leaves computed weights as attributes, which have a gradient and refuse to be copied.
-    computed = [getattr(part, name) for part, name in _pruned(net)]
-    plain = copy.deepcopy(net, {id(values): values.detach() for values in computed})
-    for part, name in _pruned(plain):
-        prune.remove(part, name)
-    for part in list(plain.modules()):
-        if parametrize.is_parametrized(part):
-            masking.unparametrised(part)
-    return plain
-
-
-def _pruned(net: nn.Module) -> list[tuple[nn.Module, str]]:
-    return [(part, name) for part in net.modules() for name in ("weight", "bias") if hasattr(part, f"{name}_orig")]
+    """Return a copy of `net` whose weights are parameters again; BadInput where one parameter has two names."""
+    masking.check_unshared(net)
+    return masking.plain_copy(net)
 
 
 def _spread(values: Tensor, size: int) -> Tensor:

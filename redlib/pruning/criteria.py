@@ -8,7 +8,6 @@ module draws a weight.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -21,8 +20,18 @@ from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
 from redlib.nets.losses import check_loss, losses_and_errors
-from redlib.pruning.allocation import check_density, keep_global
-from redlib.pruning.masks import Net, Tensors, check_fit, check_masks, dense, modules_of, remove, weights_of
+from redlib.pruning.allocation import EmptyLayer, check_density, keep_global
+from redlib.pruning.masks import (
+    Net,
+    Tensors,
+    check_fit,
+    check_masks,
+    dense,
+    modules_of,
+    paths_of,
+    plain_copy,
+    weights_of,
+)
 from redlib.training.examples import Examples
 
 GRASP_TEMPERATURE = 200.0  # of the authors' code; the paper's equation has none
@@ -61,6 +70,11 @@ class Context:
     temperature: float = GRASP_TEMPERATURE
 
     def __post_init__(self) -> None:
+        if not self.initial:
+            raise BadInput.of("initial weights", {}, "at least one layer", "Pass weights_of(net).")
+        if bare := [name for name, weights in self.initial.items() if isinstance(weights, nn.Parameter)]:
+            remedy = "Pass weights_of(net): a module's own weight has no replicate axis."
+            raise BadInput.of("initial weights", f"parameters {bare}", "[R, *shape] by layer", remedy)
         for what, weights in (("final weights", self.final), ("rewound weights", self.rewound)):
             if weights is not None:
                 check_fit(weights, self.initial, what)
@@ -287,6 +301,9 @@ def synflow(
         raise BadInput.of("rounds", rounds, ">= 1", "One round prunes in one shot; the paper takes 100.")
     context = context_of(net) if input_shape is None else context_of(net, input_shape=input_shape)
     total = sum(weights[0].numel() for weights in context.initial.values())
+    if round(density * total) < (1 if allow_empty else len(context.initial)):
+        lost = f"{round(density * total)} weights for {len(context.initial)} layers"
+        raise EmptyLayer.of("weights kept", lost, "at least one in each layer", "Keep more of them.")
     masks = dense(context.initial)
     for i in range(1, rounds + 1):
         # What is cut already scores -inf, so the masks are nested.
@@ -353,8 +370,7 @@ def _stacked(net: StackedMLP) -> OneModel:
 
 def _modules(modules: Sequence[nn.Module]) -> OneModel:
     # Copies with the same values: their modes and masks can be changed without touching the net that is scored.
-    copies = [copy.deepcopy(module).eval() for module in modules]
-    remove(copies)
+    copies = [plain_copy(module).eval() for module in modules]
 
     def one(r: int, weights: Tensors, x: Tensor, linear: bool) -> Tensor:
         for part in copies[r].modules():
@@ -362,7 +378,8 @@ def _modules(modules: Sequence[nn.Module]) -> OneModel:
                 part.train(not linear)
         held = [*copies[r].named_parameters(), *copies[r].named_buffers()]
         state = {name: _fixed(name, value.detach(), x.dtype, linear) for name, value in held}
-        state |= {f"{name}.weight" if name else "weight": w for name, w in weights.items()}
+        paths = paths_of(copies[r], weights)
+        state |= {paths[name]: w for name, w in weights.items()}
         return torch.func.functional_call(copies[r], state, (x,))
 
     return one

@@ -7,26 +7,41 @@ All arms of a replicate share its seed, so data split and order of examples are 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
 from redlib.nets.initialisers import Initialiser
-from redlib.pruning.allocation import Shapes, keep, keep_global, round_counts, shapes_of, shuffled
+from redlib.pruning.allocation import EmptyLayer, Shapes, keep, keep_global, round_counts, shapes_of, shuffled
 from redlib.pruning.criteria import Context, score
 from redlib.pruning.masks import Cut as CutTo
-from redlib.pruning.masks import Net, Tensors, apply, check_masks, concat, dense, modules_of, weights_of
+from redlib.pruning.masks import (
+    Net,
+    Tensors,
+    apply,
+    asked,
+    check_fit,
+    check_masks,
+    concat,
+    dense,
+    load_weights,
+    modules_of,
+    remove,
+    weights_of,
+)
 
 REINIT = 100_000  # draw k of fresh weights of a replicate is the initial net of seed + k * REINIT
 WEIGHTS = ("rewind", "reinit", "shuffle", "signed_constant", "keep_sign", "noise", "trained")
 MASKS = ("ticket", "shuffled", "dense")
 RANKINGS = ("layers", "net", "convolutions")
+LEVELS = 128  # that `survival` can tell apart in one byte a weight
+Modules = nn.Module | Sequence[nn.Module]
 Value = TypeVar("Value")
 
 
@@ -74,6 +89,7 @@ def arm_named(name: str) -> Arm:
     return ARMS[name]
 
 
+@overload
 def prepare(
     arm: Arm,
     start: StackedMLP,
@@ -81,20 +97,54 @@ def prepare(
     init: str | Initialiser = "glorot",
     trained: StackedMLP | None = None,
     key: int = 0,
-) -> StackedMLP:
+) -> StackedMLP: ...
+
+
+@overload
+def prepare(
+    arm: Arm,
+    start: Modules,
+    masks: Tensors,
+    init: Callable[[int], Modules] | str = "glorot",
+    trained: Modules | None = None,
+    key: int = 0,
+    seeds: Sequence[int] | None = None,
+) -> list[nn.Module]: ...
+
+
+def prepare(
+    arm: Arm,
+    start: Net,
+    masks: Tensors,
+    init: Any = "glorot",
+    trained: Any = None,
+    key: int = 0,
+    seeds: Sequence[int] | None = None,
+) -> StackedMLP | list[nn.Module]:
     """Return a copy of `start` made ready to train as `arm`: weights and biases set, mask applied.
 
     `init` draws fresh weights, `trained` is what the arm "finetuned" keeps, `key` separates random draws (a
-    density level). Fresh weights come with fresh biases.
+    density level). Fresh weights come with fresh biases. Any module, or a list of them, one per replicate, is an arm as
+    well, returned as a list: then `init` is a function that returns draw k >= 1 of fresh nets (reinit, random and
+    keep_sign need it, since a module does not tell how it was drawn), and `seeds` number the draws of the replicates
+    (default: 0, 1, …).
     """
-    check_masks(masks, weights_of(start))
-    if arm.weights == "trained" and trained is None:
-        raise BadInput.of("trained", None, "the trained net", "Pass trained=, or take another arm.")
+    _check_start(arm, start, masks, trained)
+    count = len(next(iter(masks.values())))
+    own = isinstance(start, StackedMLP)
+    if seeds is not None and (own or len(seeds) != count):
+        allowed = "those of the stack" if own else f"{count}, one per replicate"
+        raise BadInput.of("seeds", seeds, allowed, "Leave them out.")
+    names = start.seeds if isinstance(start, StackedMLP) else seeds or range(count)
     if arm.mask != "ticket":
-        masks = dense(masks) if arm.mask == "dense" else shuffled(masks, start.seeds, key)
-    net = _weights(arm, start, masks, init, trained, key)
-    apply(net, masks, arm.cut)
-    return net
+        masks = dense(masks) if arm.mask == "dense" else shuffled(masks, names, key)
+    if isinstance(start, StackedMLP):
+        net = _weights(arm, start, masks, init, trained, key)
+        apply(net, masks, arm.cut)
+        return net
+    modules = _module_weights(arm, start, masks, init, trained, key, names)
+    apply(modules, masks, arm.cut)
+    return modules
 
 
 def stack(nets: Sequence[StackedMLP]) -> StackedMLP:
@@ -108,23 +158,46 @@ def stack(nets: Sequence[StackedMLP]) -> StackedMLP:
     return StackedMLP(first.sizes, seeds, flat, first.activation, list(masks.values()))
 
 
+@overload
 def stacked_arms(
     start: StackedMLP,
     levels: Mapping[int, Tensors],
     arms: Sequence[str | Arm],
     init: str | Initialiser = "glorot",
     trained: Mapping[int, StackedMLP] | None = None,
-) -> StackedMLP:
+) -> StackedMLP: ...
+
+
+@overload
+def stacked_arms(
+    start: Modules,
+    levels: Mapping[int, Tensors],
+    arms: Sequence[str | Arm],
+    init: Callable[[int], Modules] | str = "glorot",
+    trained: Mapping[int, Modules] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> list[nn.Module]: ...
+
+
+def stacked_arms(
+    start: Net,
+    levels: Mapping[int, Tensors],
+    arms: Sequence[str | Arm],
+    init: Any = "glorot",
+    trained: Any = None,
+    seeds: Sequence[int] | None = None,
+) -> StackedMLP | list[nn.Module]:
     """Return arms x levels x replicates as one stack (in this order of axes), ready for one call of `fit`.
 
     `levels` holds the ticket's masks by pruning round, `trained` the nets they were cut from, where an arm needs it.
+    Of modules it is a list, in the same order; `init` and `seeds` are as in `prepare`.
     """
-    nets = [
-        prepare(arm_named(arm) if isinstance(arm, str) else arm, start, masks, init, (trained or {}).get(level), level)
-        for arm in arms
+    nets: list[Any] = [
+        prepare(arm, start, masks, init, (trained or {}).get(level), level, seeds)  # type: ignore[arg-type]
+        for arm in (arm_named(one) if isinstance(one, str) else one for one in arms)
         for level, masks in levels.items()
     ]
-    return stack(nets)
+    return stack(nets) if isinstance(start, StackedMLP) else [module for modules in nets for module in modules]
 
 
 @dataclass(frozen=True)
@@ -152,20 +225,46 @@ class Cut:
         """Return how many weights each layer keeps after so many rounds (`allocation.round_counts`)."""
         return round_counts(shapes, rounds, self.rate, self.last, self.linear)
 
+    def check(self, shapes: Shapes, rounds: int) -> None:
+        """Raise EmptyLayer where so many rounds must empty a layer: the counts follow from the shapes alone.
+
+        Where weights of several layers are ranked together, a layer can still be emptied by what the weights are.
+        """
+        if rounds != int(rounds) or rounds < 0:
+            raise BadInput.of("rounds", rounds, "a whole number >= 0", "A round trains, cuts and rewinds once.")
+        for done in range(1, rounds + 1):
+            if lost := self._emptied(shapes, done):
+                remedy = f"Take at most {done - 1} rounds, or cut less of a layer this small."
+                raise EmptyLayer.of(f"weights kept in {lost} after round {done}", 0, ">= 1 in every layer", remedy)
+
     def masks(self, trained: Net, initial: Net, within: Tensors, rounds: int, seeds: Sequence[int]) -> Tensors:
         """Return the masks after so many rounds: of what `within` keeps, the best of the trained weights."""
-        context = Context(initial=weights_of(initial), final=weights_of(trained), masks=within, seeds=tuple(seeds))
+        before, after = _named(initial, within), _named(trained, within)
+        context = Context(before, after, masks=within, seeds=tuple(seeds))
         scores = score(self.criterion, context)
         counts = self.counts(shapes_of(scores), rounds)
         if self.ranking == "net":
             return keep_global(scores, sum(counts.values()), within, allow_empty=True)
-        pooled = [n for n, values in scores.items() if self.ranking == "convolutions" and values.dim() > 3]
-        alone = [name for name in scores if name not in pooled]
+        pooled, alone = self._pooled(shapes_of(scores))
         masks = keep(_chosen(scores, alone), _chosen(counts, alone), _chosen(within, alone))
         if pooled:
             total = sum(counts[name] for name in pooled)
             masks |= keep_global(_chosen(scores, pooled), total, _chosen(within, pooled))
         return {name: masks[name] for name in scores}
+
+    def _pooled(self, shapes: Shapes) -> tuple[list[str], list[str]]:
+        """Return the layers that are ranked in one list, and those that are ranked by themselves."""
+        pooled = [name for name, shape in shapes.items() if self.ranking == "convolutions" and len(shape) > 2]
+        return pooled, [name for name in shapes if name not in pooled]
+
+    def _emptied(self, shapes: Shapes, rounds: int) -> list[str]:
+        """Return the layers that these counts cannot leave a weight, one by one or together."""
+        counts = self.counts(shapes, rounds)
+        if self.ranking == "net":
+            return [] if sum(counts.values()) else list(counts)
+        pooled, alone = self._pooled(shapes)
+        few = pooled if sum(counts[name] for name in pooled) < len(pooled) else []
+        return [*(name for name in alone if counts[name] < 1), *few]
 
 
 def find_tickets(
@@ -174,28 +273,61 @@ def find_tickets(
     rounds: int,
     cut: Cut | None = None,
     rewound: Net | None = None,
+    also: Sequence[str] = (),
 ) -> list[Tensors]:
     """Return the masks of each round, the dense one first: train, cut, rewind, repeat (Frankle & Carbin 2019).
 
-    `initial` is a stack of MLPs, a module, or a list of modules, one per replicate; `train` trains such a net in place
-    (a call of `fit`). `cut` is the policy (default: 20% a round, 10% of the output layer). `rewound` is what the kept
+    `initial` is a stack of MLPs, a module, or a list of modules, one per replicate. `train` trains such a net in place
+    (a call of `fit`), or returns the trained net; a net in anything else that it returns is refused. `cut` is the
+    policy (default: 20% a round, 10% of the output layer, which is the one defined last). `rewound` is what the kept
     weights go back to (default: the initial net; a net of an early step gives late resetting, Frankle et al. 2019).
-    Raises EmptyLayer before a layer would lose its last weight.
+    `also` names what else is pruned, as in `weights_of`.
+
+    Raises EmptyLayer before the first training where the counts would leave a layer without a weight. An error in a
+    later round has the masks of the rounds before it as its attribute `masks`.
     """
-    start, policy = rewound or initial, cut or Cut()
-    masks = [dense(weights_of(initial))]
+    found: list[Tensors] = []
+    try:
+        for masks in ticket_rounds(initial, train, rounds, cut, rewound, also):
+            found.append(masks)
+    except Exception as error:
+        if len(found) > 1:
+            error.masks = found  # type: ignore[attr-defined]
+            error.add_note(f"The masks of the {len(found) - 1} rounds before are in this error's attribute `masks`.")
+        raise
+    return found
+
+
+def ticket_rounds(
+    initial: Net,
+    train: Callable[[Any], object],
+    rounds: int,
+    cut: Cut | None = None,
+    rewound: Net | None = None,
+    also: Sequence[str] = (),
+) -> Iterator[Tensors]:
+    """Yield what `find_tickets` returns, round by round, so that each can be stored before the next is trained."""
+    start, policy = initial if rewound is None else rewound, cut or Cut()
+    weights = weights_of(initial, also)
+    check_fit(weights_of(start, also), weights, "weights to rewind to")
+    policy.check(shapes_of(weights), rounds)
     seeds = initial.seeds if isinstance(initial, StackedMLP) else range(len(modules_of(initial)))
+    yield (masks := dense(weights))
     for done in range(rounds):
         net = start.clone() if isinstance(start, StackedMLP) else copy.deepcopy(start)
-        apply(net, masks[-1])
-        train(net)
-        masks.append(policy.masks(net, initial, masks[-1], done + 1, seeds))
-    return masks
+        apply(net, masks)
+        trained = _trained(net, train(net))
+        yield (masks := policy.masks(trained, initial, masks, done + 1, seeds))
 
 
 def survival(masks: Sequence[Tensors]) -> Tensors:
-    """Return the last level at which each weight is kept, int8 [R, *shape]: nested masks in one byte a weight."""
-    return {name: torch.stack([m[name] for m in masks]).sum(0).to(torch.int8) - 1 for name in masks[0]}
+    """Return the last level at which each weight is kept, int8 [R, *shape]: nested masks in one byte a weight.
+
+    BadInput for more levels than a byte can number.
+    """
+    if not 1 <= len(masks) <= LEVELS:
+        raise BadInput.of("number of levels", len(masks), f"1 to {LEVELS}", "Keep the masks themselves.")
+    return {name: (torch.stack([m[name] for m in masks]).sum(0) - 1).to(torch.int8) for name in masks[0]}
 
 
 def masks_at(survives: Mapping[str, Tensor], level: int) -> Tensors:
@@ -240,6 +372,70 @@ def _weights(
     return net
 
 
+def _named(net: Net, masks: Tensors) -> Tensors:
+    """Return the weights of a net that the masks name, also those that are pruned on request."""
+    weights = weights_of(net)
+    return weights if masks.keys() <= weights.keys() else weights_of(net, asked(net, masks))
+
+
+def _check_start(arm: Arm, start: Net, masks: Tensors, trained: Net | None) -> None:
+    weights = _named(start, masks)
+    check_masks(masks, weights)
+    if arm.weights != "trained":
+        return
+    if trained is None:
+        raise BadInput.of("trained", None, "the trained net", "Pass trained=, or take another arm.")
+    check_fit(_named(trained, masks), weights, "trained weights")
+
+
+def _module_weights(
+    arm: Arm, start: Modules, masks: Tensors, init: object, trained: Modules | None, key: int, seeds: Sequence[int]
+) -> list[nn.Module]:
+    """Return copies of modules, without masks, with the weights of the arm."""
+    fresh_nets = _drawn(init, arm, key) if arm.weights in ("reinit", "keep_sign") else None
+    source = fresh_nets if arm.weights == "reinit" else trained if arm.weights == "trained" else start
+    modules = modules_of(copy.deepcopy(source))  # type: ignore[arg-type]
+    remove(modules)
+    weights = _named(modules, masks)
+    check_masks(masks, weights)
+    drawn = None if fresh_nets is None else _named(fresh_nets, masks)
+    for layer, (name, values) in enumerate(weights.items()):
+        if arm.weights == "shuffle":
+            _shuffle(values, masks[name], seeds, key, layer)
+        elif arm.weights == "signed_constant":
+            weights[name] = values.sign() * _spread(values)
+        elif arm.weights == "keep_sign" and drawn is not None:
+            weights[name] = values.sign() * drawn[name].abs()
+        elif arm.weights == "noise":
+            weights[name] = values + arm.noise * _spread(values) * _noise(values, seeds, key, layer)
+    if arm.weights in ("shuffle", "signed_constant", "keep_sign", "noise"):
+        load_weights(modules, weights)
+    return modules
+
+
+def _drawn(init: object, arm: Arm, key: int) -> list[nn.Module]:
+    if not callable(init):
+        remedy = "Pass init=, a function that builds draw k of the nets, since modules do not tell how they were drawn."
+        raise BadInput.of("init", init, f"a function of k, for the arm {arm.weights} of modules", remedy)
+    return modules_of(init(1 + key))
+
+
+def _trained(net: Net, returned: object) -> Net:
+    """Return the net that training left: what it returned, if that is a net, else the one it was given."""
+    if isinstance(returned, StackedMLP | nn.Module) or _is_modules(returned):
+        return returned  # type: ignore[return-value]
+    ours = [net] if isinstance(net, StackedMLP | nn.Module) else [*net]
+    held = returned.values() if isinstance(returned, dict) else returned if isinstance(returned, tuple | list) else ()
+    if any(isinstance(one, StackedMLP | nn.Module) and all(one is not mine for mine in ours) for one in held):
+        remedy = "Train the net that was passed in place, or return the trained net and nothing else."
+        raise BadInput.of("what train returned", type(returned).__name__, "the trained net, or no other net", remedy)
+    return net
+
+
+def _is_modules(value: object) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, nn.Module) for one in value)
+
+
 def _shuffle(weights: Tensor, mask: Tensor, seeds: Sequence[int], key: int, layer: int) -> None:
     for r, seed in enumerate(seeds):
         kept = weights[r][mask[r]]
@@ -248,7 +444,7 @@ def _shuffle(weights: Tensor, mask: Tensor, seeds: Sequence[int], key: int, laye
 
 
 def _spread(weights: Tensor) -> Tensor:
-    return weights.flatten(1).std(1, correction=0)[:, None, None]
+    return weights.flatten(1).std(1, correction=0).view(-1, *[1] * (weights.dim() - 1))
 
 
 def _noise(weights: Tensor, seeds: Sequence[int], key: int, layer: int) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
@@ -60,8 +60,12 @@ def unit_criterion(name: str) -> Callable[[UnitCriterion], UnitCriterion]:
 def filter_norms(weights: Tensor, order: int, mask: Tensor | None = None) -> Tensor:
     """Return the l1 or l2 norm (order 1, 2) of the weights into each unit or filter, [R, out, in, ...] -> [R, out].
 
-    Weights cut by `mask` do not count (Li et al. 2017: l1 of filters).
+    Weights cut by `mask` do not count (Li et al. 2017: l1 of filters). BadInput for a module's own weight, which has no
+    replicate axis.
     """
+    if isinstance(weights, nn.Parameter) or weights.dim() < 3:
+        given = f"{type(weights).__name__} {tuple(weights.shape)}"
+        raise BadInput.of("weights", given, "[R, out, in, ...]", "Pass weights_of(net)[name].")
     if order not in (1, 2):
         raise BadInput.of("order", order, "1 or 2", "l1 sums magnitudes, l2 is the Euclidean norm.")
     kept = weights if mask is None else weights * mask

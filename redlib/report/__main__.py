@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -22,12 +23,13 @@ HELP = {
     "readme": "rebuild the generated tables of README.md",
     "new-study": "write the skeleton of a study: claims, runs, figures, notebook, tests",
     "pair": "regenerate notebooks/*.ipynb from their .py",
-    "clean": "remove build/ except the store of computed runs",
+    "clean": "remove what redlib made in build/, except the store of computed runs",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 well, 1 failure or difference, 2 bad input or full disk."""
+    speak_anywhere()
     options = parser().parse_args(arguments)
     # These commands are about the committed evidence; a notebook opened by hand writes to build/.
     os.environ["REDLIB_OUT"] = "commit"
@@ -38,11 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def speak_anywhere() -> None:
+    r"""Let stdout and stderr write any letter: what their encoding lacks is spelt out (\u03c3) instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run(options: argparse.Namespace) -> int:
     """Dispatch to the function behind the command; return its exit code."""
     match options.command:
         case "reproduce" | "smoke" | "study":
-            return reproduce.reproduce(options.profile, options.study, options.jobs, options.keep_stale)
+            chosen = (options.profile, options.study, options.jobs, options.keep_stale, options.scheduler)
+            return reproduce.reproduce(*chosen)
         case "report":
             pages = reproduce.republish(options.profile, list(load_profile(options.profile).chosen(options.study)))
             print("\n".join(str(page) for page in pages.values()))
@@ -59,7 +69,10 @@ def run(options: argparse.Namespace) -> int:
         case "pair":
             return 1 if reproduce.pair_all(studies()) else 0
         case "clean":
-            print("\n".join(f"removed {path}" for path in reproduce.clean(options.all)) or "nothing to remove")
+            removed, left = reproduce.clean(options.all)
+            print("\n".join(f"removed {path}" for path in removed) or "nothing to remove")
+            for path in left:
+                print(f"left {path}: nothing in it says that redlib made it; remove it by hand if it may go")
     return 0
 
 
@@ -77,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("reproduce", "smoke", "study"):
         made[name].add_argument("--jobs", type=int, default=1, help="notebooks at a time; they share the cores")
         made[name].add_argument("--keep-stale", action="store_true", help="use results of older code, with a badge")
+        made[name].add_argument("--scheduler", help="a Dask scheduler that runs all sweeps, e.g. tcp://HOST:8786")
     made["new-study"].add_argument("name", help="e.g. 10_my_study")
     made["clean"].add_argument("--all", action="store_true", help="the run store, too")
     return top

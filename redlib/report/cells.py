@@ -10,6 +10,7 @@ from html import escape
 from typing import Any, Final
 
 from redlib.errors import BadInput
+from redlib.evidence.study import IDENTIFIER
 from redlib.report.figures import inline_svg
 from redlib.report.prose import Prose, highlight, inline, scrolling_tables
 from redlib.report.wording import minus
@@ -22,6 +23,7 @@ _TITLE = re.compile(r"^#\s+(.+)$", re.MULTILINE)
 # memory would make every report differ from the last.
 _REPR = re.compile(r"(?s)<Figure size|<[\w.]+[^>]* at 0x[0-9a-f]+>$|[(\[].*(<matplotlib\.|None, None)")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,12 @@ def verdicts(notebook: Any) -> list[str]:
     return [about["id"] for _, about in _outputs(notebook) if about.get("kind") == "verdict"]
 
 
+def scripts(notebook: Any) -> list[str]:
+    """Return the scripts of the explorers that study.explorer showed, in order; of other outputs none may run."""
+    shown = (output for output, about in _outputs(notebook) if about.get("kind") == "explorer")
+    return [script for output in shown for script in _SCRIPT.findall(_text(output.data.get("text/html", "")))]
+
+
 def blocks(
     notebook: Any, prose: Prose, card: Callable[[str], str], marks: Callable[[Figure], str] = lambda _: ""
 ) -> Iterator[str]:
@@ -137,6 +145,9 @@ def _cell_outputs(cell: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def _figure(output: Any, about: dict[str, Any]) -> Figure:
+    if not re.fullmatch(IDENTIFIER, str(about.get("name"))):
+        allowed, remedy = "lower-case letters, digits and _", "It becomes an id of the page: show it with study.figure."
+        raise BadInput.of("figure", about.get("name"), allowed, remedy)
     svg = _text(output.data.get("image/svg+xml", ""))
     return Figure(about["name"], svg, about.get("caption", ""), about.get("alt", ""), tuple(about.get("claims", ())))
 

@@ -102,6 +102,7 @@ def _clean(root: ET.Element) -> None:
         if child.tag in _DROPPED:
             parent.remove(child)
     for element in root.iter():
+        element.attrib = {key: value for key, value in element.attrib.items() if not key.lower().startswith("on")}
         for key, value in element.attrib.items():
             if key in _SHAPE_ATTRIBUTES:
                 element.set(key, _NUMBER.sub(_two_decimals, " ".join(value.split())))

@@ -19,6 +19,7 @@ from redlib.evidence.paths import EVIDENCE_PROFILES, project_root
 from redlib.report import cells, wording
 from redlib.report.figures import inline_svg, thumbnail
 from redlib.report.glossary import GLOSSARY
+from redlib.report.policy import check_page, content_policy
 from redlib.report.prose import Prose, inline
 from redlib.report.references import Reference, load
 from redlib.report.wording import VERDICTS
@@ -28,9 +29,6 @@ Run = Mapping[str, Any]  # one study's entry of runs.json
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 KEY_FIGURES: Final = 6
-_ADDRESS = re.compile(
-    r"""\b(?:src|href|action|data|poster)\s*=\s*["']?\s*(?:https?:)?//|@import|url\(\s*["']?\s*http"""
-)
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,7 @@ def study_page(
     text = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").lower()
     return _page(
         "study.html.j2",
+        cells.scripts(notebook),
         profile=profile,
         study=study,
         card=study_card(notebook, study),
@@ -131,6 +130,7 @@ def index_page(
     here = list(records.get(profile, ()))
     return _page(
         "index.html.j2",
+        [],
         profile=profile,
         profiles=shown,
         families=families,
@@ -331,14 +331,13 @@ def _environment() -> Environment:
     return environment
 
 
-def _page(template: str, **values: Any) -> str:
-    """Render a template with the style sheet and the script inside; raise BadInput on an outside address."""
+def _page(template: str, scripts: Sequence[str], **values: Any) -> str:
+    """Render a template with the style sheet and the script inside; besides that script only `scripts` may run.
+
+    Raises BadInput on an outside address.
+    """
     assets = {
         name: Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("style.css", "dark.css", "report.js")
     }
-    html = _environment().get_template(template).render(assets=assets, **values)
-    outside = _ADDRESS.search(html)
-    if outside:
-        around = html[max(0, outside.start() - 20) : outside.end() + 60]
-        raise BadInput.of("address in the report", around, "addresses inside the file only", "Print it as text.")
-    return html
+    policy = content_policy([f"\n{assets['report.js']}\n", *scripts])
+    return check_page(_environment().get_template(template).render(assets=assets, policy=Markup(policy), **values))

@@ -6,12 +6,13 @@ can silently revert an edited source.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,11 @@ from nbformat import NotebookNode
 
 import redlib
 from redlib.errors import BadInput
-from redlib.evidence.files import write_atomic
+from redlib.evidence.files import build_folder, held, make_folder, write_atomic
 from redlib.evidence.paths import project_root
-from redlib.evidence.sweep import THREAD_VARIABLES
-from redlib.report.profiles import Parameters, notebook_source, refuse_name
+from redlib.evidence.reading import refuse_name
+from redlib.evidence.sweep import SCHEDULER, THREAD_VARIABLES
+from redlib.report.profiles import Parameters, notebook_source
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -68,9 +70,7 @@ def pair(study: str) -> bool:
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     if path.exists():
-        kept = project_root() / "build" / "replaced"
-        kept.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, kept / path.name)
+        shutil.copy2(path, build_folder("replaced") / path.name)
     write_atomic(path, text.encode())
     return True
 
@@ -80,11 +80,23 @@ def executed_path(profile: str, study: str) -> Path:
     return project_root() / "build" / "executed" / profile / f"{study}.ipynb"
 
 
+@contextlib.contextmanager
+def alone_with(profile: str, studies: Sequence[str]) -> Iterator[None]:
+    """Keep other commands from running these studies at this profile; BadInput, with its process, where one does.
+
+    Two runs of a study at once would write the same notebooks under build/executed.
+    """
+    with contextlib.ExitStack() as locks:
+        for study in sorted(studies):
+            locks.enter_context(held(executed_path(profile, study).with_suffix(".lock"), "study", study))
+        yield
+
+
 def prepare(profile: str, study: str, parameters: Parameters) -> Path:
     """Write the notebook papermill is to run and return its path; BadInput for an unknown parameter."""
     path = executed_path(profile, study).with_suffix(".input.ipynb")
     write_atomic(path, nbformat.writes(read_source(study)).encode())
-    known = papermill.inspect_notebook(path)
+    known = papermill.inspect_notebook(_literal(path))
     if not known:
         raise BadInput.of("parameters", study, "a notebook with a cell tagged `parameters`", "add that cell")
     for name in parameters:
@@ -117,13 +129,17 @@ def execute(profile: str, study: str, environment: dict[str, str], echo: Callabl
     return Execution(study, failed, log, wall_s, last_error(failed) or f"it ended with exit code {code}")
 
 
-def kernel_environment(profile: str, cores: int, keep_stale: bool = False) -> dict[str, str]:
-    """Return the environment of a notebook's process: where evidence goes, its cores, this very redlib."""
+def kernel_environment(
+    profile: str, cores: int, keep_stale: bool = False, scheduler: str | None = None
+) -> dict[str, str]:
+    """Return the environment of a notebook's process: where evidence goes, its cores or scheduler, this very redlib."""
     environment = {**os.environ, "REDLIB_WORKERS": str(cores), "REDLIB_PROGRESS": "log"}
     environment |= dict.fromkeys(THREAD_VARIABLES, str(cores))
     paths = [str(Path(redlib.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     environment["REDLIB_HOME"] = str(project_root())
+    # Whatever the locale: notebooks, pages and logs are UTF-8, and a path may have any letter.
+    environment |= {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
     # The kernel of this interpreter, whatever kernel named python3 the user has installed elsewhere.
     environment["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
     environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else every kernel warns about frozen modules
@@ -131,14 +147,18 @@ def kernel_environment(profile: str, cores: int, keep_stale: bool = False) -> di
     environment["REDLIB_OUT"] = "" if profile == "smoke" else "commit"
     if keep_stale:
         environment["REDLIB_KEEP_STALE"] = "1"
+    if scheduler:
+        environment[SCHEDULER] = scheduler
     return environment
 
 
 def last_error(notebook: Path) -> str:
     """Return "In [7]: ValueError: …" for the error that stopped a notebook, or "" if there is none."""
-    if not notebook.exists():
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells
+    except (FileNotFoundError, ValueError):  # never written, or cut off when its process was killed
         return ""
-    for cell in nbformat.read(notebook, as_version=4).cells:
+    for cell in cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 return f"In [{cell.execution_count}]: {output.ename}: {output.evalue}"
@@ -150,15 +170,20 @@ def _command(source: Path, target: Path) -> list[str]:
     folder = str(project_root() / "notebooks")
     options = ["-k", "python3", "--cwd", folder, "-f", str(_parameter_file(source))]
     quiet = ["--no-progress-bar", "--log-level", "WARNING", "--stdout-file", "-", "--stderr-file", "-"]
-    return [sys.executable, "-m", "redlib.report.papermill_child", str(source), str(target), *options, *quiet]
+    return [sys.executable, "-m", "redlib.report.papermill_child", _literal(source), _literal(target), *options, *quiet]
+
+
+def _literal(path: Path) -> str:
+    """Return a path as papermill wants it: it fills in what stands in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _run(command: list[str], environment: dict[str, str], log: Path, echo: Callable[[str], None]) -> int:
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log.parent)
     with (
         open(log, "w", encoding="utf-8") as file,
         subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, text=True, errors="replace") as process,
+                         stderr=subprocess.STDOUT, encoding="utf-8", errors="replace") as process,
     ):  # fmt: skip
         assert process.stdout is not None
         for line in process.stdout:

@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import load_claims
+from redlib.evidence.claims import VERDICTS, load_claims
 from redlib.evidence.files import write_atomic
 from redlib.evidence.paths import PROFILES, outputs
+from redlib.evidence.reading import RESTORE, json_lines, read_json, read_text
+from redlib.evidence.study import IDENTIFIER
 from redlib.report.cells import Figure
 from redlib.report.html import Card, index_page, study_card, study_page
 from redlib.report.notebooks import executed_path
 
 Row = dict[str, Any]
 
+STUDY = r"\d\d_[a-z0-9_]+"
+
 
 def read_records(profile: str) -> list[Row]:
     """Return the lines of results/<profile>/claims.jsonl, parsed; empty where the profile has no results."""
     path = outputs(profile).results / "claims.jsonl"
-    return parse_records(path.read_text(encoding="utf-8")) if path.exists() else []
+    return parse_records(read_text(path), f"{profile}/{path.name}") if path.exists() else []
 
 
-def parse_records(text: str) -> list[Row]:
-    """Return one dict for each line of a claims.jsonl."""
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+def parse_records(text: str, what: str = "claims.jsonl") -> list[Row]:
+    """Return one dict for each line of a claims.jsonl; BadInput, with the line, for what is no record."""
+    rows = json_lines(text, what, ("id", "study", "verdict"))
+    for row in rows:
+        if row["verdict"] not in VERDICTS:
+            raise BadInput.of(f"verdict of {row['id']} in {what}", row["verdict"], " | ".join(VERDICTS), RESTORE)
+    return rows
 
 
 def read_runs(profile: str) -> dict[str, Any]:
     """Return results/<profile>/runs.json, how each study was run; empty where there are no results."""
-    return _read_json(outputs(profile).results / "runs.json")
+    return read_json(outputs(profile).results / "runs.json")
 
 
 def publish(profile: str, studies: list[str]) -> dict[str, Path]:
@@ -72,22 +81,33 @@ def _executed(profile: str, study: str, runs: dict[str, Any]) -> Any:
     if not path.exists():
         remedy = f"make study STUDY={study} PROFILE={profile}"
         raise BadInput.of("study", study, f"a study that has been run here at profile {profile}", f"Run: {remedy}")
-    return nbformat.read(path, as_version=4)
+    try:
+        return nbformat.read(path, as_version=4)
+    except ValueError as error:  # what nbformat raises for what is no notebook
+        remedy = f"Run it again: make study STUDY={study} PROFILE={profile}"
+        raise BadInput.of(f"executed notebook of {study}", path.name, "a whole notebook", remedy) from error
 
 
 def _read_cards(profile: str) -> dict[str, Card]:
     """Return the cards of the studies that have a page, so that the index shows also those not run here."""
     folders = outputs(profile)
-    cards = {}
-    for study, card in _read_json(folders.results / "cards.json").items():
-        drawing = folders.figures / f"{(card['figure'] or {}).get('name')}.svg"
+    known = read_json(folders.results / "cards.json")
+    # A name from a file becomes a path only where it is the name of a study.
+    shown = [study for study in known if re.fullmatch(STUDY, study) and (folders.reports / f"{study}.html").exists()]
+    return {study: _card(known[study], folders.figures) for study in shown}
+
+
+def _card(kept: Any, figures: Path) -> Card:
+    """Return a card with its drawing, where that lies in `figures`; BadInput for what `_write_cards` did not write."""
+    try:
+        about = kept["figure"]
+        drawing = figures / f"{about['name']}.svg" if about and re.fullmatch(IDENTIFIER, about["name"]) else None
         figure = None
-        if drawing.exists():
-            svg = drawing.read_text(encoding="utf-8")
-            figure = Figure(**{**card["figure"], "svg": svg, "claims": tuple(card["figure"]["claims"])})
-        if (folders.reports / f"{study}.html").exists():
-            cards[study] = Card(**{**card, "figure": figure})
-    return cards
+        if drawing is not None and drawing.exists():
+            figure = Figure(**{**about, "svg": read_text(drawing), "claims": tuple(about["claims"])})
+        return Card(**{**kept, "figure": figure})
+    except (KeyError, TypeError) as error:
+        raise BadInput.of("card in cards.json", kept, "what the last run wrote", RESTORE) from error
 
 
 def _write_cards(profile: str, cards: dict[str, Card]) -> None:
@@ -97,7 +117,3 @@ def _write_cards(profile: str, cards: dict[str, Card]) -> None:
         (card["figure"] or {}).pop("svg", None)
     text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
     write_atomic(outputs(profile).results / "cards.json", text.encode())
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

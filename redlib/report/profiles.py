@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
-
-import yaml
+from typing import Any
 
 from redlib.errors import BadInput
 from redlib.evidence.paths import check_profile, project_root
+from redlib.evidence.reading import parsed_yaml, read_text, refuse_name
 
 Parameters = dict[str, Any]
 
 _FIELDS = ("profile", "description", "notebooks")
 _LOOKS_LIKE_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+# What there must be at least one of, wherever it stands; an epoch and a half would train one.
+_COUNTS = re.compile(r"(?:\w+_)?(?:seeds|epochs)|few|batch")
 
 
 @dataclass(frozen=True)
@@ -69,42 +69,43 @@ def load_profile(name: str) -> Profile:
     return Profile(name, str(raw.get("description", "")), chosen)
 
 
-def refuse_name(what: str, value: str, known: Iterable[str], remedy: str) -> NoReturn:
-    """Raise BadInput for an unknown name, with the nearest known one where there is one."""
-    known = list(known)
-    near = difflib.get_close_matches(str(value), known, n=1)
-    hint = f"Did you mean {near[0]}? Otherwise " if near else ""
-    raise BadInput.of(what, value, ", ".join(known) or "nothing yet", hint + remedy)
-
-
 def _read(path: Path) -> object:
     if not path.exists():
         raise BadInput.of("profile", path.stem, "a file in profiles/", f"write {path.name}")
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path.name} is not valid YAML: {error}") from error
+    found: object = parsed_yaml(read_text(path), path.name)
+    return found
 
 
 def _parameters(raw: object, what: str) -> Parameters:
-    """Return the parameters; YAML 1.1 reads 1e-3 as text, on which a notebook would fail late."""
+    """Return the parameters, refused here where a notebook would fail on them late."""
     given = _mapping(raw or {}, what)
     if "profile" in given:
         raise BadInput.of(f"profile in {what}", given["profile"], "no such line", "it is passed by itself")
     for name, value in given.items():
-        for item in _leaves(value):
-            if isinstance(item, str) and _LOOKS_LIKE_NUMBER.fullmatch(item):
+        for own, item in _leaves(value, name):
+            if isinstance(item, str) and _LOOKS_LIKE_NUMBER.fullmatch(item):  # so YAML 1.1 reads 1e-3
                 raise BadInput.of(f"{name} of {what}", item, "a number", "YAML needs the dot: write 1.0e-3")
+            if _COUNTS.fullmatch(own):
+                _check_count(own, item, what)
     return given
 
 
-def _leaves(value: object) -> Iterator[object]:
-    """Yield the single values inside nested lists and mappings."""
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(item)
-    else:
-        yield value
+def _check_count(name: str, value: object, what: str) -> None:
+    """Raise BadInput for a number that is no count; None and words (a default, a rule) are the notebook's to judge."""
+    if value == [] or isinstance(value, bool | int | float) and (type(value) is not int or value < 1):
+        raise BadInput.of(f"{name} of {what}", value, "a whole number >= 1", "leave it out for the notebook's own")
+
+
+def _leaves(value: object, name: str) -> Iterator[tuple[str, object]]:
+    """Yield (its name, value) of every single value inside nested lists and mappings; one in a list has no name."""
+    if isinstance(value, dict):
+        for own, item in value.items():  # a length is told in steps or in epochs, and 0 says that it is the other
+            yield from _leaves(item, "" if own == "epochs" and value.get("steps") else str(own))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item, "")
+    if not isinstance(value, dict | list) or value == []:
+        yield name, value
 
 
 def _mapping(raw: object, what: str) -> dict[str, Any]:

@@ -26,6 +26,11 @@ _SPECIAL = re.compile(
 )
 _MARK: Final = "xMATHx{}xHTAMx"
 _MARKED = re.compile(r"<p>xMATHx(\d+)xHTAMx</p>|xMATHx(\d+)xHTAMx")
+_MATHML: Final = (
+    "math|semantics|merror|mfenced|menclose|mfrac|mglyph|mi|mmultiscripts|mn|mo|mover|mpadded|mphantom|mprescripts|mroot|"
+    "mrow|ms|mspace|msqrt|mstyle|msub|msubsup|msup|mtable|mtd|mtext|mtr|munder|munderover|none"
+)
+_NO_MATHML = re.compile(rf"<(?!/?(?:{_MATHML})[\s/>])")
 _OUTSIDE = re.compile(r"^(?:[a-z]+:)?//|^mailto:", re.IGNORECASE)
 
 
@@ -67,7 +72,7 @@ class Prose:
             return _MARK.format(len(made) - 1)
 
         body = scrolling_tables(str(self._markdown(_SPECIAL.sub(protect, markdown))))
-        return _MARKED.sub(lambda hit: made[int(hit[1] or hit[2])], body)
+        return _MARKED.sub(lambda hit: made[at] if (at := int(hit[1] or hit[2])) < len(made) else hit[0], body)
 
     def _cite(self, keys: Sequence[str]) -> str:
         for key in keys:
@@ -92,6 +97,7 @@ def mathml(latex: str, display: str = "inline") -> str:
             raise ValueError(f"unknown command {unknown[1]}")
     except Exception as error:  # the converter has no base class of its own for what it cannot read
         raise BadInput.of("formula", latex, "LaTeX that latex2mathml reads", f"Simplify it ({error!r}).") from error
+    markup = _NO_MATHML.sub("&lt;", markup)  # the converter passes on what stands in \text
     markup = re.sub(r' xmlns="[^"]*"', "", markup).replace("<math ", f'<math alttext="{escape(latex)}" ', 1)
     return f'<div class="formula" tabindex="0">{markup}</div>' if display == "block" else markup
 
@@ -120,11 +126,20 @@ def slug(text: str) -> str:
 
 
 class _Renderer(mistune.HTMLRenderer):
-    """mistune's HTML with anchored headings, coloured code, scrolling tables and no outside address."""
+    """mistune's HTML with anchored headings, coloured code, scrolling tables, no outside address and no HTML of others.
+
+    Names of folders and classes reach captions and answers: a tag in them is text like the rest.
+    """
 
     def __init__(self, headings: list[Heading], siblings: Collection[str]) -> None:
-        super().__init__(escape=False)
+        super().__init__(escape=False)  # True would also show entities (&sigma;) as they are written
         self._headings, self._siblings = headings, siblings
+
+    def inline_html(self, html: str) -> str:
+        return escape(html)
+
+    def block_html(self, html: str) -> str:
+        return f"<p>{escape(html.strip())}</p>\n"
 
     def heading(self, text: str, level: int, **attrs: Any) -> str:
         base = anchor = "s-" + slug(text)
@@ -140,18 +155,23 @@ class _Renderer(mistune.HTMLRenderer):
         notebook = re.fullmatch(r"(?:\./)?(\w+)\.(?:ipynb|py|html)(#.*)?", url)
         if notebook:
             target = f"{notebook[1]}.html{notebook[2] or ''}"
-            return f'<a href="{target}">{text}</a>' if notebook[1] in self._siblings else text
+            return f'<a href="{_attribute(target)}">{text}</a>' if notebook[1] in self._siblings else text
         if url.startswith("#"):
-            return f'<a href="{escape(url, quote=True)}">{text}</a>'
+            return f'<a href="{_attribute(url)}">{text}</a>'
         return f'{text} <span class="address">{escape(_printed(url))}</span>' if _printed(url) not in text else text
 
     def image(self, text: str, url: str, title: str | None = None) -> str:
         if not url.startswith("data:image/"):
             raise BadInput.of("image", url, "data:image/... only", "Draw it in a code cell with study.figure.")
-        return f'<img src="{escape(url, quote=True)}" alt="{escape(text, quote=True)}">'
+        return f'<img src="{_attribute(url)}" alt="{_attribute(text)}">'
 
     def block_code(self, code: str, info: str | None = None) -> str:
         return highlight(code, (info or "text").split()[0])
+
+
+def _attribute(text: str) -> str:
+    """Return text for an attribute; no formula can stand there, its quotes would end it."""
+    return escape(re.sub(r"xMATHx\d+xHTAMx", "", text), quote=True)
 
 
 def _printed(url: str) -> str:

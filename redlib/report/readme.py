@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from redlib.errors import BadInput
 from redlib.evidence.claims import VERDICTS, Claim, StudyInfo, load_claims, load_studies
 from redlib.evidence.files import write_atomic
 from redlib.evidence.paths import EVIDENCE_PROFILES, project_root
+from redlib.evidence.reading import parsed_json, read_text
 from redlib.report.pages import Row, read_records
 
 Records = Mapping[str, Sequence[Row]]  # by profile
@@ -20,12 +20,12 @@ Records = Mapping[str, Sequence[Row]]  # by profile
 def refresh() -> bool:
     """Rewrite the generated parts of README.md from results/ and benchmarks/; return whether it changed."""
     path = project_root() / "README.md"
-    before = path.read_text(encoding="utf-8")
+    before = read_text(path)
     records = {profile: read_records(profile) for profile in EVIDENCE_PROFILES}
     after = replaced(before, "claims", claims_section(load_claims(), load_studies(), records))
     speed = project_root() / "benchmarks" / "results.json"
     if speed.exists():
-        after = replaced(after, "speed", speed_section(json.loads(speed.read_text(encoding="utf-8"))))
+        after = replaced(after, "speed", speed_section(parsed_json(read_text(speed), "benchmarks/results.json")))
     if after != before:
         write_atomic(path, after.encode())
     return after != before

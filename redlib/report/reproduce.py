@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import sys
 from collections import Counter
@@ -11,45 +13,61 @@ from pathlib import Path
 
 from redlib.errors import BadInput
 from redlib.evidence.claims import VERDICTS
+from redlib.evidence.files import MARKER, build_folder, held, locked
 from redlib.evidence.paths import EVIDENCE_PROFILES, outputs, project_root
-from redlib.evidence.sweep import cores
+from redlib.evidence.sweep import SCHEDULER, close_workers, cluster, cores
 from redlib.report import readme, status
-from redlib.report.notebooks import Execution, execute, kernel_environment, pair, prepare
+from redlib.report.notebooks import Execution, alone_with, execute, kernel_environment, pair, prepare
 from redlib.report.pages import publish, read_records, read_runs
 from redlib.report.profiles import Parameters, load_profile
 
 SWEEP_COUNTS = ("loaded", "computed", "stale", "corrupt")
 
 
-def reproduce(profile: str, study: str | None = None, jobs: int = 1, keep_stale: bool = False) -> int:
+def reproduce(
+    profile: str,
+    study: str | None = None,
+    jobs: int = 1,
+    keep_stale: bool = False,
+    scheduler: str | None = None,
+) -> int:
     """Run the notebooks of `profile` (or one `study`), publish those that succeed; return the exit code.
 
     All parameters are checked before anything runs. A notebook that fails leaves its last output as it was;
-    the others still run, and the exit code is then 1.
+    the others still run, and the exit code is then 1. A Dask `scheduler` (its address) gets all sweeps. BadInput where
+    another process runs one of these studies at this profile.
     """
     chosen = load_profile(profile).chosen(study)
     if not chosen:
         raise BadInput.of("profile", profile, "a profile with notebooks", f"name them in profiles/{profile}.yaml")
     made_from = {name: status.inputs(name, parameters) for name, parameters in chosen.items()}
-    if profile in EVIDENCE_PROFILES:
-        pair_all(list(chosen))
-    executions = run_all(profile, chosen, jobs, keep_stale)
-    done = [execution.study for execution in executions if not execution.error]
-    try:
-        if done:
-            republish(profile, done)
-            status.record(outputs(profile).results, {name: made_from[name] for name in done})
-    finally:  # a report that cannot be made must not hide what was found
+    check_scheduler(scheduler or os.environ.get(SCHEDULER))
+    with alone_with(profile, list(chosen)):
+        if profile in EVIDENCE_PROFILES:
+            pair_all(list(chosen))
+        executions = run_all(profile, chosen, jobs, keep_stale, scheduler)
+        done = [execution.study for execution in executions if not execution.error]
+        try:
+            if done:
+                republish(profile, done)
+                status.record(outputs(profile).results, {name: made_from[name] for name in done})
+        except BaseException:  # a report that cannot be made must not hide what was found, nor the other way round
+            with contextlib.suppress(ValueError, OSError):
+                print(summary(profile, executions), flush=True)
+            raise
         print(summary(profile, executions), flush=True)
     return 0 if len(done) == len(executions) else 1
 
 
-def run_all(profile: str, chosen: dict[str, Parameters], jobs: int, keep_stale: bool) -> list[Execution]:
+def run_all(
+    profile: str, chosen: dict[str, Parameters], jobs: int, keep_stale: bool, scheduler: str | None = None
+) -> list[Execution]:
     """Execute the notebooks, `jobs` at a time; these share the cores, so that none waits for another."""
     jobs = min(check_jobs(jobs), len(chosen))
     for name, parameters in chosen.items():
         prepare(profile, name, parameters)
-    environment = kernel_environment(profile, max(1, cores() // jobs), keep_stale)
+    build_folder("cache")  # of decoded images: marked as ours before a notebook fills it
+    environment = kernel_environment(profile, max(1, cores() // jobs), keep_stale, scheduler)
     with ThreadPoolExecutor(jobs) as pool:
         return list(pool.map(lambda name: execute(profile, name, environment, _echo), chosen))
 
@@ -61,11 +79,20 @@ def check_jobs(jobs: int) -> int:
     return jobs
 
 
+def check_scheduler(address: str | None) -> None:
+    """Raise BadInput unless a Dask scheduler with a worker answers at `address`; None asks for nothing."""
+    if address:
+        cluster(address)
+        close_workers()
+
+
 def republish(profile: str, studies: list[str]) -> dict[str, Path]:
     """Write the pages of `studies` and the index, and refresh the README for a profile that is evidence."""
-    pages = publish(profile, studies)
-    if profile in EVIDENCE_PROFILES and (project_root() / "README.md").exists():
-        readme.refresh()
+    # Index and README are made of what all studies left: two commands at once would each drop the other's.
+    with locked(project_root() / "build" / "locks" / "pages.lock"):
+        pages = publish(profile, studies)
+        if profile in EVIDENCE_PROFILES and (project_root() / "README.md").exists():
+            readme.refresh()
     return pages
 
 
@@ -77,13 +104,27 @@ def pair_all(studies: Sequence[str]) -> list[str]:
     return written
 
 
-def clean(everything: bool = False) -> list[Path]:
-    """Remove what build/ holds except the run store (`everything`: that too); return what was removed."""
+def clean(everything: bool = False) -> tuple[list[Path], list[Path]]:
+    """Remove what redlib made in build/ except the run store (`everything`: that too); return (removed, left).
+
+    What no marker says redlib made is left, and so is what lies elsewhere behind a link. BadInput while a study runs.
+    """
     build = project_root() / "build"
-    doomed = [path for path in sorted(build.glob("*")) if everything or path.name != "store"]
-    for path in doomed:
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    return doomed
+    found = [path for path in sorted(build.glob("*")) if everything or path.name != "store"]
+    ours = [path for path in found if _is_ours(path)]
+    running = build / "executed"
+    with contextlib.ExitStack() as locks:
+        for path in sorted(running.glob("*/*.lock")) if running in ours else []:
+            locks.enter_context(held(path, "study", path.stem))
+        for path in ours:
+            shutil.rmtree(path)
+    return ours, [path for path in found if path not in ours]
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a folder of build/ lies in this project and holds the marker of what redlib made."""
+    inside = path.resolve().is_relative_to(project_root().resolve()) and not path.is_symlink()
+    return inside and path.is_dir() and (path / MARKER).is_file()
 
 
 def summary(profile: str, executions: Sequence[Execution]) -> str:

@@ -16,6 +16,7 @@ from redlib.evidence.claims import load_claims
 from redlib.evidence.code import module_digests
 from redlib.evidence.files import locked, write_atomic
 from redlib.evidence.paths import PROFILES, outputs, project_root
+from redlib.evidence.reading import read_json, read_text, refuse_name
 from redlib.report.profiles import Parameters, load_profile, notebook_source, studies
 
 Inputs = dict[str, Any]
@@ -27,9 +28,9 @@ def inputs(study: str, parameters: Parameters) -> Inputs:
     Digests are 16 hex digits of SHA-256; `code` are the syntax trees of all modules of redlib the notebook
     imports, so that an edited comment changes nothing.
     """
-    source = notebook_source(study).read_text(encoding="utf-8")
+    source = read_text(notebook_source(study))
     code: dict[str, str] = {}
-    for module in sorted(set(_imported(source))):
+    for module in sorted(set(_imported(source, study))):
         code |= module_digests(module)
     claims = [dataclasses.asdict(claim) for claim in load_claims().values() if claim.study == study]
     text = json.dumps(claims, sort_keys=True)
@@ -44,7 +45,7 @@ def inputs(study: str, parameters: Parameters) -> Inputs:
 
 def record(results: Path, made_from: dict[str, Inputs]) -> None:
     """Write the inputs of the studies just run into <results>/inputs.json; those of other studies stay."""
-    with locked(project_root() / "build" / "inputs.lock"):
+    with locked(project_root() / "build" / "locks" / "inputs.lock"):
         known = recorded(results) | made_from
         text = json.dumps(dict(sorted(known.items())), indent=1, sort_keys=True) + "\n"
         write_atomic(results / "inputs.json", text.encode())
@@ -52,8 +53,7 @@ def record(results: Path, made_from: dict[str, Inputs]) -> None:
 
 def recorded(results: Path) -> dict[str, Inputs]:
     """Return the recorded inputs by study; empty where nothing was ever run."""
-    path = results / "inputs.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_json(results / "inputs.json")
 
 
 def reasons(then: Inputs, now: Inputs) -> list[str]:
@@ -76,8 +76,10 @@ def rows(study: str | None = None) -> list[tuple[str, str, str]]:
         for each, parameters in profile.notebooks.items():
             if study in (None, each):
                 found.append((each, name, _state(name, each, parameters)))
+    if not found and study in studies():
+        raise BadInput.of("study", study, "one that a profile runs", "name it in profiles/")
     if not found:
-        raise BadInput.of("study", study, ", ".join(studies()) or "nothing yet", "see notebooks/ and profiles/")
+        refuse_name("study", str(study), studies(), "see notebooks/ and profiles/")
     return sorted(found, key=lambda row: (row[0], PROFILES.index(row[1])))
 
 
@@ -92,9 +94,13 @@ def _state(profile: str, study: str, parameters: Parameters) -> str:
     return "up to date" if (where.reports / f"{study}.html").exists() else "up to date, but its report is missing"
 
 
-def _imported(source: str) -> Iterator[str]:
+def _imported(source: str, study: str) -> Iterator[str]:
     """Yield the modules of redlib that `source` imports; `from a import b` gives a.b where that is one."""
-    for node in ast.walk(ast.parse(source)):
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise BadInput(f"notebooks/{study}.py is not valid Python: line {error.lineno}: {error.msg}") from error
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "redlib")
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "redlib":

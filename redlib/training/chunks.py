@@ -18,18 +18,6 @@ from redlib.training.record import Plan, rates_of
 CACHE_BYTES = 8 * 2**20  # working set of a chunk of replicates; larger stacks run out of the cache
 
 
-def check_examples(net: StackedMLP | RaggedMLP, examples: Examples) -> None:
-    """Raise BadInput for labels that are no output of `net`, or inputs of another type than its weights."""
-    outputs, dtype = net.sizes[-1] if isinstance(net, StackedMLP) else net.outputs, net.flat.dtype
-    low, high = int(examples.y.min()), int(examples.y.max())
-    if low < 0 or high >= outputs:
-        raise BadInput.of(
-            "labels", (low, high), f"0 <= label < {outputs}, the outputs of the net", "Build a wider net."
-        )
-    if examples.x.dtype != dtype:
-        raise BadInput.of("type of the inputs", examples.x.dtype, f"{dtype}, that of the weights", "Convert them.")
-
-
 def laid_out(net: StackedMLP | RaggedMLP, examples: Examples, plan: Plan) -> tuple[Examples, Plan]:
     """Return examples and plan over pools in the layout of the stacked step; shared pools stay shared."""
     pools: dict[int, Tensor] = {}

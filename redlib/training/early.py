@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
+from redlib.training.checks import check_examples, check_finite_data, check_labels
 from redlib.training.engines import AutogradEngine
 from redlib.training.examples import Examples
 from redlib.training.execution import evaluator
@@ -45,6 +46,8 @@ class EarlyStop:
     def __init__(self, net: StackedMLP, validation: Examples, test: Examples, calls: int, loss: str = "cross_entropy"):
         if calls < 1:
             raise BadInput.of("calls", calls, ">= 1, the number of probes", "Probe at least at the end.")
+        for name, part in (("validation", validation), ("test", test)):
+            check_examples(net, part, name)
         self.validation, self.test = (part.with_inputs(net.pad(part.x.flatten(1))) for part in (validation, test))
         self.calls, self.loss = calls, loss
         self.seen: WeakKeyDictionary[StackedMLP, tuple[int, Tensor, StackedMLP]] = WeakKeyDictionary()
@@ -74,6 +77,9 @@ class EarlyModules:
     ):
         if calls < 1:
             raise BadInput.of("calls", calls, ">= 1, the number of probes", "Probe at least at the end.")
+        for name, part in (("validation", validation), ("test", test)):
+            check_labels(part, None, name)
+            check_finite_data(part, name)
         self.validation, self.test, self.calls, self.loss, self.precision = validation, test, calls, loss, precision
         self.count = 0
         self.least: dict[int, float] = {}

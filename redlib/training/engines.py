@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -11,8 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from redlib.nets import RaggedMLP, StackedMLP
+from redlib.nets.losses import Loss
+from redlib.training.arguments import check_precision
 from redlib.training.examples import Batches
 from redlib.training.optimisers import REMEMBERED, SGD, Rule, Update
+from redlib.training.rehearsal import drawing, draws, layout_of, rehearsed, set_sources, source_states, sure_layout
 
 Rates = Callable[[int], float | Tensor]  # step -> learning rate, one for all replicates or one each
 
@@ -83,29 +87,40 @@ class StackedEngine(OneByOne):
 
 
 class AutogradEngine(OneByOne):
-    """Any `nn.Module`s, one per replicate: resident tensors, channels_last for convs, bf16 autocast on request."""
+    """Any `nn.Module`s, one per replicate: resident tensors, channels_last for convs that stand it, bf16 on request."""
 
-    def __init__(self, net: Sequence[nn.Module], rule: Rule, loss: str, precision: str = "fp32"):
-        self.net, self.loss, self.bf16 = net, loss, precision == "bf16"
+    def __init__(self, net: Sequence[nn.Module], rule: Rule, loss: Loss, precision: str = "fp32"):
+        self.net, self.loss, self.bf16 = net, loss, check_precision(precision) == "bf16"
         self.groups = self.replicates = len(net)
         self.device = next(net[0].parameters()).device
-        for module in net:
-            if any(isinstance(part, nn.Conv2d) for part in module.modules()):
-                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.layouts = [sure_layout(module) for module in net]  # None: found out on the first batch
+        self.chance = [draws(module) for module in net]
+        self.moment: tuple[Sequence[int], int] | None = None  # seeds and step that is taken
         self.optimisers = [torch_optimiser(rule, module, r) for r, module in enumerate(net)]
+
+    def advance(self, batches: Batches, steps: range, rates: Rates) -> Tensor:
+        """Train on the batches of `steps`; return the batch losses [R, steps]."""
+        losses = []
+        for step in steps:
+            self.moment = batches.seeds, step
+            losses.append(self.step(*batches.at(step), rates(step)))
+        self.moment = None
+        return torch.stack(losses, 1)
 
     @torch.enable_grad()
     def step(self, x: Tensor, y: Tensor, lr: float | Tensor) -> Tensor:
         """Train every module on its own batch x[r] [B, ...], y[r] [B]."""
         rates = lr.tolist() if isinstance(lr, Tensor) else [lr] * len(self.net)
         losses = []
-        for module, optimiser, rate, inputs, labels in zip(self.net, self.optimisers, rates, x, y, strict=True):
+        batches = zip(self.net, self.optimisers, rates, x, y, strict=True)
+        for r, (module, optimiser, rate, inputs, labels) in enumerate(batches):
             module.train()
             optimiser.zero_grad(set_to_none=True)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            loss = self._loss(self._outputs(module, inputs), labels)
-            loss.backward()
+            with self._drawing(r):
+                loss = self._loss(self._outputs(r, inputs), labels)
+                loss.backward()
             if rate:  # a replicate that has stopped keeps its weights
                 optimiser.step()
             losses.append(loss.detach())
@@ -114,28 +129,51 @@ class AutogradEngine(OneByOne):
     def logits(self, x: Tensor) -> Tensor:
         """Return the outputs [R, B, K] in evaluation mode (BatchNorm uses its running statistics)."""
         outputs = []
-        for module, inputs in zip(self.net, x, strict=True):
+        for r, (module, inputs) in enumerate(zip(self.net, x, strict=True)):
             module.eval()
-            outputs.append(self._outputs(module, inputs).float())
+            outputs.append(self._outputs(r, inputs).float())
         return torch.stack(outputs)
 
+    def rehearse(self, r: int, x: Tensor) -> Any:
+        """Return what a copy of module r, in training mode, makes of x [B, ...]; nothing changes."""
+        return rehearsed(self.net[r], x, self._forward, self._layout(r, x))
+
     def state(self) -> dict[str, Any]:
-        """Return copies of the modules' and optimisers' states."""
+        """Return copies of the modules' and optimisers' states, and of the generators their layers draw from."""
         pairs = [(m.state_dict(), o.state_dict()) for m, o in zip(self.net, self.optimisers, strict=True)]
-        return copy.deepcopy({"modules": pairs})
+        return copy.deepcopy({"modules": pairs}) | {"sources": [source_states(module) for module in self.net]}
 
     def load(self, state: dict[str, Any]) -> None:
         """Load the modules' and optimisers' states."""
         for module, optimiser, (weights, buffers) in zip(self.net, self.optimisers, state["modules"], strict=True):
             module.load_state_dict(weights)
             optimiser.load_state_dict(copy.deepcopy(buffers))
+        for module, sources in zip(self.net, state["sources"], strict=True):
+            set_sources(module, sources)
 
-    def _outputs(self, module: nn.Module, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+    def _drawing(self, r: int) -> AbstractContextManager[None]:
+        if self.moment is None or not self.chance[r]:
+            return nullcontext()
+        seeds, step = self.moment
+        return drawing(seeds[r], step, self.device)
+
+    def _layout(self, r: int, x: Tensor) -> torch.memory_format:
+        layout = self.layouts[r]
+        if layout is None:
+            layout = self.layouts[r] = layout_of(self.net[r], x, self._forward)
+        return layout
+
+    def _outputs(self, r: int, x: Tensor) -> Tensor:
+        return self._forward(self.net[r], x, self._layout(r, x))
+
+    def _forward(self, module: nn.Module, x: Tensor, layout: torch.memory_format) -> Any:
+        x = x.contiguous(memory_format=layout) if x.dim() == 4 else x
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             return module(x)
 
     def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        if not isinstance(self.loss, str):
+            return self.loss(logits.float(), y)
         if self.loss == "mse":
             return functional.mse_loss(logits.float(), functional.one_hot(y, logits.shape[-1]).float())
         return functional.cross_entropy(logits.float(), y)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.nets.stacked import aligned_rows
+from redlib.training.arguments import whole_number
 
 
 @dataclass(frozen=True)
 class Examples:
     """x [V * N, ...] inputs (V augmented variants of the same N, variant 0 first), y labels, rows of x.
 
-    y is [N] (shared) or [G, n] (per replicate); rows [G, n] picks from the pool, None means all N.
+    y is [N] (shared) or [G, n] (per replicate), whole numbers; floating-point y are targets [N, ...] of a callable
+    loss, always shared. rows [G, n] picks from the pool, None means all N.
     """
 
     x: Tensor
@@ -27,17 +31,65 @@ class Examples:
     variants: int = 1
 
     def __post_init__(self) -> None:
-        pool = len(self.x) // self.variants
-        expected = tuple(self.rows.shape) if self.rows is not None else (pool,)
-        if len(self.x) % self.variants or (self.y.dim() == 2 or self.rows is None) and self.y.shape[-1] != expected[-1]:
+        if odd := [type(part).__name__ for part in (self.x, self.y) if not isinstance(part, Tensor)]:
+            raise BadInput.of("types of x and y", odd, "tensors", "Examples.from_numpy takes arrays.")
+        if not self.y.is_floating_point() and self.y.dtype != torch.int64:
+            object.__setattr__(self, "y", self.y.long())
+        variants = whole_number("variants", self.variants, 1, "1 is the images alone.")
+        if not self.x.dim() or not self.y.dim():
+            raise BadInput.of("axes of x and y", (self.x.dim(), self.y.dim()), "at least 1 each", "Add one in front.")
+        pool = len(self.x) // variants
+        expected = (pool,) if self.rows is None else tuple(self.rows.shape)
+        labels = self.y.shape[1] if self.own_labels else len(self.y)
+        wanted = expected[-1] if self.own_labels else pool
+        if len(self.x) % variants or labels != wanted:
             raise BadInput.of("shapes", (tuple(self.x.shape), tuple(self.y.shape), expected), "one label per example",
                               "y is [N], or [replicates, n] like rows.")  # fmt: skip
-        if self.rows is not None and (int(self.rows.min()) < 0 or int(self.rows.max()) >= pool):
-            raise BadInput.of("rows", int(self.rows.max()), f"0 <= row < {pool}", "Rows index the pool x.")
+        if self.rows is not None:
+            _check_rows(self.rows, pool)
+
+    @classmethod
+    def from_numpy(cls, x: Any, y: Any, rows: Any = None, dtype: torch.dtype = torch.float32) -> Examples:
+        """Return the examples of arrays: x [N, ...], y [N] labels or floating-point targets, rows [G, n] or None.
+
+        x and targets become `dtype`, that of the nets, labels and rows int64; all are copied. BadInput for texts and
+        other objects. Whole numbers that a net takes as such (tokens) go to `Examples` as tensors.
+        """
+        own = None if rows is None else _tensor("rows", rows, dtype)
+        return cls(_tensor("x", x, dtype), _tensor("y", y, dtype), own)
+
+    @classmethod
+    def from_pandas(
+        cls, table: pd.DataFrame, label: str, features: Sequence[str] | None = None, dtype: torch.dtype = torch.float32
+    ) -> Examples:
+        """Return the examples of a table, one a line: its column `label`, and `features` (None: all others) as inputs.
+
+        Labels that are texts or categories become 0, 1 … in the order of their categories, sorted; whole numbers stay
+        as they are, others are targets. BadInput for missing columns, and for features that are no numbers.
+        """
+        names = [name for name in table.columns if name != label] if features is None else list(features)
+        if missing := [name for name in (label, *names) if name not in table.columns]:
+            raise BadInput.of("columns", missing, f"some of {list(table.columns)}", "Name columns of the table.")
+        y, x = table[label], table[names]
+        if not pd.api.types.is_numeric_dtype(y):
+            y = y.astype("category").cat.codes
+        if odd := [name for name in names if not pd.api.types.is_numeric_dtype(x[name])]:
+            raise BadInput.of("features", odd, "columns of numbers", "Encode them first (pandas.get_dummies).")
+        return cls.from_numpy(x.to_numpy(np.float64), y.to_numpy(), dtype=dtype)
 
     def __len__(self) -> int:
         """Return n, the number of examples one replicate sees."""
         return len(self.x) // self.variants if self.rows is None else self.rows.shape[1]
+
+    @property
+    def own_labels(self) -> bool:
+        """Whether every replicate has its own labels: y is [G, n]."""
+        return self.y.dim() == 2 and not self.y.is_floating_point()
+
+    @property
+    def seen_labels(self) -> Tensor:
+        """Labels or targets of the examples that some replicate sees."""
+        return self.y if self.own_labels or self.rows is None else self.y[self.rows]
 
     def with_inputs(self, x: Tensor) -> Examples:
         """Return the same labels and rows over another layout of the pool."""
@@ -50,22 +102,22 @@ class Examples:
 
     def select(self, replicates: Sequence[int]) -> Examples:
         """Return what these replicates see, in this order."""
-        y = self.y if self.y.dim() == 1 else self.y[list(replicates)]
+        y = self.y[list(replicates)] if self.own_labels else self.y
         return Examples(self.x, y, None if self.rows is None else self.rows[list(replicates)], self.variants)
 
     def table(self, groups: int) -> tuple[Tensor, Tensor]:
-        """Return (rows, labels), both [groups, n]."""
+        """Return (rows [groups, n], labels [groups, n, ...])."""
         device = self.x.device
         rows = self.rows
         if rows is None:
             rows = torch.arange(len(self), device=device).expand(groups, -1)
-        labels = self.y if self.y.dim() == 2 else self.y[rows]
+        labels = self.y if self.own_labels else self.y[rows]
         if len(rows) != groups or len(labels) != groups:
             raise BadInput.of("replicates in data", len(labels), f"{groups}, as in the net", "Slice the examples.")
         return rows, labels
 
     def parts(self, groups: int, size: int = 2048) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x [groups, b, ...], y [groups, b]) over all examples (variant 0), for evaluation."""
+        """Yield (x [groups, b, ...], y [groups, b, ...]) over all examples (variant 0), for evaluation."""
         rows, labels = self.table(groups)
         for at in range(0, len(self), size):
             part = rows[:, at : at + size]
@@ -78,17 +130,20 @@ class Examples:
 
 
 class Batches:
-    """Endless batches in each replicate's own order: epoch e is shuffled by the stream "order" of its seed."""
+    """Endless batches in each replicate's own order: epoch e is shuffled by the stream "order" of its seed.
 
-    def __init__(self, examples: Examples, seeds: Sequence[int], batch_size: int | None):
+    The last batch of an epoch holds what is left; with `drop_last` it is left out where it is smaller.
+    """
+
+    def __init__(self, examples: Examples, seeds: Sequence[int], batch_size: int | None, drop_last: bool = False):
         self.examples, self.seeds, self.n = examples, seeds, len(examples)
         self.size = examples_per_batch(batch_size, self.n)
-        self.per_epoch = -(-self.n // self.size)
+        self.per_epoch = batches_per_epoch(batch_size, self.n, drop_last)
         self.rows, self.labels = examples.table(len(seeds))
         self._epoch = -1
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return (x [G, B, ...], y [G, B]) of step `step` (0 is the first; the last of an epoch may be smaller)."""
+        """Return (x [G, B, ...], y [G, B, ...]) of step `step` (0 is the first)."""
         rows, labels = self._rows_at(step)
         return gather_rows(self.examples.x, rows), labels
 
@@ -110,7 +165,8 @@ class Batches:
         self._shuffled_rows, self._shuffled_labels = self.rows, self.labels
         if self.size < self.n:  # a full batch needs no order
             order = _draw(self.seeds, "order", epoch, lambda source: source.permutation(self.n)).to(self.rows.device)
-            self._shuffled_rows, self._shuffled_labels = self.rows.gather(1, order), self.labels.gather(1, order)
+            whole = order.view(*order.shape, *[1] * (self.labels.dim() - 2)).expand_as(self.labels)
+            self._shuffled_rows, self._shuffled_labels = self.rows.gather(1, order), self.labels.gather(1, whole)
         if self.examples.variants > 1:
             pool, count = len(self.examples.x) // self.examples.variants, self.examples.variants
             variant = _draw(self.seeds, "augment", epoch, lambda source: source.integers(count, size=self.n))
@@ -118,10 +174,18 @@ class Batches:
 
 
 def examples_per_batch(batch_size: int | None, n: int) -> int:
-    """Return the size of a full batch of n examples; None asks for all of them."""
-    if batch_size is not None and batch_size < 1:
-        raise BadInput.of("batch_size", batch_size, "1 <= batch_size, or None for full batches", "Set it.")
-    return n if batch_size is None else min(batch_size, n)
+    """Return the size of a full batch of n examples; None asks for all of them. BadInput without an example."""
+    if n < 1:
+        raise BadInput.of("number of examples", n, ">= 1", "Look whether the data are there.")
+    if batch_size is None:
+        return n
+    return min(whole_number("batch_size", batch_size, 1, "None asks for full batches."), n)
+
+
+def batches_per_epoch(batch_size: int | None, n: int, drop_last: bool = False) -> int:
+    """Return the number of batches of an epoch over n examples."""
+    size = examples_per_batch(batch_size, n)
+    return n // size if drop_last else -(-n // size)
 
 
 def gather_rows(x: Tensor, rows: Tensor) -> Tensor:
@@ -131,6 +195,21 @@ def gather_rows(x: Tensor, rows: Tensor) -> Tensor:
     if padded > batch:
         rows = torch.nn.functional.pad(rows, (0, padded - batch))
     return x.index_select(0, rows.reshape(-1)).view(groups, padded, *x.shape[1:])[:, :batch]
+
+
+def _check_rows(rows: Tensor, pool: int) -> None:
+    if rows.dim() != 2 or rows.is_floating_point() or rows.dtype == torch.bool:
+        raise BadInput.of("rows", (tuple(rows.shape), rows.dtype), "whole numbers [replicates, n]", "Rows index x.")
+    if rows.numel() and (int(rows.min()) < 0 or int(rows.max()) >= pool):
+        raise BadInput.of("rows", int(rows.max()), f"0 <= row < {pool}", "Rows index the pool x.")
+
+
+def _tensor(name: str, values: Any, dtype: torch.dtype) -> Tensor:
+    array = np.ascontiguousarray(values)
+    if array.dtype.kind not in "biuf":
+        raise BadInput.of(f"type of {name}", array.dtype, "numbers", "Encode texts and dates first.")
+    tensor = torch.tensor(array)  # a copy: what the caller changes later must not reach a run
+    return tensor.to(dtype) if array.dtype.kind == "f" or name == "x" else tensor.long()
 
 
 def _draw(seeds: Sequence[int], stream: str, epoch: int, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:

@@ -18,7 +18,7 @@ from redlib.training.engines import Engine, StackedEngine
 from redlib.training.examples import Batches, Examples
 from redlib.training.optimisers import SGD, Rule
 from redlib.training.record import Plan
-from redlib.training.sparse import EMPTY, NO_NUMBA, SparseEngine, live_weights, why_not
+from redlib.training.sparse import EMPTY, SparseEngine, live_weights, why_not
 
 EXECUTIONS = ("auto", "dense", "sparse")
 ENGINES: dict[str, Callable[..., Engine]] = {"dense": StackedEngine, "sparse": SparseEngine}
@@ -53,8 +53,8 @@ def chosen(net: StackedMLP | RaggedMLP, examples: Examples, plan: Plan, asked: s
             raise BadInput.of("weights of replicate", f"{g}: none", "at least one", "A mask must not be empty.")
         if kind == "sparse" and reason:
             raise BadInput.of("execution", "sparse", "a net that can be trained so", f"Use 'dense': {reason}.")
-    if "auto" in kinds and NO_NUMBA in reasons:
-        _say(f"pruned nets train dense: {NO_NUMBA}")
+    for reason in {reason for reason in reasons if reason.startswith("numba")} if "auto" in kinds else ():
+        _say(f"pruned nets train dense: {reason}")
     open_ = [g for g, (kind, reason) in enumerate(zip(kinds, reasons, strict=True)) if kind == "auto" and not reason]
     faster = _faster(net, examples, plan, open_) if open_ else {}  # type: ignore[arg-type]
     return [faster.get(g, kind if kind != "auto" else "dense") for g, kind in enumerate(kinds)]
@@ -105,7 +105,7 @@ def _seconds(net: StackedMLP, examples: Examples, plan: Plan, positions: list[in
     """Return the time of a few steps on copies of these replicates, at rate 0 and on one thread as in a chunk."""
     part, threads = net.select(positions), torch.get_num_threads()
     engine = ENGINES[how](part, plan_for(plan, positions, net).rule, plan.loss)
-    batches = Batches(examples.select(positions), part.seeds, plan.batch_size)
+    batches = Batches(examples.select(positions), part.seeds, plan.batch_size, plan.drop_last)
     torch.set_num_threads(1)
     try:
         engine.advance(batches, range(1), lambda step: 0.0)  # buffers, and the compiler

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from redlib.errors import BadInput
 from redlib.nets import RaggedMLP, StackedMLP
+from redlib.training.arguments import check_number, is_number
 
 Rate = float | tuple[float, ...]
 REMEMBERED = ("velocity", "mean", "square")  # the tensors of an optimiser that outlive a step
@@ -25,7 +26,8 @@ class SGD:
 
     def __post_init__(self) -> None:
         _check_rate(self.lr)
-        if not 0 <= self.momentum < 1 or (self.nesterov and self.momentum == 0):
+        check_number("weight_decay", self.weight_decay, "0 leaves it out.")
+        if not is_number(self.momentum) or not self.momentum < 1 or (self.nesterov and self.momentum == 0):
             raise BadInput.of("momentum", self.momentum, "0 <= momentum < 1, > 0 with nesterov", "Lower or set it.")
 
 
@@ -41,7 +43,11 @@ class Adam:
 
     def __post_init__(self) -> None:
         _check_rate(self.lr)
-        if not all(0 <= beta < 1 for beta in self.betas):
+        check_number("weight_decay", self.weight_decay, "0 leaves it out.")
+        if not is_number(self.eps) or self.eps == 0:
+            raise BadInput.of("eps", self.eps, "a finite number > 0", "The default is 1e-8.")
+        betas = self.betas if isinstance(self.betas, tuple | list) else ()
+        if len(betas) != 2 or not all(is_number(beta) and beta < 1 for beta in betas):
             raise BadInput.of("betas", self.betas, "two numbers in [0, 1)", "The defaults are (0.9, 0.999).")
 
 
@@ -57,8 +63,10 @@ Rule = SGD | Adam
 
 def _check_rate(lr: Rate) -> None:
     rates = lr if isinstance(lr, tuple) else (lr,)
-    if not rates or not all(rate >= 0 for rate in rates):
-        raise BadInput.of("lr", lr, "a number >= 0, or a tuple with one per replicate", "Rates are not negative.")
+    if not rates or not all(is_number(rate) for rate in rates):
+        raise BadInput.of(
+            "lr", lr, "a number >= 0, or a tuple with one per replicate", "Write tuple(rates) for a list."
+        )
 
 
 class Update:

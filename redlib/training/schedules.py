@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from redlib.errors import BadInput
+from redlib.training.arguments import check_number
 
 Schedule = Callable[[int, int], float]
 
@@ -19,11 +20,13 @@ def step_decay(at: Sequence[float] = (1 / 3, 2 / 3), factor: float = 0.1) -> Sch
     """Return a schedule that multiplies the rate by `factor` at each fraction of training in `at`."""
     if not all(0 < fraction < 1 for fraction in at):
         raise BadInput.of("at", tuple(at), "fractions in (0, 1)", "Give the share of training done at each drop.")
+    check_number("factor", factor, "0.1 divides the rate by 10.")
     return lambda step, total: factor ** sum(step >= fraction * total for fraction in at)
 
 
 def cosine(final: float = 0.0) -> Schedule:
     """Return cosine annealing from 1 to `final` (Loshchilov & Hutter 2017, eq. 5, one period)."""
+    check_number("final", final, "0 anneals all the way.")
     return lambda step, total: final + (1 - final) * 0.5 * (1 + math.cos(math.pi * step / max(total, 1)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,16 @@ EMPTY, FROZEN = "it has no weights left", "its cut weights are not zero"
 NO_NUMBA = "numba is not installed (pip install 'redlib[sparse]')"
 
 
+@cache
+def _broken() -> str:
+    """Return why the kernels cannot be imported although numba is there, "" where they can."""
+    try:
+        import redlib.training.sparse_kernels  # noqa: F401
+    except Exception as error:  # a numba made for another NumPy, a damaged installation
+        return f"numba does not start ({error})"
+    return ""
+
+
 def why_not(net: StackedMLP | RaggedMLP) -> list[str]:
     """Return for each data group why it cannot be trained sparsely, "" where it can."""
     if type(net) is not StackedMLP or net.gate() is None:
@@ -32,6 +43,8 @@ def why_not(net: StackedMLP | RaggedMLP) -> list[str]:
         return [f"it is on {net.flat.device}"] * net.groups
     if importlib.util.find_spec("numba") is None:
         return [NO_NUMBA] * net.groups
+    if broken := _broken():
+        return [broken] * net.groups
     frozen = torch.zeros(net.groups, dtype=torch.bool)
     for weights, mask in zip(net.weights, net.masks or [], strict=True):
         if mask is not None:

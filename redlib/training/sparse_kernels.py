@@ -8,7 +8,10 @@ from. No flag lets the compiler assume finite numbers: a NaN must reach the loss
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numba
@@ -16,7 +19,29 @@ import numba
 BLOCK = 16  # examples gathered at once, and the multiple that batches are padded to
 Floats = Any  # NumPy arrays of float32 or float64; numba compiles each once
 FAST = {"reassoc", "contract", "arcp", "nsz"}
-compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+
+
+@cache
+def _caching() -> bool:
+    """Return whether numba finds a folder for its cache that it can write to; say so once where it does not."""
+    try:
+        numba.njit(cache=True)(_nothing)
+    except RuntimeError:
+        logging.getLogger(__name__).warning(
+            "numba finds no folder for its cache: every process compiles the sparse kernels anew. "
+            "Set NUMBA_CACHE_DIR to a folder that can be written."
+        )
+        return False
+    return True
+
+
+def _nothing() -> None:
+    pass
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Return the function as machine code, compiled when it is first called, or read from the cache of numba."""
+    return numba.njit(nogil=True, cache=_caching(), error_model="numpy", fastmath=FAST)(function)
 
 
 class Graph(NamedTuple):

@@ -70,7 +70,7 @@ def test_a_folder_loads_under_both_spellings_with_its_provenance(images):
 
 def test_a_folder_is_decoded_once(images, monkeypatch):
     first = load("image_folder", root=images)
-    monkeypatch.setattr(folder, "_open", lambda *a: pytest.fail("decodes again"))
+    monkeypatch.setattr(folder, "read_picture", lambda *a: pytest.fail("decodes again"))
     assert load("image_folder", root=images).digest == first.digest
 
 
@@ -124,6 +124,19 @@ def test_a_changed_folder_is_decoded_anew_without_a_warning(images, tmp_path, ch
     assert len(caches(tmp_path / "home")) == 1
 
 
+def test_a_file_replaced_by_one_of_the_same_name_size_and_time_is_seen(images):
+    before = load("image_folder", root=images)
+    one, stat = images / "train/ant/0.bmp", (images / "train/ant/0.png").stat()
+    (images / "train/ant/0.png").unlink()
+    digests = []
+    for value in (0, 99):
+        save(one, value)  # a BMP has the same size whatever it shows
+        os.utime(one, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        digests.append((one.stat().st_size, load("image_folder", root=images).digest))
+    assert digests[0][0] == digests[1][0]
+    assert digests[0][1] == before.digest != digests[1][1]
+
+
 def test_a_full_disk_costs_the_cache_but_not_the_data(images, tmp_path, monkeypatch):
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -167,6 +180,15 @@ def break_image(root):
     (root / "train/ant/3.png").write_bytes(b"\x89PNG broken")
 
 
+def empty_images(root):
+    for number in (2, 3):
+        (root / f"train/ant/{number}.png").write_bytes(b"")
+
+
+def dangle(root):
+    (root / "train/ant/7.png").symlink_to(root / "gone.png")
+
+
 def rename_class(root):
     (root / "test/bee").rename(root / "test/wasp")
 
@@ -183,6 +205,8 @@ def drop_test(root):
     "spoil, what",
     [
         (break_image, "3.png.*remove or replace"),
+        (empty_images, "ant/2.png.*ant/3.png.*not empty"),
+        (dangle, "ant/7.png.*links to nothing"),
         (lambda root: save(root / "test/bee/z.png", 1, (9, 9)), "z.png: 9 × 9.*6 × 5.*size=N"),
         (rename_class, r"\['bee', 'wasp'\]"),
         (empty_class, "train/cat.*images"),
@@ -205,12 +229,119 @@ def test_a_spoilt_folder_raises_with_the_file_and_leaves_no_cache(images, tmp_pa
         ({"name": "image_folder", "root": ".", "label": "cifar10"}, "'cifar10'.*cifar10_jpeg"),
         ({"name": "image_folder", "root": ".", "mode": "CMYK"}, "'CMYK'.*'RGB'"),
         ({"name": "image_folder", "root": ".", "size": 0}, "size = 0"),
+        ({"name": "image_folder", "root": ".", "size": 2.5}, "size = 2.5.*whole"),
+        ({"name": "image_folder", "root": ".", "background": "blurple"}, "'blurple'.*'white'"),
+        ({"name": "imagefolder:~nobody-of-this-name"}, "root = '~nobody-of-this-name'"),
         ({"name": "image_folder", "root": ".", "crop": 3}, r"\['crop'\].*label.*size"),
     ],
 )
 def test_bad_arguments_raise_with_the_allowed_ones(arguments, what):
     with pytest.raises(BadInput, match=what):
         load(**arguments)
+
+
+# ---- what is no data, and what lies there twice -------------------------------------------------------------
+
+
+def listed(root: Path) -> list[str]:
+    return list(folder.list_images(root).names)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "train/ant/.ipynb_checkpoints/0-checkpoint.png", "train/ant/._0.png", "train/__MACOSX/ant/._0.png",
+        "train/__MACOSX/0.png", "train/ant/__MACOSX/0.png", "train/ant/deep/.hidden/0.png", "train/.cache/0.png",
+        "train/@eaDir/ant/0.png", "train/ant/Thumbs.db",
+    ],
+)  # fmt: skip
+def test_what_programs_leave_behind_is_no_data(images, left):
+    before, digest = listed(images), load("image_folder", root=images).digest
+    save(images / f"{left}.png", 0)
+    (images / f"{left}.png").rename(images / left)
+    assert listed(images) == before and load("image_folder", root=images).digest == digest
+
+
+def test_a_folder_below_a_hidden_one_is_read(images, tmp_path):
+    hidden = tmp_path / ".cache"
+    hidden.mkdir()
+    before = listed(images)
+    images.rename(hidden / "insects")
+    assert listed(hidden / "insects") == before
+
+
+@pytest.mark.parametrize("target", [".", "..", "../..", "../ant"])
+def test_a_link_upward_is_not_followed_round_in_circles(images, target):
+    before = listed(images)
+    (images / "train/ant/loop").symlink_to(target, target_is_directory=True)
+    assert listed(images) == before
+
+
+def test_two_folders_that_link_to_each_other_have_an_end(images):
+    for here, there in (("ant", "bee"), ("bee", "ant")):
+        (images / "train" / here / "other").symlink_to(images / "train" / there, target_is_directory=True)
+    assert len(listed(images)) == 14 + 4 + 6
+
+
+def test_a_link_to_a_folder_elsewhere_is_followed(images, tmp_path):
+    save(tmp_path / "elsewhere/more.png", 77)
+    (images / "train/ant/linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert "train/ant/linked/more.png" in listed(images)
+
+
+def test_an_image_on_both_sides_of_the_split_is_named(images):
+    save(images / "test/bee/copy.bmp", 3)  # the pixels of train/ant/3.png, in another format and class
+    with pytest.warns(
+        RuntimeWarning, match=r"insects holds the same.*1 times: test/bee/copy.bmp \(test\) = train/ant/3.png \(train\)"
+    ):
+        data = load("image_folder", root=images)
+    assert data.provenance["copies across the split"] == 1
+
+
+def test_copies_are_named_where_the_split_is_drawn_here(images):
+    root = images / "train"
+    for number in range(6):
+        save(root / f"ant/{number}-copy.bmp", number)
+    with pytest.warns(RuntimeWarning, match="drawn holds the same image on both sides.*ant/"):
+        data = load("image_folder", root=root, label="drawn", n_validation=5, n_test=4)
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    sides: dict[tuple, set[str]] = {}
+    for name, part in parts.items():
+        for row in part.x.tolist():
+            sides.setdefault(tuple(row), set()).add(name)
+    assert data.provenance["copies across the split"] == sum(len(names) - 1 for names in sides.values()) > 0
+
+
+def test_copies_on_one_side_are_no_matter(images):
+    save(images / "train/ant/copy.bmp", 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "copies across the split" not in load("image_folder", root=images).provenance
+
+
+# ---- pixel formats ------------------------------------------------------------------------------------------
+
+
+def test_what_reading_changed_is_told_also_from_the_cache(images, monkeypatch):
+    for number in range(3):
+        exif = Image.Exif()
+        exif[0x0112] = 3
+        Image.open(images / f"train/ant/{number}.png").save(images / f"train/ant/{number}.png", exif=exif)
+    expected = "stored as png, read as RGB; 3 of 14 images turned upright by their EXIF orientation"
+    first = load("image_folder", root=images)
+    monkeypatch.setattr(folder, "read_picture", lambda *a: pytest.fail("decodes again"))
+    again = load("image_folder", root=images)
+    assert [data.provenance["re_encoding"] for data in (first, again)] == [expected] * 2
+
+
+def test_a_background_makes_another_cache(images, tmp_path):
+    image = Image.new("RGBA", (6, 5), (0, 0, 0, 0))
+    image.save(images / "train/ant/0.png")
+    with pytest.raises(BadInput, match="0.png: transparent.*background"):
+        load("image_folder", root=images)
+    found = [load("image_folder", root=images, background=colour, normalise=None) for colour in ("white", "black")]
+    assert [float(data.train.x.sum(1).max()) == 255 * 90 for data in found] == [True, False]
+    assert float(found[1].train.x.sum(1).min()) == 0 and len(caches(tmp_path / "home")) == 2
 
 
 @pytest.mark.skipif(not JPEGS.is_file(), reason="no cifar10_jpeg.tar.xz in REDLIB_DATA or ../shared/data")

@@ -1,5 +1,7 @@
 """load(): the tensors are the source's own, split without overlap, identified by a digest; errors help."""
 
+import ast
+import errno
 import gzip
 import hashlib
 import http.server
@@ -7,6 +9,8 @@ import os
 import pickle
 import random
 import shlex
+import tarfile
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -223,6 +227,31 @@ def test_scalings_are_those_of_the_docstring(made_up):
     assert standard.train.x.dtype == torch.float32
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("part, what", [("x", ""), ("x_test", "test ")])
+def test_numbers_that_are_none_are_named_with_their_rows(monkeypatch, value, part, what):
+    raw = Raw(np.ones((8, 1, 3)), np.arange(8) % 2, 2, 1.0, {}, np.ones((8, 1, 3)), np.arange(8) % 2)
+    getattr(raw, part)[[2, 5], 0, 1] = value
+    monkeypatch.setitem(READERS, "spoilt", lambda wanted: raw)
+    with pytest.raises(BadInput, match=rf"{what}examples of spoilt.*2 of 8 \(rows 2, 5\).*finite"):
+        load("spoilt")
+
+
+@pytest.mark.parametrize(
+    "y, what",
+    [
+        (np.arange(7) % 2, "labels of spoilt = 7 .*8"),
+        (np.arange(8) % 3, "labels of spoilt = '0..2'.*0..1"),
+        (np.arange(8) % 2 - 1, "labels of spoilt = '-1..0'.*0..1"),
+        (np.array([0, 1, np.nan, 1, 0, 1, 0, 1]), "labels of spoilt = 'float64'.*whole"),
+    ],
+)
+def test_labels_of_no_class_are_refused(monkeypatch, y, what):
+    monkeypatch.setitem(READERS, "spoilt", lambda wanted: Raw(np.ones((8, 1, 3)), y, 2, 1.0, {}, default_test=2))
+    with pytest.raises(BadInput, match=what):
+        load("spoilt")
+
+
 def test_every_stretch_of_a_stratified_order_is_in_proportion():
     y = np.repeat([0, 1, 2], [60, 30, 10])
     order = stratified_order(y, rng(0, "split"))
@@ -275,6 +304,8 @@ def test_the_sizes_seeds_and_versions_travel_with_the_data(made_up):
         ({"name": "digits", "generator_seed": 1}, "generator_seed"),
         ({"name": "mnist1d", "length": 60}, r"\['length'\].*generator_seed"),
         ({"name": "digits", "seed": -1}, "seed = -1"),
+        ({"name": "mnist1d", "generator_seed": -1}, "generator_seed = -1"),
+        ({"name": ["digits"]}, "digits.*imagefolder:FOLDER"),
     ],
 )
 def test_unknown_names_options_and_scalings_raise_with_the_known_ones(arguments, what):
@@ -345,6 +376,50 @@ def test_cifar_batches_are_read_offline_with_channels_first(name, label, classes
     assert same(data.train, x, y) and same(data.test, made[test_file][0], np.array(made[test_file][1]))
 
 
+def cifar10():
+    return ensure_torchvision().datasets.CIFAR10
+
+
+class Poison:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("download", [False, True])
+@pytest.mark.parametrize("file", ["data_batch_2", "test_batch", "batches.meta"])
+def test_an_altered_pickle_is_damaged_not_missing_and_never_opened(file, download, tmp_path, monkeypatch):
+    write_cifar(tmp_path, cifar10(), b"labels", monkeypatch)
+    (tmp_path / cifar10().base_folder / file).write_bytes(pickle.dumps(Poison(tmp_path / "harm")))
+    monkeypatch.setattr(cifar10(), "download", lambda self: pytest.fail("downloads"))
+    with pytest.raises(BadInput, match=f"cifar-10-batches-py'.*Delete it.*not as published: .*{file}") as caught:
+        load("cifar10", root=tmp_path, download=download)
+    assert not isinstance(caught.value, DataMissing) and not (tmp_path / "harm").exists()
+
+
+def test_a_missing_batch_is_missing(tmp_path, monkeypatch):
+    write_cifar(tmp_path, cifar10(), b"labels", monkeypatch)
+    (tmp_path / cifar10().base_folder / "data_batch_2").unlink()
+    with pytest.raises(DataMissing, match="downloading was not allowed"):
+        load("cifar10", root=tmp_path, download=False)
+
+
+def test_an_archive_of_cifar_that_lies_there_is_unpacked(tmp_path, monkeypatch):
+    write_cifar(tmp_path / "made", cifar10(), b"labels", monkeypatch)
+    root = tmp_path / "data"
+    root.mkdir()
+    with tarfile.open(root / cifar10().filename, "w:gz") as archive:
+        archive.add(tmp_path / "made" / cifar10().base_folder, cifar10().base_folder)
+    content = (root / cifar10().filename).read_bytes()
+    monkeypatch.setattr(cifar10(), "tgz_md5", hashlib.md5(content).hexdigest())
+    made = load("cifar10", root=tmp_path / "made", download=False)
+    assert load("cifar10", root=root, download=False).digest == made.digest
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
@@ -371,6 +446,65 @@ def mirror(tmp_path, monkeypatch):
     yield served, x, y
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def offline(mirror, monkeypatch):
+    """The archives of the mirror, which does not answer."""
+    monkeypatch.setattr(ensure_torchvision().datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    return mirror
+
+
+def lay(served: Path, root: Path) -> Path:
+    """Copy the archives to where a person puts them, and return that folder."""
+    raw = root / "FashionMNIST/raw"
+    raw.mkdir(parents=True)
+    for path in served.iterdir():
+        (raw / path.name).write_bytes(path.read_bytes())
+    return raw
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_archives_that_lie_there_are_verified_and_unpacked_without_a_network(offline, download, tmp_path):
+    served, x, y = offline
+    raw = lay(served, tmp_path / "data")
+    data = load("fashion_mnist", root=tmp_path / "data", download=download)
+    assert same(data.train, x[0], y[0]) and same(data.test, x[1], y[1])
+    assert sorted(path.name for path in raw.iterdir()) == sorted(
+        name for path in served.iterdir() for name in (path.name, path.stem)
+    )
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["FashionMNIST"]
+
+
+def test_an_archive_beside_files_already_unpacked_completes_them(offline, tmp_path):
+    served, x, y = offline
+    raw = lay(served, tmp_path / "data")
+    for path in sorted(raw.iterdir())[1:]:
+        (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    assert same(load("fashion_mnist", root=tmp_path / "data", download=False).train, x[0], y[0])
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_an_altered_archive_is_named_and_nothing_is_read_from_it(offline, download, tmp_path):
+    served, *_ = offline
+    raw = lay(served, tmp_path / "data")
+    one = sorted(raw.iterdir())[0]
+    one.write_bytes(gzip.compress(b"another"))
+    with pytest.raises(DataMissing, match=f"not unpacked: FashionMNIST/raw/{one.name}\\)"):
+        load("fashion_mnist", root=tmp_path / "data", download=download)
+    assert not (raw / one.stem).exists()
+
+
+def test_a_disk_that_cannot_be_written_is_told(offline, tmp_path, monkeypatch):
+    lay(offline[0], tmp_path / "data")
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(DataMissing, match="could not be unpacked.*No space left"):
+        load("fashion_mnist", root=tmp_path / "data")
 
 
 def test_a_missing_set_is_downloaded_once_and_then_read_from_disk(mirror, tmp_path):
@@ -423,6 +557,40 @@ def test_truncated_files_raise_and_name_their_folder(tmp_path):
     images.write_bytes(images.read_bytes()[:-100])
     with pytest.raises(BadInput, match="MNIST/raw.*Delete it"):
         load("mnist", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        bytes([0, 0, 10, 3]) + bytes(12),
+        bytes([0, 0, 13, 3]) + np.array([1, 1, 1], ">i4").tobytes() + bytes(4),
+    ],
+    ids=["empty", "no type", "floats"],
+)
+def test_files_that_are_no_images_are_damaged(content, tmp_path):
+    raw = tmp_path / TORCHVISION_SETS["mnist"].folder
+    write_idx(raw)
+    (raw / "train-images-idx3-ubyte").write_bytes(content)
+    with pytest.raises(BadInput, match="MNIST/raw.*Delete it"):
+        load("mnist", root=tmp_path)
+
+
+def test_labels_of_other_images_are_refused(tmp_path):
+    raw = tmp_path / TORCHVISION_SETS["mnist"].folder
+    write_idx(raw)
+    (raw / "t10k-labels-idx1-ubyte").write_bytes(idx(np.zeros(19, np.uint8)))
+    with pytest.raises(BadInput, match="test labels of mnist = 19 .*20"):
+        load("mnist", root=tmp_path)
+
+
+def test_the_command_for_a_folder_of_any_name_is_python(tmp_path):
+    root = tmp_path / "é 😀 {x} $HOME"
+    with pytest.raises(DataMissing) as caught:
+        load("mnist", root=root, download=False)
+    command = next(line for line in str(caught.value).splitlines() if line.lstrip().startswith("python"))
+    call = ast.parse(shlex.split(command)[2]).body[1].value
+    assert call.keywords[0].value.value == str(root)
 
 
 def test_the_data_folder_is_argument_then_variable_then_the_projects_own(tmp_path, monkeypatch):

@@ -157,6 +157,8 @@ def test_of_several_rotations_that_are_far_enough_an_early_one_is_taken():
         (lambda: TRANSFORMS["gradient"](X, [1.0], direction=SIGN[:3]), r"\[12, 2, 11, 9\]"),
         (lambda: TRANSFORMS["gradient"](X, [1.0], direction=SIGN * (torch.arange(12) != 5)[:, None, None, None]),
          r"direction\[5\]"),
+        (lambda: TRANSFORMS["gradient"](X, [1.0], direction=SIGN * math.nan), r"direction\[0\] = nan"),
+        (lambda: matched_strengths("noise", X.index_fill(0, torch.tensor([3]), math.nan), [1.0]), r"x\[3\].*NaN"),
         (lambda: change("shift", [-1.0]), "strengths.*>= 0"),
         (lambda: change("rotation", [math.inf]), "finite"),
         (lambda: change("noise", 1.0), "a list"),

@@ -387,7 +387,9 @@ def test_a_check_that_is_not_structured_data_is_refused(check):
 
 @pytest.mark.parametrize("old, new, message", [
     (BLUR, "- {id: BLUR-15}", "06_mislabel_blurring.yaml"),
-    (BLUR, "- [", "06_mislabel_blurring.yaml is not valid YAML"),
+    (BLUR, "- [", "06_mislabel_blurring.yaml is not valid YAML: line 2"),
+    ("prior: X", "prior: R, prior: X", r"name in 06_mislabel_blurring.yaml, line \d+ = 'prior'"),
+    ("title: Blur", "title: Blur\ntitle: Blur", "name in 06_mislabel_blurring.yaml, line 4 = 'title'"),
     ("study: 06_mislabel_blurring", "study: 06_blurring", "study in 06_mislabel_blurring.yaml = '06_blurring'"),
     ("title: Blur", "title: ''", "title of 06_mislabel_blurring.yaml"),
     ("question: Who knows?", "", r"06_mislabel_blurring.yaml = .*Missing: \['question'\]"),

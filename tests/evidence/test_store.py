@@ -250,3 +250,25 @@ def test_a_lock_makes_the_others_wait(tmp_path):
 def test_metadata_is_json_not_pickle(tmp_path):
     data = store.write(tmp_path, NAME, {}, META).read_bytes()
     assert json.dumps(META, sort_keys=True).encode() in data and b"pickle" not in data
+
+
+def test_an_entry_copied_over_the_name_of_another_is_not_used(tmp_path):
+    """The key is the digest of the run's own description, which the file holds."""
+    paths = []
+    for width in (8, 9):
+        described = store.describe(Config(width=width), "d1")
+        name = store.key(Config(width=width), "d1")
+        paths.append(store.write(tmp_path, name, {"width": width}, described | META))
+        assert store.read(tmp_path, name).arrays["width"] == width
+    paths[1].write_bytes(paths[0].read_bytes())
+    assert [meta is None for path, meta in store.scan(tmp_path) if path == paths[1]] == [True]
+    with pytest.raises(store.CorruptEntry, match="holds another run"):
+        store.read(tmp_path, paths[1].stem)
+    assert not paths[1].exists() and store.read(tmp_path, paths[0].stem).arrays["width"] == 8
+
+
+def test_keys_of_every_kind_of_field_are_found_again_in_what_is_stored(tmp_path):
+    for width in (-0.0, 1e-300, 0.1 + 0.2, 2**70, True, None, "é\u2028", {"b": (1, 2), "a": {}}, (Inner(1e22), [])):
+        name = store.key(Config(width=width), "é")
+        store.write(tmp_path, name, {}, store.describe(Config(width=width), "é"))
+        assert store.read(tmp_path, name) is not None

@@ -103,7 +103,7 @@ def lines(folder: Path) -> list[dict]:
 
 def files(folder: Path) -> set[str]:
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return {name for name in found if not name.startswith("claims/") and not name.endswith(".lock")}
+    return {name for name in found if not name.startswith("claims/") and not name.endswith((".lock", ".redlib"))}
 
 
 def test_claims_are_written_in_the_order_of_the_ledger_with_what_is_known_not_to_run(home):
@@ -174,6 +174,37 @@ def test_a_figure_no_longer_made_disappears_with_the_next_run(home):
         "figures/laptop/dd_new.svg",
         "figures/laptop/dd_new.png",
     }
+
+
+def test_a_list_of_figures_that_names_other_files_removes_none_of_them(home):
+    outside = [home / "results" / "secret.svg", home / "secret.png", home / "figures" / "laptop" / "Not-Ours.svg"]
+    study = checked()
+    study.figure(draw(), "dd_old", caption="c", alt="a")
+    study.conclude("It does.")
+    for path in outside:
+        path.write_text("keep me")
+    runs = home / "results/laptop/runs.json"
+    known = json.loads(runs.read_text())
+    known["01_double_descent"]["figures"] += [
+        *({"name": name} for name in ("../../results/secret", "../../secret", str(home / "secret"), "Not-Ours")),
+        {}, "dd_old", {"name": 3},
+    ]  # fmt: skip
+    runs.write_text(json.dumps(known))
+    checked().conclude("It does.")
+    assert all(path.read_text() == "keep me" for path in outside)
+    assert not (home / "figures/laptop/dd_old.svg").exists(), "its own it does remove"
+
+
+@pytest.mark.parametrize(("name", "text"), [("claims.jsonl", '{"id": "DD-'), ("runs.json", "{"), ("runs.json", "[]")])
+def test_damaged_results_are_refused_by_name_and_nothing_is_written(home, name, text):
+    checked().conclude("It does.")
+    (home / "results/laptop" / name).write_text(text)
+    before = {path: (home / path).read_bytes() for path in files(home)}
+    study = checked()
+    study.figure(draw(), "dd_one", caption="c", alt="a")
+    with pytest.raises(BadInput, match=f"{name}.*Restore it from git"):
+        study.conclude("It does.")
+    assert {path: (home / path).read_bytes() for path in files(home)} == before
 
 
 def test_a_notebook_displays_figures_explorers_and_verdicts_marked_for_the_report(shown):
@@ -289,8 +320,8 @@ def test_one_verdict_a_claim_and_one_figure_a_name_except_for_a_person_who_runs_
 
 
 def test_unknown_names_are_refused_with_what_is_known(home):
-    with pytest.raises(BadInput, match="01_double_descent, 04_neural_collapse"):
-        Study("02_lottery")
+    with pytest.raises(BadInput, match="01_double_descent, 04_neural_collapse.*Did you mean 01_double_descent"):
+        Study("01_double_decent")
     with pytest.raises(BadInput, match="laptop"):
         Study("01_double_descent", profile="huge")
     study = Study("01_double_descent")

@@ -24,7 +24,7 @@ from redlib.evidence.sweep import RunFailed, close_workers, sweep
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    for name in ("REDLIB_WORKERS", "REDLIB_KEEP_STALE", "REDLIB_STORE", *module.THREAD_VARIABLES):
+    for name in ("REDLIB_WORKERS", "REDLIB_KEEP_STALE", "REDLIB_STORE", module.SCHEDULER, *module.THREAD_VARIABLES):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -153,6 +153,15 @@ def test_a_damaged_entry_is_reported_and_recomputed_to_the_same_bits(tmp_path):
         again = sweep(toys([0, 1]), store=tmp_path, workers=1)
     assert counts(again) == (1, 1, 0, 1) and bits(again.results) == bits(first.results)
     assert path.with_suffix(".corrupt").exists()
+
+
+def test_an_entry_under_the_name_of_another_is_recomputed(tmp_path):
+    first = sweep(toys([0, 1]), store=tmp_path, workers=1)
+    one, two = (path for path, _ in store.scan(tmp_path))
+    two.write_bytes(one.read_bytes())
+    with pytest.warns(UserWarning, match="another run.*computed again"):
+        again = sweep(toys([0, 1]), store=tmp_path, workers=1)
+    assert counts(again) == (1, 1, 0, 1) and bits(again.results) == bits(first.results)
 
 
 def test_a_full_disk_is_no_failed_run(tmp_path, monkeypatch):
@@ -291,6 +300,66 @@ def test_a_dask_cluster_gives_the_same_bits(tmp_path):
             sweep(toys([2, 1], Failing), store=tmp_path / "dask", executor=client.get_executor())
     assert counts(done) == (0, 4, 0, 0)
     assert bits(done.results) == bits(sweep(toys(range(4)), store=tmp_path / "here", workers=1).results)
+
+
+@pytest.fixture
+def cluster():
+    """Two Dask workers of this machine; skipped without the extra."""
+    distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "processes": True}
+    with distributed.LocalCluster(**options) as cluster:
+        yield cluster
+        close_workers()
+
+
+def test_the_scheduler_that_the_environment_names_gets_the_runs(tmp_path, monkeypatch, cluster):
+    monkeypatch.setenv(module.SCHEDULER, cluster.scheduler_address)
+    log = tmp_path / "log"
+    done = sweep(toys(range(4), log=str(log)), store=tmp_path / "s")
+    assert counts(done) == (0, 4, 0, 0)
+    workers = {line.split()[1] for line in log.read_text().splitlines()}
+    known = module._clients[cluster.scheduler_address].run(os.getpid).values()
+    assert workers and workers <= {*map(str, known)}
+    sweep(toys([9], log=str(log)), store=tmp_path / "s", workers=1)
+    assert log.read_text().split()[-1] == str(os.getpid()), "who asks for workers gets these"
+
+
+def test_a_dask_worker_killed_in_the_middle_of_a_sweep_changes_no_bit(tmp_path, monkeypatch, cluster):
+    monkeypatch.setenv(module.SCHEDULER, cluster.scheduler_address)
+    configs = [Toy(seed, size=32, pause_s=0.3, log=str(tmp_path / "log")) for seed in range(10)]
+    with ThreadPoolExecutor(1) as beside:
+        sweeping = beside.submit(sweep, configs, store=tmp_path / "s")
+        deadline = time.monotonic() + 60
+        while len(list((tmp_path / "s").glob("??/*.run"))) < 3:
+            assert not sweeping.done() and time.monotonic() < deadline
+            time.sleep(0.02)
+        last = int((tmp_path / "log").read_text().split()[-1])
+        os.kill(last, signal.SIGKILL)
+        done = sweeping.result(120)
+    assert counts(done) == (0, 10, 0, 0)
+    assert len(executions(tmp_path / "log")) > 10, "a run was in flight in the worker that was killed"
+    with ThreadPoolExecutor(10) as executor:
+        assert bits(done.results) == bits(sweep(configs, store=tmp_path / "whole", executor=executor).results)
+
+
+def test_a_scheduler_that_does_not_answer_or_has_no_worker_is_refused_with_what_to_start(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
+    monkeypatch.setattr(module, "CONNECT_S", 1.0)
+    with pytest.raises(BadInput, match="REDLIB_SCHEDULER = 'tcp://127.0.0.1:1'.*dask scheduler"):
+        module.cluster("tcp://127.0.0.1:1")
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=None) as empty,
+        pytest.raises(BadInput, match="worker"),
+    ):
+        module.cluster(empty.scheduler_address)
+    assert module._clients == {}
+
+
+def test_a_scheduler_without_the_extra_is_refused_with_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.setenv(module.SCHEDULER, "tcp://127.0.0.1:8786")
+    with pytest.raises(BadInput, match=r"pip install -e '.\[dask\]'"):
+        sweep(toys([0]), store=tmp_path)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -390,3 +390,24 @@ def test_features_in_the_plane_of_their_means_point_to_the_simplex(draw):
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), torch.stack([4 * corners[y], corners[y]]), atol=1e-5, rtol=0)
     assert nc.in_plane(normal(draw, 1, 40, 8), torch.arange(40) % 5, 5).shape == (1, 40, 2)
+
+
+def test_nan_features_have_no_collapse(draw):
+    features, labels, weight, _ = random_case(draw)
+    features[3, 2] = torch.nan
+    whole = torch.ones(1, len(labels), dtype=torch.bool)
+    for call in (
+        lambda: nc.collapse([(features, labels)], 5),
+        lambda: nc.nc1_among(features[None], labels, whole, 5),
+        lambda: nc.in_plane(features[None], labels, 5),
+    ):
+        with pytest.raises(BadInput, match="nan or inf"):
+            call()
+    good = nc.class_means([(torch.nan_to_num(features), labels)], 5)
+    for call in (
+        lambda: nc.variability([(features, labels)], good),
+        lambda: nc.ncc_mismatch([(features, labels)], good, weight, None),
+        lambda: nc.self_duality(good, weight * torch.nan),
+    ):
+        with pytest.raises(BadInput, match="nan or inf|finite"):
+            call()

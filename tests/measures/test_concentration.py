@@ -32,23 +32,25 @@ def draw():
 
 def test_survivors_are_counted_per_unit_and_per_input():
     mask = torch.tensor([[[True, True, False], [False, True, False]]])
-    incoming, outgoing = conc.survivors(mask)
+    incoming, outgoing = conc.survivors(mask, replicates=True)
     assert incoming.tolist() == [[2, 1]] and outgoing.tolist() == [[1, 2, 0]]
 
 
 @pytest.mark.parametrize("axis", ["incoming", "outgoing"])
 @pytest.mark.parametrize("kept", [1, 5, 11])
 def test_the_variance_ratio_averages_exactly_one_over_all_masks(axis, kept):
-    assert conc.variance_ratio(every_mask(3, 4, kept), axis).mean() == pytest.approx(1, abs=1e-12)
+    assert conc.variance_ratio(every_mask(3, 4, kept), axis, replicates=True).mean() == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("axis", ["incoming", "outgoing"])
 def test_stratified_ratios_average_one_over_all_masks_with_these_strata(axis):
     left, right = every_mask(3, 2, 4), every_mask(3, 3, 2)
     masks = np.array([np.concatenate([a, b], 1) for a in left for b in right])
-    assert conc.variance_ratio(masks, axis, strata=[7, 7, 3, 3, 3]).mean() == pytest.approx(1, abs=1e-12)
+    assert conc.variance_ratio(masks, axis, strata=[7, 7, 3, 3, 3], replicates=True).mean() == pytest.approx(
+        1, abs=1e-12
+    )
     if axis == "outgoing":  # ignoring that the two groups are kept at other rates inflates the spread
-        assert conc.variance_ratio(masks, axis).mean() > 1.2
+        assert conc.variance_ratio(masks, axis, replicates=True).mean() > 1.2
 
 
 def test_a_unit_that_keeps_everything_has_the_ratio_worked_out_by_hand():
@@ -64,18 +66,21 @@ def test_excluded_inputs_count_as_if_they_were_not_there(draw, axis):
     mask = draw.random((3, 6, 9)) < 0.4
     border = np.concatenate([mask, np.zeros((3, 6, 5), bool)], 2)
     live = np.arange(14) < 9
-    np.testing.assert_allclose(conc.variance_ratio(border, axis, live), conc.variance_ratio(mask, axis))
-    np.testing.assert_allclose(conc.co_survival(border, live), conc.co_survival(mask))
+    excluded = conc.variance_ratio(border, axis, live, replicates=True)
+    np.testing.assert_allclose(excluded, conc.variance_ratio(mask, axis, replicates=True))
+    np.testing.assert_allclose(conc.co_survival(border, live, True), conc.co_survival(mask, replicates=True))
     for null in ("uniform", "column"):
-        np.testing.assert_allclose(conc.excess_over_null(border, null, live), conc.excess_over_null(mask, null))
+        excess = conc.excess_over_null(border, null, live, True)
+        np.testing.assert_allclose(excess, conc.excess_over_null(mask, null, replicates=True))
     if axis == "outgoing":  # the silent failure: a dead border looks like concentration
-        assert (conc.variance_ratio(border, axis) > 1.4 * conc.variance_ratio(mask, axis)).all()
+        whole = conc.variance_ratio(border, axis, replicates=True)
+        assert (whole > 1.4 * conc.variance_ratio(mask, axis, replicates=True)).all()
 
 
 def test_every_replicate_may_exclude_other_inputs(draw):
     mask, live = draw.random((4, 6, 9)) < 0.4, draw.random((4, 9)) < 0.7
     for measure in (conc.variance_ratio, conc.co_survival, conc.excess_over_null):
-        together = measure(mask, columns=live)
+        together = measure(mask, columns=live, replicates=True)
         alone = [measure(m[:, part])[0] for m, part in zip(mask, live, strict=True)]
         np.testing.assert_allclose(together, alone)
 
@@ -88,41 +93,45 @@ def test_co_survival_is_what_a_loop_over_pairs_of_weights_finds(draw):
 
 def test_the_expected_co_survival_is_the_mean_over_all_masks_of_the_null():
     masks = every_mask(3, 4, 5)
-    uniform = conc.expected_co_survival(masks, "uniform")
-    np.testing.assert_allclose(uniform, conc.co_survival(masks).mean())
+    uniform = conc.expected_co_survival(masks, "uniform", replicates=True)
+    np.testing.assert_allclose(uniform, conc.co_survival(masks, replicates=True).mean())
     np.testing.assert_allclose(uniform, (4 / 11) / (5 / 12) - 1)  # (K-1)/(N-1) over d
     masks = every_mask_with_columns(4, (3, 1, 0, 2, 4))
-    np.testing.assert_allclose(conc.expected_co_survival(masks, "column"), conc.co_survival(masks).mean())
-    assert conc.excess_over_null(masks).mean() == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(
+        conc.expected_co_survival(masks, "column", replicates=True), conc.co_survival(masks, replicates=True).mean()
+    )
+    assert conc.excess_over_null(masks, replicates=True).mean() == pytest.approx(0, abs=1e-12)
 
 
 def test_popular_inputs_alone_lower_the_spread_that_chance_leaves(draw):
     # Inputs that all units keep spread nothing: the column null is narrower than the uniform one.
     popular = np.array([k in (0, 1) for k in range(10)])
     masks = np.where(popular, True, draw.random((20, 30, 10)) < 0.1)
-    assert (conc.expected_co_survival(masks, "column") < conc.expected_co_survival(masks, "uniform") - 0.1).all()
+    column, uniform = (conc.expected_co_survival(masks, null, replicates=True) for null in ("column", "uniform"))
+    assert (column < uniform - 0.1).all()
 
 
 def test_draws_of_the_column_null_scatter_around_their_exact_mean(draw):
     mask = draw.random((2, 30, 60)) < draw.random(60) * 0.6
-    null = conc.column_null(mask, [5, 6], 400)
+    null = conc.column_null(mask, [5, 6], 400, replicates=True)
     error = null.std(1) / 400**0.5
-    assert (np.abs(null.mean(1) - conc.expected_co_survival(mask)) < 4 * error).all() and (error > 0).all()
+    assert (np.abs(null.mean(1) - conc.expected_co_survival(mask, replicates=True)) < 4 * error).all() and (
+        error > 0
+    ).all()
 
 
 def test_draws_belong_to_their_seed_and_layer(draw):
     mask = draw.random((2, 8, 10)) < 0.4
     for null in (conc.column_null, conc.margin_null):
-        both = null(mask, [5, 6], 6)
-        np.testing.assert_array_equal(both[1:], null(mask[1:], [6], 6))
-        assert not np.array_equal(both, null(mask, [5, 6], 6, key=1))
+        both = null(mask, [5, 6], 6, replicates=True)
+        np.testing.assert_array_equal(both[1:], null(mask[1:], [6], 6, replicates=True))
+        assert not np.array_equal(both, null(mask, [5, 6], 6, key=1, replicates=True))
 
 
 def test_column_draws_leave_out_what_is_excluded(draw):
     mask, live = draw.random((1, 8, 10)) < 0.4, np.arange(10) % 3 > 0
-    np.testing.assert_array_equal(
-        conc.column_null(mask, [5], 6, columns=live), conc.column_null(mask[:, :, live], [5], 6)
-    )
+    whole = conc.column_null(mask, [5], 6, columns=live, replicates=True)
+    np.testing.assert_array_equal(whole, conc.column_null(mask[:, :, live], [5], 6, replicates=True))
 
 
 def test_trades_keep_every_row_and_column_and_therefore_co_survival(draw):
@@ -159,17 +168,18 @@ def test_units_that_read_the_same_inputs_exceed_the_margin_null_and_shuffled_one
     shuffled = grouped.copy()
     for _ in range(50):
         conc.trade(shuffled, draw)
-    null = conc.margin_null(np.stack([grouped, shuffled]), [5, 6], 60)
-    below = (null < conc.shared_inputs(np.stack([grouped, shuffled]))[:, None]).mean(1)
+    both = np.stack([grouped, shuffled])
+    null = conc.margin_null(both, [5, 6], 60, replicates=True)
+    below = (null < conc.shared_inputs(both, replicates=True)[:, None]).mean(1)
     assert below[0] == 1 and 0.01 < below[1] < 0.99
 
 
 def test_what_chance_cannot_spread_is_nan():
-    full, empty = np.ones((1, 3, 4), bool), np.zeros((1, 3, 4), bool)
+    full, empty = np.ones((3, 4), bool), np.zeros((3, 4), bool)
     for mask in (full, empty):
         assert np.isnan(conc.variance_ratio(mask)).all() and np.isnan(conc.variance_ratio(mask, "outgoing")).all()
     assert np.isnan(conc.co_survival(empty)).all() and conc.co_survival(full).tolist() == [0]
-    assert np.isnan(conc.variance_ratio(full[:, :1])).all() and np.isnan(conc.shared_inputs(full[:, :1])).all()
+    assert np.isnan(conc.variance_ratio(full[:1])).all() and np.isnan(conc.shared_inputs(full[:1])).all()
 
 
 @pytest.mark.parametrize(
@@ -177,16 +187,27 @@ def test_what_chance_cannot_spread_is_nan():
     [
         (lambda m: conc.variance_ratio(m.astype(float)), "mask"),
         (lambda m: conc.variance_ratio(m[0, 0]), "mask"),
-        (lambda m: conc.variance_ratio(m, "rows"), "axis"),
-        (lambda m: conc.variance_ratio(m, columns=[True]), "shape of columns"),
-        (lambda m: conc.variance_ratio(m, columns=[0, 1, 1, 0]), "type of columns"),
-        (lambda m: conc.variance_ratio(m, strata=[0, 1]), "shape of strata"),
-        (lambda m: conc.excess_over_null(m, "margin"), "null"),
-        (lambda m: conc.column_null(m, [1], 5), "number of seeds"),
-        (lambda m: conc.margin_null(m, [1, 2], 0), "draws"),
-        (lambda m: conc.margin_null(m, [1, 2], 5, trades=0), "trades"),
+        (lambda m: conc.variance_ratio(m), "replicates of a mask"),
+        (lambda m: conc.shared_inputs(m), "replicates of a mask"),
+        (lambda m: conc.variance_ratio(m, "rows", replicates=True), "axis"),
+        (lambda m: conc.variance_ratio(m, columns=[True], replicates=True), "shape of columns"),
+        (lambda m: conc.variance_ratio(m, columns=[0, 1, 1, 0], replicates=True), "type of columns"),
+        (lambda m: conc.variance_ratio(m, strata=[0, 1], replicates=True), "shape of strata"),
+        (lambda m: conc.excess_over_null(m, "margin", replicates=True), "null"),
+        (lambda m: conc.column_null(m, [1], 5, replicates=True), "number of seeds"),
+        (lambda m: conc.margin_null(m, [1, 2], 0, replicates=True), "draws"),
+        (lambda m: conc.margin_null(m, [1, 2], 5, trades=0, replicates=True), "trades"),
     ],
 )
 def test_bad_input_is_named(call, match):
     with pytest.raises(BadInput, match=match):
         call(np.ones((2, 3, 4), bool))
+
+
+def test_a_mask_of_three_dimensions_is_read_as_told(draw):
+    kernels = draw.random((6, 5, 3)) < 0.4  # of a Conv1d, whose units have 15 slots each
+    flat = kernels.reshape(6, 15)
+    for measure in (conc.variance_ratio, conc.co_survival, conc.excess_over_null, conc.shared_inputs):
+        assert np.array_equal(measure(kernels, replicates=False), measure(flat))
+        assert np.array_equal(measure(kernels[None], replicates=True), measure(flat))
+        np.testing.assert_allclose(measure(kernels, replicates=True), [measure(one)[0] for one in kernels])

@@ -193,3 +193,28 @@ def test_what_has_no_straight_path_is_refused():
     with pytest.raises(BadInput, match="2.weight"):
         wider = nn.Sequential(nn.Linear(5, 12), nn.ReLU(), nn.Linear(12, 4))
         lmc.module_path_errors(as_module(net, 0), wider, x, y)
+
+
+@pytest.mark.parametrize("labels", [lambda y: y[:, None], lambda y: y[:1], lambda y: y[:0], lambda y: y + 3,
+                                    lambda y: y - 1, lambda y: y.float()])  # fmt: skip
+def test_labels_of_another_shape_or_of_no_output_are_no_errors(labels):
+    one, other = as_module(StackedMLP.create((5, 12, 3), [1]), 0), as_module(StackedMLP.create((5, 12, 3), [2]), 0)
+    x, y = inputs(60), torch.arange(60) % 3
+    with pytest.raises(BadInput, match="labels"):
+        lmc.module_path_errors(one, other, x, labels(y), 5)
+
+
+def test_stacks_are_not_judged_on_labels_that_are_no_output():
+    net, x = StackedMLP.create((5, 12, 3), SEEDS), inputs(60)
+    with pytest.raises(BadInput, match="labels"):
+        lmc.path_errors(net, net, Examples(x, torch.arange(60) % 4), 5)
+
+
+def test_nan_on_the_path_is_no_error():
+    net, x, y = StackedMLP.create((5, 12, 3), SEEDS), inputs(60), torch.arange(60) % 3
+    ruined = net.clone()
+    ruined.weights[0][1] = torch.nan
+    with pytest.raises(BadInput, match="NaN"):
+        lmc.path_errors(net, ruined, Examples(x, y), 5)
+    with pytest.raises(BadInput, match="NaN"):
+        lmc.module_path_errors(as_module(net, 1), as_module(ruined, 1), x, y, 5)

@@ -202,3 +202,110 @@ def test_lists_of_calls_are_timed_together_with_single_ones_and_told_apart():
     assert {name: seconds.shape for name, seconds in found.items()} == {"short": (3,), "list": (2, 3)}
     long, middle = np.median(found["list"], axis=1)
     assert (found["list"][0] > 0.01).all() and np.median(found["short"]) < long and middle < long
+
+
+# Parts that do many products in one call
+
+
+class First(nn.Module):
+    """A recurrent part without its state, so that it fits into a Sequential."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+
+    def forward(self, x):
+        return self.part(x)[0]
+
+
+class Attention(nn.Module):
+    def __init__(self, size, heads, **options):
+        super().__init__()
+        self.part = nn.MultiheadAttention(size, heads, batch_first=True, **options)
+
+    def forward(self, x):
+        return self.part(x, x[..., : self.part.kdim], x[..., : self.part.vdim], need_weights=False)[0]
+
+
+T, E, H = 7, 12, 5  # steps or tokens, features, hidden units
+RECURRENT = {
+    "rnn": (nn.RNN(E, H, batch_first=True), 1 * H * (E + H)),
+    "gru": (nn.GRU(E, H, batch_first=True), 3 * H * (E + H)),
+    "lstm": (nn.LSTM(E, H, batch_first=True), 4 * H * (E + H)),
+    "two layers": (nn.LSTM(E, H, 2, batch_first=True), 4 * H * (E + H) + 4 * H * (H + H)),
+    "both ways": (nn.GRU(E, H, batch_first=True, bidirectional=True), 2 * 3 * H * (E + H)),
+    "projected": (nn.LSTM(E, H, batch_first=True, proj_size=3), 4 * H * (E + 3) + 3 * H),
+}
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_a_recurrent_part_multiplies_by_all_its_matrices_at_every_step(kind):
+    part, weights = RECURRENT[kind]
+    assert sum(p.numel() for n, p in part.named_parameters() if "weight" in n) == weights
+    assert cost.flops(First(part), (T, E)) == 2 * T * weights
+
+
+ATTENTION = 2 * T * 4 * E * E + 2 * (2 * T * T * E)  # four projections, the scores of all pairs, and their sums
+
+
+def test_attention_counts_its_projections_and_all_pairs_of_tokens():
+    assert cost.flops(Attention(E, 3), (T, E)) == ATTENTION
+    parts = Attention(E, 3, kdim=4, vdim=5)  # keys and values of fewer features
+    assert cost.flops(parts, (T, E)) == ATTENTION - 2 * T * E * (E - 4) - 2 * T * E * (E - 5)
+
+
+def encoder(layers=2):
+    layer = nn.TransformerEncoderLayer(E, 2, 20, batch_first=True)
+    return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+
+
+def test_a_transformer_counts_attention_and_both_linear_layers_of_each_block():
+    assert cost.flops(encoder(), (T, E)) == 2 * (ATTENTION + 2 * T * 2 * E * 20)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [
+        (encoder().train(), (T, E)),  # torch's fast path, in evaluation mode, hides its products from the counter
+        (nn.ConvTranspose2d(4, 6, 3, stride=2), (4, 5, 5)),
+        (nn.ConvTranspose1d(4, 6, 3, groups=2), (4, 9)),
+        (nn.Conv3d(2, 3, 2, padding=1), (2, 4, 4, 4)),
+        (First(nn.GRU(E, H)), (T, E)),
+    ],
+)
+def test_flops_of_other_layers_agree_with_torchs_own_counter(net, shape):
+    with FlopCounterMode(display=False) as counter:
+        net.train()(torch.zeros(1, *shape))
+    assert cost.flops(net, shape) == counter.get_total_flops() > 0
+    assert torch.backends.mha.get_fastpath_enabled() and torch.backends.mkldnn.enabled
+
+
+def test_products_of_a_modules_own_code_count_and_tokens_have_their_type():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.matrix = nn.Embedding(9, E), nn.Parameter(torch.ones(E, H))
+
+        def forward(self, tokens):
+            return self.embed(tokens) @ self.matrix
+
+    assert cost.flops(Own(), (T,), dtype=torch.long) == 2 * T * E * H
+
+
+def test_a_part_whose_products_no_counter_sees_is_refused():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part = nn.Bilinear(3, 3, 2)
+
+        def forward(self, x):
+            return self.part(x, x)
+
+    with pytest.raises(BadInput, match="Bilinear"):
+        cost.flops(Pair(), (3,))
+
+
+@pytest.mark.parametrize("part", [nn.Tanh(), nn.Conv1d(3, 3, 1), nn.Linear(3, 3, bias=False)])
+def test_a_sparse_forward_pass_is_of_plain_relu_nets_alone(part):
+    with pytest.raises(BadInput, match="parts of the net"):
+        cost.csr(nn.Sequential(nn.Linear(3, 3), part))

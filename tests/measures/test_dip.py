@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
+from redlib.errors import BadInput
 from redlib.measures.dip import density_at_zero, dip, dip_p
 
 
@@ -70,3 +71,11 @@ def test_density_at_zero_tells_one_peak_from_two():
     two = np.concatenate([one[:2500] - 4, one[2500:] + 4])
     flat = density_at_zero(np.stack([one, two, np.zeros(5000)]))
     assert flat[0] > 0.85 and flat[1] < 0.02 and np.isnan(flat[2])
+
+
+def test_nan_has_no_modes_and_no_p_value():
+    for measure in (dip, lambda values: density_at_zero(values[None])):
+        with pytest.raises(BadInput, match="finite"):
+            measure(np.array([0.1, np.nan, 0.4]))
+    p = dip_p(np.array([np.nan, 0.25]), np.array([100, 100]), draws=9)
+    assert np.isnan(p[0]) and p[1] == 0.1

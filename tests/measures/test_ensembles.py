@@ -28,3 +28,11 @@ def test_leading_axes_stay_and_other_shapes_are_refused():
         ensemble_errors(LOGITS, torch.tensor([0, 1, 1]))
     with pytest.raises(BadInput, match="loss"):
         ensemble_errors(LOGITS, Y, "hinge")
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_the_largest_of_nan_is_no_decision(loss):
+    broken = LOGITS.clone()
+    broken[1, 0, 1] = torch.nan
+    with pytest.raises(BadInput, match="logits = 'NaN'"):
+        ensemble_errors(broken, Y, loss)

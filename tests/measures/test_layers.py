@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
+from redlib.errors import BadInput
 from redlib.measures import layers
 from redlib.nets import StackedMLP
 from redlib.nets.normed import normed_mlp
@@ -57,3 +59,29 @@ def test_replicates_of_a_stack_are_copies_and_modules_are_themselves(net):
     copies = layers.replicates_of(net)
     copies[1][0].weight.data.zero_()
     assert len(copies) == 2 and bool(net.weights[0][1].any())
+
+
+def test_every_kind_of_layer_with_weights_is_one():
+    net = nn.Sequential(nn.Conv1d(2, 3, 3), nn.ReLU(), nn.ConvTranspose1d(3, 2, 3), nn.Flatten(), nn.Linear(12, 4))
+    x = torch.randn(5, 2, 6)
+    found = layers.layers_of([net], x)
+    assert [tuple(layer.shape) for layer in found] == [(1, 5, 12), (1, 5, 12), (1, 5, 12), (1, 5, 4)]
+    assert torch.equal(found[1][0], net[1](net[0](x)).flatten(1))
+
+
+def test_nets_without_these_layers_are_refused(x):
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.first = nn.Linear(7, 3), nn.Linear(6, 7)
+
+        def forward(self, x):
+            return self.last(self.first(x))
+
+    with pytest.raises(BadInput, match="Sequential"):
+        layers.layers_of([Own()], x)
+    for net in (nn.Conv1d(2, 3, 3), nn.Sequential(nn.Linear(6, 3, bias=False))):
+        with pytest.raises(BadInput, match="linear layers with a bias"):
+            layers.classifier_of([net])
+    with pytest.raises(BadInput, match="number of examples"):
+        layers.last_layers([nn.Sequential(nn.Linear(6, 3))], x[:0])

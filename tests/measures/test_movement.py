@@ -134,3 +134,18 @@ def test_excess_kurtosis_is_that_of_the_textbook():
 def test_bad_input_is_named(call, match):
     with pytest.raises(BadInput, match=match):
         call()
+
+
+@pytest.mark.parametrize("where", ["initial", "final"])
+def test_nan_weights_are_no_weights_that_did_not_grow(where):
+    bad = {"initial": INITIAL, "final": FINAL} | {where: np.where(np.arange(5) == 1, np.nan, FINAL)}
+    for measure in (move.away_from_zero, move.movement_ratio):
+        with pytest.raises(BadInput, match="nan or inf"):
+            measure(bad["initial"], bad["final"], KEPT)
+    with pytest.raises(BadInput, match="nan or inf"):
+        move.excess_kurtosis(bad[where])
+
+
+def test_a_modules_own_weight_has_no_replicates():
+    with pytest.raises(BadInput, match="replicate axis"):
+        move.excess_kurtosis(torch.nn.Linear(4, 3).weight)

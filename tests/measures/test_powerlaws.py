@@ -169,17 +169,17 @@ def test_scores_are_vuongs_and_wilks(draw):
 @pytest.mark.parametrize("shape", [(60, 400), (100, 300), (200, 200)])
 def test_noise_has_an_alpha_and_only_the_ratio_and_the_shuffles_reject_it(draw, shape):
     weight = noise(draw, 3, *shape)
-    spectra = esd(weight)
+    spectra = esd(weight, True)
     fit = pl.fit_power_law(spectra)
     assert ((fit.alpha > 2) & (fit.alpha < 30)).all()
     ratio = pl.against_exponential(spectra, fit)
     assert not ((ratio.z > 0) & (ratio.p < 0.1)).any()
-    found = pl.phases(weight, range(1000, 1003))
+    found = pl.phases(weight, range(1000, 1003), replicates=True)
     assert pl.PHASES.index("heavy-tailed") not in found["phase"]
 
 
 def test_noise_is_seldom_called_anything_else(draw):
-    found = pl.phases(noise(draw, 50, 60, 90), range(1000, 1050))
+    found = pl.phases(noise(draw, 50, 60, 90), range(1000, 1050), replicates=True)
     assert (found["phase"] != 0).mean() <= 0.1
 
 
@@ -193,7 +193,7 @@ def test_independent_entries_of_any_kind_are_noise(draw, kind):
         "heavy entries": weight.sign() * weight.abs() ** 4,
         "mean": weight + 0.5,  # has a spike, and so have its shuffles
     }[kind]
-    found = pl.phases(weight, range(1000, 1012))
+    found = pl.phases(weight, range(1000, 1012), replicates=True)
     assert (found["phase"] != 0).sum() <= 2
 
 
@@ -228,7 +228,7 @@ def examples(draw):
 def test_every_phase_has_its_matrix(draw):
     called = np.zeros((6, 6))
     for _ in range(4):
-        found = pl.phases(torch.stack(examples(draw)), range(1000, 1006))
+        found = pl.phases(torch.stack(examples(draw)), range(1000, 1006), replicates=True)
         called[np.arange(6), found["phase"].astype(int)] += 1 / 4
         assert found["alpha"][4] == pytest.approx(2.5, abs=0.25)
         assert found["rank"].tolist() == [M] * 5 + [90]
@@ -263,8 +263,8 @@ def test_a_layer_of_few_units_that_are_left_has_collapsed(draw):
 
 def test_the_numbers_are_those_of_the_parts(draw):
     weight = torch.stack(examples(draw)[2:5])
-    found = pl.phases(weight, range(1000, 1003))
-    spectra = esd(weight)
+    found = pl.phases(weight, range(1000, 1003), replicates=True)
+    spectra = esd(weight, True)
     bulk, fit = fit_bulk(spectra, N), pl.fit_power_law(spectra)
     assert found["variance"] == pytest.approx(bulk.variance) and found["mp_distance"] == pytest.approx(bulk.distance)
     assert found["alpha"] == pytest.approx(fit.alpha) and found["alpha_error"] == pytest.approx(fit.error)
@@ -280,7 +280,7 @@ def test_the_numbers_are_those_of_the_parts(draw):
 
 def test_a_replicate_does_not_depend_on_the_others(draw):
     weight = torch.stack(examples(draw)[:3]).float()
-    together = pl.phases(weight, range(1000, 1003), key=3)
+    together = pl.phases(weight, range(1000, 1003), key=3, replicates=True)
     for r in (1, 2):
         alone = pl.phases(weight[r], [1000 + r], key=3)
         assert {name: values[0] for name, values in alone.items()} == {n: v[r] for n, v in together.items()}
@@ -297,7 +297,7 @@ def test_shuffles_are_drawn_alike_whatever_fits_in_memory(draw, monkeypatch):
 
 def test_kernels_and_transposes_have_the_phase_of_their_matrix(draw):
     kernels = noise(draw, 60, 10, 3, 3)
-    found = pl.phases(kernels, [1000])
+    found = pl.phases(kernels, [1000], replicates=False)
     assert found == pl.phases(kernels.flatten(1), [1000])
     for name in ("phase", "alpha", "mp_distance", "soft_rank"):
         assert pl.phases(kernels.flatten(1).T, [1000])[name] == pytest.approx(found[name])
@@ -308,7 +308,7 @@ def test_five_replicates_of_a_layer_take_seconds(draw):
     torch.set_num_threads(1)
     try:
         start = time.perf_counter()
-        pl.phases(weight, range(1000, 1005), shuffles=30, level=1 / 31)
+        pl.phases(weight, range(1000, 1005), shuffles=30, level=1 / 31, replicates=True)
         assert time.perf_counter() - start < 6  # 2 s on one core of the laptop
     finally:
         torch.set_num_threads(threads)
@@ -354,14 +354,14 @@ def test_a_summary_tells_noise_with_spikes_from_noise(draw):
     weight = 0.1 * noise(draw, 1, 200, 100)
     left, right = (torch.linalg.qr(noise(draw, 1, side, 8)).Q for side in (200, 100))
     signal = 0.1 * 200**0.5 * 3 * left @ right.mT
-    plain, spiked = (pl.summary(esd(w), 200) for w in (weight, weight + signal))
+    plain, spiked = (pl.summary(esd(w, True), 200) for w in (weight, weight + signal))
     assert plain["spikes"] == 0 and spiked["spikes"] == 8
     assert spiked["sigma"] == pytest.approx(0.1, rel=0.03), "the spikes are no part of the bulk"
     assert spiked["distance"] > 0.07 > 0.04 > max(plain["distance"], spiked["bulk_distance"])
 
 
 def test_a_summary_is_what_the_library_tells_of_each_spectrum(draw):
-    spectra = esd(noise(draw, 3, 90, 60))
+    spectra = esd(noise(draw, 3, 90, 60), True)
     found, bulk, fit = pl.summary(spectra, 90), fit_bulk(spectra, 90), pl.fit_power_law(spectra)
     assert all(values.shape == (3,) and values.dtype == np.float64 for values in found.values())
     assert np.array_equal(found["sigma"] ** 2, np.sqrt(bulk.variance) ** 2)
@@ -373,7 +373,7 @@ def test_phases_are_told_at_the_looks_asked_for_and_unknown_elsewhere(draw):
     weights = noise(draw, 2, 3, 60, 55).numpy()
     found = pl.phases_at(weights, [0, 2], (1000, 1001), 10, key=1)
     for look in (0, 2):
-        alone = pl.phases(torch.from_numpy(weights[:, look].copy()), (1000, 1001), 10, 1 / 11, key=1)
+        alone = pl.phases(torch.from_numpy(weights[:, look].copy()), (1000, 1001), 10, 1 / 11, 1, True)
         assert all(np.array_equal(found[name][:, look], alone[name], equal_nan=True) for name in alone)
     assert all(np.isnan(values[:, 1]).all() and values.shape == (2, 3) for values in found.values())
 
@@ -382,3 +382,13 @@ def test_layers_of_few_outputs_are_too_narrow_to_fit():
     assert pl.wide_layers((64, 56, 52, 10)) == [0, 1]
     with pytest.raises(BadInput, match="at least 50"):
         pl.wide_layers((64, 49, 10))
+
+
+def test_the_phase_of_a_convolution_is_that_of_its_matrix_and_replicates_are_told(draw):
+    layer = torch.nn.Conv1d(30, 60, 3)
+    layer.weight.data = noise(draw, 60, 30, 3)
+    matrix = pl.phases(layer.weight.detach().flatten(1), [1000])
+    assert pl.phases(layer, [1000]) == pl.phases(layer.weight, [1000]) == matrix
+    assert pl.phases(layer.weight.detach()[None], [1000], replicates=True) == matrix
+    with pytest.raises(BadInput, match="replicates of a weight"):
+        pl.phases(layer.weight.detach(), range(60))

@@ -227,3 +227,26 @@ def test_correlations_are_those_of_numpy():
     a, b = torch.rand(2, 3, 1, 4, 4, generator=torch.Generator().manual_seed(0)).double()
     expected = [np.corrcoef(x.flatten(), y.flatten())[0, 1] for x, y in zip(a, b, strict=True)]
     assert np.allclose(image_correlations(a, b), expected)
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(4, 1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64),
+                                    torch.zeros(4)])  # fmt: skip
+def test_labels_of_another_shape_are_refused(labels):
+    x = torch.zeros(4, 3)
+    with pytest.raises(BadInput, match="labels"):
+        smallest_step(linear, x, labels, torch.ones(4, 3), STEPS)
+    with pytest.raises(BadInput, match="labels"):
+        gradient_sign(linear, x, labels)
+    if labels.dim() > 1 or len(labels) < 4:
+        with pytest.raises(BadInput, match="labels"):
+            logit_gap(linear(x), labels)
+
+
+def test_a_net_that_returns_nan_decides_nothing(grey):
+    net = build_strided("conv", 0, (4, 6), 10, 1, 8)
+    net[-1].weight.data[3] = torch.nan
+    with pytest.raises(BadInput, match="NaN"):
+        decisions(net, grey)
+    with pytest.raises(BadInput, match="NaN"):
+        smallest_step(lambda x: linear(x) * torch.nan, torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64),
+                      torch.ones(1, 3), STEPS)  # fmt: skip

@@ -114,6 +114,8 @@ def test_a_zero_vector_has_no_angle(draw):
         (lambda: simplex.frame_potential(torch.ones(3)), "vectors"),
         (lambda: simplex.equinorm(torch.ones(3, 3, dtype=torch.int64)), "vectors"),
         (lambda: simplex.coherence(torch.tensor([[1.0], [math.nan]])), "nan or inf"),
+        (lambda: simplex.cosines(torch.tensor([[1.0], [math.nan]])), "nan or inf"),
+        (lambda: simplex.equinorm(torch.nn.Conv1d(25, 30, 3).weight), "parameter"),
     ],
 )
 def test_bad_input_is_named(call, match):

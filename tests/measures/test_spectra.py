@@ -50,7 +50,7 @@ def noise_spectra(draw, n, m, count, largest=False):
 @pytest.mark.parametrize("shape", [(30, 20), (20, 30), (25, 25)])
 def test_the_spectrum_is_that_of_the_normalised_gram_matrix(draw, shape):
     weight = noise(draw, 3, *shape)
-    found = sp.esd(weight)
+    found = sp.esd(weight, replicates=True)
     n, m = max(shape), min(shape)
     gram = (weight if shape[0] >= shape[1] else weight.mT).numpy()
     expected = np.linalg.eigvalsh(gram.swapaxes(1, 2) @ gram / n)[:, ::-1]
@@ -58,17 +58,17 @@ def test_the_spectrum_is_that_of_the_normalised_gram_matrix(draw, shape):
     assert found == pytest.approx(expected, rel=1e-9)
     assert found.mean(1) == pytest.approx(weight.square().sum((1, 2)).numpy() / (n * m))
     assert sp.esd(weight[1])[0] == pytest.approx(found[1], rel=1e-9)
-    assert sp.esd(weight.float()) == pytest.approx(found, rel=1e-4)
+    assert sp.esd(weight.float(), replicates=True) == pytest.approx(found, rel=1e-4)
 
 
 def test_kernels_are_what_multiplies_unfolded_patches(draw):
     kernels = noise(draw, 2, 8, 3, 5, 5)
-    assert np.array_equal(sp.esd(kernels), sp.esd(kernels.reshape(2, 8, 75)))
-    assert np.array_equal(sp.esd(kernels[0]), sp.esd(kernels[:1]))
+    assert np.array_equal(sp.esd(kernels, True), sp.esd(kernels.reshape(2, 8, 75), True))
+    assert np.array_equal(sp.esd(kernels[0], False), sp.esd(kernels[:1], True))
     patches = torch.nn.functional.unfold(noise(draw, 1, 3, 5, 5), 5)
     image = patches.reshape(1, 3, 5, 5)
     outputs = (kernels[0] * image).sum((1, 2, 3))
-    torch.testing.assert_close(sp.as_matrices(kernels)[0] @ patches.flatten(), outputs)
+    torch.testing.assert_close(sp.as_matrices(kernels, replicates=True)[0] @ patches.flatten(), outputs)
 
 
 @pytest.mark.parametrize("k", [1, 5, 20])
@@ -82,18 +82,18 @@ def test_k_equal_singular_values_have_rank_k_in_every_sense(draw, k):
 
 def test_ranks_of_known_singular_values(draw):
     stack = torch.stack([rotated(draw, s, 6) for s in ([4.0, 2, 2], [1, 1, 1e-3], [1, 0, 0])])
-    assert sp.stable_rank(stack) == pytest.approx([1.5, 2, 1], abs=1e-5)
-    assert sp.effective_rank(stack)[0] == pytest.approx(math.exp(1.5 * math.log(2)))  # entropy of 1/2, 1/4, 1/4
-    assert sp.effective_rank(stack)[2] == pytest.approx(1)
-    assert sp.numerical_rank(stack).tolist() == [3, 3, 1]
+    assert sp.stable_rank(stack, True) == pytest.approx([1.5, 2, 1], abs=1e-5)
+    assert sp.effective_rank(stack, True)[0] == pytest.approx(math.exp(1.5 * math.log(2)))  # entropy of 1/2, 1/4, 1/4
+    assert sp.effective_rank(stack, True)[2] == pytest.approx(1)
+    assert sp.numerical_rank(stack, True).tolist() == [3, 3, 1]
     assert sp.effective_rank(torch.diag(torch.tensor([1.0, 0, 0])))[0] == 1  # exact zeros
 
 
 def test_ranks_of_a_spectrum_are_those_of_the_weights(draw):
     weight = noise(draw, 3, 9, 7)
-    found = sp.ranks_of(sp.esd(weight))
-    assert found["stable_rank"] == pytest.approx(sp.stable_rank(weight), rel=1e-12)
-    assert found["effective_rank"] == pytest.approx(sp.effective_rank(weight), rel=1e-12)
+    found = sp.ranks_of(sp.esd(weight, True))
+    assert found["stable_rank"] == pytest.approx(sp.stable_rank(weight, True), rel=1e-12)
+    assert found["effective_rank"] == pytest.approx(sp.effective_rank(weight, True), rel=1e-12)
     known = sp.ranks_of([16.0, 4, 4, 0])  # singular values 4, 2, 2, 0
     assert known["stable_rank"] == [1.5] and known["effective_rank"] == pytest.approx(2**1.5)
     with pytest.raises(BadInput, match="eigenvalues"):
@@ -266,9 +266,9 @@ def test_the_top_k_update_is_the_best_of_its_rank(draw):
     start, weight = noise(draw, 2, 30, 20), noise(draw, 2, 30, 20)
     singular = np.linalg.svd((weight - start).numpy())[1]
     for k in (0, 1, 7, 20):
-        kept = sp.top_k(weight, start, k)
+        kept = sp.top_k(weight, start, k, replicates=True)
         assert torch.linalg.matrix_rank(kept - start).tolist() == [k, k]
-        found = sp.residual_norms(weight, start, kept)
+        found = sp.residual_norms(weight, start, kept, replicates=True)
         expected = singular[:, k] if k < 20 else np.zeros(2)
         assert found["residual"] == pytest.approx(expected, abs=1e-12)
         assert found["over_update"] == pytest.approx(expected / singular[:, 0], abs=1e-12)
@@ -277,40 +277,42 @@ def test_the_top_k_update_is_the_best_of_its_rank(draw):
         projected = left @ left.swapaxes(1, 2) @ (weight - start).numpy()  # the top left singular vectors
         assert (kept - start).numpy() == pytest.approx(projected, abs=1e-12)
         torch.testing.assert_close(sp.top_k(weight[1], start[1], k), kept[1])
-    assert torch.equal(sp.top_k(weight, start, 0), start)
-    assert torch.equal(sp.random_k(weight, start, 0, [0, 1]), start)
-    torch.testing.assert_close(sp.top_k(weight, start, 20), weight)
+    assert torch.equal(sp.top_k(weight, start, 0, replicates=True), start)
+    assert torch.equal(sp.random_k(weight, start, 0, [0, 1], replicates=True), start)
+    torch.testing.assert_close(sp.top_k(weight, start, 20, replicates=True), weight)
 
 
 def test_updates_keep_shape_and_dtype(draw):
     weight, start = noise(draw, 6, 4, 3, 3).float(), noise(draw, 6, 4, 3, 3).float()
-    for kept in (sp.top_k(weight, start, 2), sp.random_k(weight, start, 2, [0])):
+    for kept in (sp.top_k(weight, start, 2, False), sp.random_k(weight, start, 2, [0], replicates=False)):
         assert kept.shape == weight.shape and kept.dtype == torch.float32
         assert torch.linalg.matrix_rank((kept - start).flatten(1), rtol=1e-5) == 2
     trained = weight.requires_grad_()
-    assert not sp.top_k(trained, start, 2).requires_grad
+    assert not sp.top_k(trained, start, 2, False).requires_grad
 
 
 def test_a_random_update_is_a_projection_that_keeps_its_share(draw):
     start, weight = noise(draw, 40, 30, 20), noise(draw, 40, 30, 20)
     seeds = range(1000, 1040)
     update = weight - start
-    kept = sp.random_k(weight, start, 6, seeds) - start
+    kept = sp.random_k(weight, start, 6, seeds, replicates=True) - start
     assert torch.linalg.matrix_rank(kept, rtol=1e-9).tolist() == [6] * 40
     torch.testing.assert_close((kept * (update - kept)).sum((1, 2)), torch.zeros(40).double(), atol=1e-9, rtol=0)
     share = kept.square().sum((1, 2)) / update.square().sum((1, 2))
     assert float(share.mean()) == pytest.approx(6 / 30, abs=0.01)
-    again = sp.random_k(weight, start + kept, 6, seeds) - start - kept  # what is left has nothing in the subspace
+    again = (
+        sp.random_k(weight, start + kept, 6, seeds, replicates=True) - start - kept
+    )  # what is left has nothing in the subspace
     assert float(again.abs().max()) < 1e-12
-    more = sp.random_k(weight, start, 9, seeds) - start
+    more = sp.random_k(weight, start, 9, seeds, replicates=True) - start
     assert ((update - more).norm(dim=(1, 2)) < (update - kept).norm(dim=(1, 2))).all()
-    wider = sp.random_k(start + kept, start, 9, seeds) - start  # 9 dimensions contain the 6
+    wider = sp.random_k(start + kept, start, 9, seeds, replicates=True) - start  # 9 dimensions contain the 6
     torch.testing.assert_close(wider, kept)
 
 
 def test_random_subspaces_depend_on_seed_and_key_alone(draw):
     start, weight = noise(draw, 3, 12, 8), noise(draw, 3, 12, 8)
-    together = sp.random_k(weight, start, 3, [1000, 1001, 1002], key=2)
+    together = sp.random_k(weight, start, 3, [1000, 1001, 1002], key=2, replicates=True)
     for r in range(3):
         torch.testing.assert_close(sp.random_k(weight[r], start[r], 3, [1000 + r], key=2), together[r])
     for seed, key in ((1001, 2), (1000, 3)):
@@ -336,10 +338,10 @@ W, L = torch.ones(4, 3), [1.0, 2.0, 3.0]
         (lambda: sp.esd(W[0]), "weight"),
         (lambda: sp.esd(W[:, :0]), "weight"),
         (lambda: sp.esd(W.long()), "weight"),
-        (lambda: sp.esd(W[None, None, None, None]), "weight"),
+        (lambda: sp.esd(W[None, None, None, None, None]), "weight"),
         (lambda: sp.esd(W * math.nan), "weight = 'nan or inf'"),
         (lambda: sp.stable_rank(W * math.inf), "weight = 'nan or inf'"),
-        (lambda: sp.effective_rank(torch.stack([W, 0 * W])), "weight of replicate 1 = 0"),
+        (lambda: sp.effective_rank(torch.stack([W, 0 * W]), True), "weight of replicate 1 = 0"),
         (lambda: sp.numerical_rank(0 * W), "weight of replicate 0 = 0"),
         (lambda: sp.mp_cdf(1, 0.3), "aspect = 0.3 .* pass 1/aspect"),
         (lambda: sp.mp_pdf(1, math.nan), "aspect"),
@@ -377,3 +379,87 @@ def test_the_law_of_singular_values_is_a_density_within_its_edges():
     heights = np.histogram(singular, np.linspace(0.2, 1.8, 9), density=True)[0]
     assert np.allclose(np.interp(np.linspace(0.3, 1.7, 8), x, density, 0, 0), heights, atol=0.25)
     assert np.allclose(sp.mp_singular_law(2.0, 4.0)[0], 2 * x)
+
+
+# Shapes that mean two things
+
+
+def pooled(blocks):
+    """Singular values of a block-diagonal matrix, largest first."""
+    return np.sort(np.concatenate([np.linalg.svd(b, compute_uv=False) for b in blocks]))[::-1]
+
+
+CONVOLUTIONS = {
+    "linear": (lambda: torch.nn.Linear(9, 6), 1),
+    "conv1d": (lambda: torch.nn.Conv1d(25, 30, 3), 1),
+    "conv2d": (lambda: torch.nn.Conv2d(4, 6, 3), 1),
+    "conv3d": (lambda: torch.nn.Conv3d(2, 5, 2), 1),
+    "grouped": (lambda: torch.nn.Conv2d(4, 6, 3, groups=2), 2),
+    "depthwise": (lambda: torch.nn.Conv2d(5, 5, 3, groups=5), 5),
+    "transposed": (lambda: torch.nn.ConvTranspose2d(4, 3, 2), 1),
+    "transposed, grouped": (lambda: torch.nn.ConvTranspose1d(6, 4, 3, groups=2), 2),
+}
+
+
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_a_layer_its_parameter_and_its_stacked_weight_have_the_spectrum_of_the_matrix_of_each_group(kind):
+    torch.manual_seed(0)
+    make, groups = CONVOLUTIONS[kind]
+    layer = make()
+    weight = layer.weight.detach().double().numpy()
+    blocks = weight.reshape(groups, len(weight) // groups, -1)  # as stored: rows are what the channels are divided by
+    singular, larger = pooled(blocks), max(blocks.shape[1:])
+    ways = {
+        "layer": ((layer,), {}),
+        "replicates": (([layer, make()],), {}),
+        "parameter": ((layer.weight,), {"groups": groups}),
+        "tensor": ((layer.weight.detach(),), {"replicates": False, "groups": groups}),
+        "weights_of": ((layer.weight.detach()[None],), {"replicates": True, "groups": groups}),
+    }
+    for name, (args, options) in ways.items():
+        found = sp.esd(*args, **options)
+        assert found.shape == (1 + (name == "replicates"), len(singular))
+        assert found[0] == pytest.approx(singular**2 / larger, abs=1e-12), name
+        assert sp.stable_rank(*args, **options)[0] == pytest.approx((singular**2).sum() / singular[0] ** 2)
+        assert sp.numerical_rank(*args, **options)[0] == len(singular)
+
+
+@pytest.mark.parametrize("layer", [torch.nn.Conv1d(25, 30, 3), torch.nn.Conv2d(4, 6, 3), torch.nn.Conv3d(2, 5, 2)])
+def test_a_tensor_whose_shape_means_two_things_is_refused_until_told(layer):
+    weight = layer.weight.detach()
+    calls = [sp.esd, sp.stable_rank, sp.effective_rank, sp.numerical_rank, sp.as_matrices]
+    calls += [lambda w, **o: sp.top_k(w, 0 * w, 1, **o), lambda w, **o: sp.residual_norms(w, w, w, **o)]
+    for call in calls:
+        with pytest.raises(BadInput, match="replicates of a weight"):
+            call(weight)
+        call(weight, replicates=False)
+    assert len(sp.esd(weight[None], replicates=True)) == 1
+    with pytest.raises(BadInput, match="shape of weight"):
+        sp.esd(torch.ones(3, 4), replicates=True)
+
+
+def test_an_orthogonal_depthwise_convolution_has_one_eigenvalue_a_channel():
+    layer = torch.nn.Conv2d(7, 7, 3, groups=7)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(9)[:7].view(7, 1, 3, 3))
+    assert sp.stable_rank(layer) == pytest.approx([7]) and sp.esd(layer).tolist() == [pytest.approx([1 / 9] * 7)]
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda: sp.esd(torch.nn.LSTM(3, 2)), "'LSTM'"),
+        (lambda: sp.esd([torch.nn.Linear(3, 2), torch.nn.Linear(2, 2)]), "layers of one kind"),
+        (lambda: sp.esd(torch.nn.Linear(3, 2), replicates=True), "replicates = True"),
+        (lambda: sp.esd([]), "weight"),
+        (lambda: sp.esd(torch.ones(5, 3), groups=2), "groups = 2 .* divisor of 5"),
+        (lambda: sp.as_matrices(torch.nn.Conv1d(4, 4, 3, groups=2)), "groups = 2"),
+    ],
+)
+def test_modules_that_have_no_one_matrix_are_named(call, match):
+    with pytest.raises(BadInput, match=match):
+        call()
+
+
+def test_the_density_of_the_law_at_nan_is_no_number():
+    assert np.isnan(sp.mp_pdf([np.nan, 1.0], 2)).tolist() == [True, False]

@@ -169,3 +169,17 @@ def test_project_files_name_no_machine_of_ours():
             hits = host_path.findall(path.read_text(encoding="utf-8"))
             found |= {name: hits} if hits else {}
     assert found == {}
+
+
+def test_make_hands_the_scheduler_to_every_command_that_sweeps():
+    for target in ("reproduce", "smoke", "study"):
+        command = ["make", "--no-print-directory", "-n", target, "STUDY=01_x", "SCHEDULER=tcp://HOST:8786"]
+        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+        assert f"redlib.report {target} " in shown and "--scheduler tcp://HOST:8786" in shown
+
+
+def test_make_clean_without_an_environment_removes_nothing(tmp_path):
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
+    (tmp_path / "build" / "theirs").mkdir(parents=True)
+    done = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and (tmp_path / "build" / "theirs").exists()

@@ -450,3 +450,97 @@ def test_other_bad_input_is_refused():
             compaction.top_filters(compaction.filter_scores(net), share)
     with pytest.raises(BadInput, match="replicate"):
         unstacked(StackedMLP.create((2, 2), [0]), 1)
+
+
+# Nets that cannot be cut, or not apart
+
+
+class Branched(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.out = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        h = torch.relu(self.first(x))
+        return self.out(h + torch.relu(self.second(h)))
+
+
+@pytest.mark.parametrize("net", [Branched(), nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 3))])
+def test_a_net_in_which_no_layer_can_lose_units_is_refused_with_its_layers(net):
+    name = next(name for name, part in net.named_modules() if isinstance(part, nn.Linear))
+    calls = [
+        lambda: compaction.filter_scores(net),
+        lambda: compaction.compact(net, {}),
+        lambda: compaction.silence(net, {}),
+        lambda: compaction.compact_masks(net, masks.dense(masks.weights_of(net))),
+    ]
+    for call in calls:
+        with pytest.raises(BadInput, match=f"net to cut.*'{name}': 'Linear'"):
+            call()
+    with pytest.raises(BadInput, match="scores"):
+        compaction.top_filters({}, 0.5)
+
+
+@pytest.mark.parametrize("what", ["weight", "bias"])
+def test_layers_that_share_a_parameter_are_refused_by_name(what):
+    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    setattr(net[2], what, getattr(net[0], what))
+    keep = {"0": torch.arange(8) < 5}
+    for call in (
+        lambda: compaction.compact(net, keep),
+        lambda: compaction.silence(net, keep),
+        lambda: compaction.fold(net),
+    ):
+        with pytest.raises(BadInput, match=rf"0\.{what} and 2\.{what}"):
+            call()
+
+
+def test_norms_that_share_their_scale_are_refused_as_silencing_one_would_silence_the_other():
+    net = nn.Sequential(
+        nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)
+    )
+    net[4].weight = net[1].weight
+    with pytest.raises(BadInput, match=r"1\.weight and 4\.weight"):
+        compaction.silence(net, {"0": torch.arange(8) < 5})
+
+
+MIXED = {
+    "pool behind a flatten": nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.MaxPool1d(2), nn.Linear(72, 3)
+    ),
+    "adaptive pool behind a flatten": nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.Flatten(), nn.AdaptiveAvgPool1d(36), nn.Linear(36, 3)
+    ),
+    "pool of images on lines": nn.Sequential(
+        nn.Conv1d(2, 4, 3), nn.AvgPool2d(3, stride=1, padding=1), nn.Flatten(), nn.Linear(24, 3)
+    ),
+    "norm of the tokens": nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(4, 3)),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_parts_that_mix_units_leave_the_layer_before_them_whole(name):
+    net = MIXED[name].eval()
+    shape = {"pool of images on lines": (5, 2, 8), "norm of the tokens": (5, 8, 6)}.get(name, (5, 2, 8, 8))
+    net(torch.randn(shape))  # it runs
+    assert compaction.compactable(net) == {}
+    with pytest.raises(BadInput, match="layer to compact = '0'"):
+        compaction.compact(net, {"0": torch.tensor([True, False, True, True])})
+
+
+class Standardised(nn.Conv2d):
+    """Weights less the mean of their filter: what a cut input would have changed."""
+
+    def forward(self, x):
+        return self._conv_forward(x, self.weight - self.weight.mean((1, 2, 3), keepdim=True), self.bias)
+
+
+def test_a_subclass_that_computes_something_else_is_an_unknown_part():
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), Standardised(4, 5, 3), nn.Flatten(), nn.Linear(80, 3)).eval()
+    assert compaction.compactable(net) == {}
+
+    class Named(nn.Conv2d):
+        pass
+
+    net[2] = Named(4, 5, 3)
+    assert list(compaction.compactable(net)) == ["0", "2"]

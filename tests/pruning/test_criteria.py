@@ -476,3 +476,44 @@ def test_a_net_that_is_one_layer_has_scores_under_its_empty_name():
     found = score("snip", context_of(module, batch=(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))))
     assert found[""].shape == (1, 2, 3)
     assert int(counts(synflow(module, 0.5, 2, input_shape=(3,)))[""]) == 3
+
+
+# ---- weights of any module, and of none ----
+
+
+class Steps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.part, self.out = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.out(self.part(x)[0][:, -1])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_recurrent_matrices_are_scored_by_their_gradients(masked):
+    torch.manual_seed(0)
+    net, x, y = Steps(), torch.randn(6, 5, 3), torch.arange(6) % 2
+    torch.nn.functional.cross_entropy(net(x), y).backward()
+    slopes = {name: p.grad for name, p in net.named_parameters() if "weight" in name}
+    if masked:
+        apply(net, {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights_of(net).items()})
+    found = score("gradient", context_of(net, batch=(x, y)))
+    assert list(found) == ["part.weight_ih_l0", "part.weight_hh_l0", "out"]
+    for name, values in found.items():
+        torch.testing.assert_close(values[0], slopes["out.weight" if name == "out" else name].abs())
+
+
+def test_weights_that_are_parameters_or_none_are_refused():
+    net = Steps()
+    with pytest.raises(BadInput, match="replicate axis"):
+        Context(initial={"out": net.out.weight})
+    with pytest.raises(BadInput, match="initial weights"):
+        Context(initial={})
+
+
+def test_synflow_refuses_densities_that_must_empty_a_layer_before_it_starts():
+    net = StackedMLP.create((4, 3, 2), [0, 1])
+    with pytest.raises(EmptyLayer, match="1 weights for 2 layers"):
+        synflow(net, 1 / 18)
+    assert [int(n) for n in sum(counts(synflow(net, 1 / 18, allow_empty=True)).values())] == [1, 1]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
@@ -128,7 +129,8 @@ def remembered(net: masking.Net, history) -> list[tuple[str, Tensor]]:
 
 
 def train(net: masking.Net, rule=RULES["momentum decay"], steps: int = 10):
-    return fit(net, problem(), optimizer=rule, steps=steps, batch_size=16, seeds=SEEDS, chunk=2, execution="dense")
+    options = {"chunk": 2, "execution": "dense"} if isinstance(net, StackedMLP) else {"seeds": SEEDS}
+    return fit(net, problem(), optimizer=rule, steps=steps, batch_size=16, **options)
 
 
 @pytest.mark.parametrize("cut", ["zero", "freeze"])
@@ -425,3 +427,273 @@ def test_masked_training_on_cuda_agrees_with_the_cpu(kind):
     for name, values in found[1].items():
         assert not values[~masks[name]].any()
         torch.testing.assert_close(values, found[0][name], atol=1e-4, rtol=1e-3)
+
+
+# One parameter with two names
+
+
+def tied(kind="parameter") -> nn.Sequential:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    shared = {
+        "parameter": lambda w: w,
+        "memory": lambda w: nn.Parameter(w.data),
+        "transposed": lambda w: nn.Parameter(w.data.T),
+    }
+    net[2].weight = shared[kind](net[0].weight)
+    return net
+
+
+@pytest.mark.parametrize("kind", ["parameter", "memory", "transposed"])
+def test_a_weight_with_two_names_is_refused_by_both_and_nothing_changes(kind):
+    net = tied(kind)
+    before, count = copy.deepcopy(net.state_dict()), len(list(net.parameters()))
+    masks = {name: torch.rand(1, *shape) > 0.5 for name, shape in {"0": (8, 8), "2": (8, 8), "4": (3, 8)}.items()}
+    for refused in (
+        lambda: weights_of(net),
+        lambda: apply(net, masks),
+        lambda: masks_of(net),
+        lambda: load_weights(net, {name: mask.float() for name, mask in masks.items()}),
+    ):
+        with pytest.raises(BadInput, match=r"0\.weight and 2\.weight.*copy"):
+            refused()
+    remove(net)
+    assert len(list(net.parameters())) == count and all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def test_the_remedy_for_a_shared_weight_works():
+    net = tied()
+    net.get_submodule("2").weight = nn.Parameter(net.get_submodule("2").weight.detach().clone())
+    apply(net, some_masks(net))
+    kept = {name: int(mask.sum()) for name, mask in masks_of(net).items()}
+    assert kept == {name: int((values != 0).sum()) for name, values in weights_of(net).items()}
+
+
+def test_an_output_layer_tied_to_an_embedding_is_refused_and_shared_biases_are_not():
+    net = nn.ModuleDict({"embed": nn.Embedding(9, 4), "out": nn.Linear(4, 9, bias=False)})
+    net["out"].weight = net["embed"].weight
+    with pytest.raises(BadInput, match=r"embed\.weight and out\.weight"):
+        weights_of(net)
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    net[1].bias = net[0].bias
+    assert list(weights_of(net)) == ["0", "1"]
+
+
+def test_a_part_that_is_used_twice_is_masked_once_and_in_both_places():
+    layer = nn.Linear(4, 4, bias=False)
+    net, x = nn.Sequential(layer, nn.ReLU(), layer), torch.randn(3, 4)
+    assert list(weights_of(net)) == ["0"]
+    masks = some_masks(net)
+    acting = layer.weight.detach() * masks["0"][0]
+    apply(net, masks)
+    torch.testing.assert_close(net(x), torch.relu(x @ acting.T) @ acting.T)
+
+
+def test_parts_of_one_storage_that_do_not_overlap_are_no_shared_weight():
+    chunk = torch.randn(32)
+    net = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
+    net[0].weight, net[1].weight = nn.Parameter(chunk[:16].view(4, 4)), nn.Parameter(chunk[16:].view(4, 4))
+    assert list(weights_of(net)) == ["0", "1"]
+
+
+def test_replicates_that_are_one_module_or_share_a_weight_cannot_be_masked_apart():
+    net, other = linear()[0], linear()[1]
+    other[2].weight = net[2].weight
+    for nets in ([net, net], [net, other]):
+        masks = some_masks(nets)
+        with pytest.raises(BadInput, match="replicates 0 and 1"):
+            apply(nets, masks)
+
+
+# What masks leave of a user's net
+
+
+@pytest.mark.parametrize("cut", ["zero", "freeze"])
+def test_masks_come_off_a_net_whose_parameters_are_the_ones_it_had_in_their_order(cut):
+    net = nn.Sequential(nn.Conv2d(2, 3, 2), nn.Flatten(), nn.Linear(12, 4)).to(memory_format=torch.channels_last)
+    before = list(net.named_parameters())
+    optimiser = torch.optim.SGD(net.parameters(), 0.1)
+    apply(net, some_masks(net), cut)
+    remove(net)
+    after = list(net.named_parameters())
+    assert [name for name, _ in after] == [name for name, _ in before]
+    assert all(now is then for (_, now), (_, then) in zip(after, before, strict=True))
+    assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
+    values = weights_of(net)
+    net(torch.randn(5, 2, 3, 3)).square().sum().backward()
+    optimiser.step()
+    assert all((now != values[name]).any() for name, now in weights_of(net).items()), "the optimiser lost a weight"
+
+
+def test_a_weight_that_is_computed_already_keeps_what_computes_it():
+    normed = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), nn.Linear(4, 2))
+    pruned = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    prune.l1_unstructured(pruned[0], "weight", 0.5)
+    for net in (normed, pruned):
+        names = [name for name, _ in net.named_parameters()]
+        weights = weights_of(net)
+        for refused in (lambda net=net: apply(net, some_masks(net)), lambda net=net, w=weights: load_weights(net, w)):
+            with pytest.raises(BadInput, match=r"weight of '0' = 'computed"):
+                refused()
+        remove(net)
+        assert [name for name, _ in net.named_parameters()] == names
+    assert bool((masks_of(pruned)["0"]).all()) and density(masks_of(normed)).tolist() == [1.0]
+
+
+# Any module
+
+
+class Recurrent(nn.Module):
+    def __init__(self, part):
+        super().__init__()
+        self.embed, self.part, self.out = nn.Embedding(9, 6), part, nn.Linear(5, 3)
+
+    def forward(self, tokens):
+        return self.out(self.part(self.embed(tokens))[0][:, -1])
+
+
+class Attentive(nn.Module):
+    def __init__(self, **options):
+        super().__init__()
+        self.embed, self.part = nn.Embedding(9, 6), nn.MultiheadAttention(6, 2, batch_first=True, **options)
+        self.place, self.out = nn.Parameter(torch.randn(1, 7, 6)), nn.Linear(6, 3)
+
+    def forward(self, tokens):
+        x = self.embed(tokens) + self.place
+        return self.out(self.part(x, x[..., : self.part.kdim], x[..., : self.part.vdim])[0].mean(1))
+
+
+class Cells(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.part, self.out = nn.Embedding(9, 6), nn.GRUCell(6, 5), nn.Linear(5, 3)
+
+    def forward(self, tokens):
+        h = None
+        for x in self.embed(tokens).unbind(1):
+            h = self.part(x, h)
+        return self.out(h)
+
+
+class Upwards(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.part, self.out = nn.Embedding(9, 6), nn.ConvTranspose1d(6, 4, 3, groups=2), nn.Linear(4, 3)
+
+    def forward(self, tokens):
+        return self.out(self.part(self.embed(tokens).mT).mean(2))
+
+
+IH, HH = "part.weight_ih", "part.weight_hh"
+ANY = {
+    "lstm": (lambda: Recurrent(nn.LSTM(6, 5, batch_first=True)), [f"{IH}_l0", f"{HH}_l0", "out"]),
+    "gru, both ways": (
+        lambda: Recurrent(nn.GRU(6, 5, batch_first=True, bidirectional=True)),
+        [f"{IH}_l0", f"{HH}_l0", f"{IH}_l0_reverse", f"{HH}_l0_reverse", "out"],
+    ),
+    "rnn of two layers": (
+        lambda: Recurrent(nn.RNN(6, 5, 2, batch_first=True)),
+        [f"{IH}_l0", f"{HH}_l0", f"{IH}_l1", f"{HH}_l1", "out"],
+    ),
+    "cell": (Cells, [IH, HH, "out"]),
+    "attention": (Attentive, ["part.in_proj_weight", "part.out_proj", "out"]),
+    "attention in parts": (
+        lambda: Attentive(kdim=4, vdim=5),
+        [*(f"part.{kind}_proj_weight" for kind in "qkv"), "part.out_proj", "out"],
+    ),
+    "transposed": (Upwards, ["part", "out"]),
+}
+TOKENS = torch.arange(28).view(4, 7) % 9
+
+
+def module_of(kind: str) -> nn.Module:
+    torch.manual_seed(1)
+    made = ANY[kind][0]()
+    if kind == "gru, both ways":
+        made.out = nn.Linear(10, 3)
+    return made
+
+
+@pytest.mark.filterwarnings("ignore:no masks for")
+@pytest.mark.parametrize("kind", ANY)
+def test_every_matrix_of_a_module_is_masked_counted_and_kept_cut(kind):
+    net = module_of(kind)
+    assert list(weights_of(net)) == ANY[kind][1]
+    matrices = {n: p for n, p in net.named_parameters() if p.dim() > 1 and "embed" not in n and n != "place"}
+    assert sum(values.numel() for values in weights_of(net).values()) == sum(p.numel() for p in matrices.values())
+    masks, names = some_masks(net), [name for name, _ in net.named_parameters()]
+    plain = copy.deepcopy(net)
+    load_weights(plain, {name: values * masks[name] for name, values in weights_of(net).items()})
+    apply(net, masks)
+    assert torch.equal(net(TOKENS), plain(TOKENS))
+    optimiser = torch.optim.AdamW(net.parameters(), 0.1, weight_decay=0.1)
+    for _ in range(3):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(net(TOKENS), torch.arange(4) % 3).backward()
+        optimiser.step()
+    twin = copy.deepcopy(copy.deepcopy(net).double()).float()
+    for name, values in weights_of(net).items():
+        assert not values[~masks[name]].any() and (values != weights_of(plain)[name])[masks[name]].any()
+    with torch.no_grad():
+        for one in (net, twin):
+            one.eval()
+        acted = net(TOKENS)
+        assert torch.equal(twin(TOKENS), acted)
+        remove(net)
+        torch.testing.assert_close(net(TOKENS), acted)
+    assert [name for name, _ in net.named_parameters()] == names
+    net.train()(TOKENS).sum().backward()
+
+
+@pytest.mark.filterwarnings("ignore:no masks for")
+def test_embeddings_and_a_modules_own_parameters_are_masked_when_asked_and_come_first():
+    net = module_of("attention")
+    assert "embed" not in weights_of(net) and masking.left_out(net) == ["place"]
+    weights = weights_of(net, also=["place", "embed"])
+    assert list(weights) == ["place", "embed", *ANY["attention"][1]]
+    masks = {name: torch.rand(values.shape) < 0.5 for name, values in weights.items()}
+    apply(net, masks)
+    found = masks_of(net)
+    assert set(found) == set(masks) and all(torch.equal(found[name], masks[name]) for name in masks)
+    assert not net.embed.weight[~masks["embed"][0]].any() and not net.place[~masks["place"][0]].any()
+    assert masking.left_out(net, ["place"]) == []
+    with pytest.raises(BadInput, match="name in `also`"):
+        weights_of(net, also=["embedding"])
+    with pytest.raises(BadInput, match="names of mask"):  # a norm or a bias is no weight
+        apply(net, masks | {"out.bias": torch.ones(1, 3, dtype=torch.bool)})
+    with pytest.raises(BadInput, match="also"):
+        weights_of(stacked(), also=["place"])
+
+
+def test_what_is_left_out_is_told_by_name():
+    with pytest.warns(UserWarning, match=r"\['place'\]"):
+        weights_of(module_of("attention"))
+
+
+def test_nets_without_weights_of_unlike_shape_or_not_built_yet_are_refused():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.matrix = nn.Parameter(torch.ones(3, 3))
+
+    with pytest.raises(BadInput, match=r"weights of the net.*'matrix'"), pytest.warns(UserWarning):
+        weights_of(Own())
+    with pytest.raises(BadInput, match="weights of replicate 1"):
+        weights_of([nn.Linear(3, 2), nn.Linear(2, 2)])
+    with pytest.raises(BadInput, match="Run it once"):
+        weights_of(nn.LazyLinear(3))
+    for nothing in ([], "net", [nn.Linear(2, 2), 3]):
+        with pytest.raises(BadInput, match="net = "):
+            weights_of(nothing)
+
+
+def test_degrees_of_grouped_and_transposed_convolutions_count_by_channel():
+    weight = nn.Conv1d(4, 6, 3, groups=2).weight
+    mask = torch.zeros(1, *weight.shape, dtype=torch.bool)  # [1, 6, 2, 3]
+    mask[0, 1, 0], mask[0, 4, 1, :2] = True, True  # channel 0 to 1, and channel 3 to 4
+    incoming, outgoing = degrees(mask, groups=2)
+    assert incoming.tolist() == [[0, 3, 0, 0, 2, 0]] and outgoing.tolist() == [[3, 0, 0, 2]]
+    turned = degrees(mask, groups=2, transposed=True)
+    assert torch.equal(turned[0], outgoing) and torch.equal(turned[1], incoming)
+    with pytest.raises(BadInput, match="mask and groups"):
+        degrees(mask[0, 0])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
+from redlib.pruning import masks as masking
 from redlib.pruning import tickets
 from redlib.pruning.allocation import EmptyLayer, keep, layer_counts, random_masks
 from redlib.pruning.masks import concat, counts, dense, density, select_replicates, weights_of
@@ -28,6 +31,7 @@ from redlib.pruning.tickets import (
     stack,
     stacked_arms,
     survival,
+    ticket_rounds,
 )
 from redlib.training import SGD, Adam, AdamW, Examples, fit
 
@@ -442,3 +446,200 @@ def test_rankings_pool_what_they_say(monkeypatch, ranking, alone):
 def test_a_policy_that_cannot_be_is_refused(settings):
     with pytest.raises(BadInput, match="cut"):
         Cut(**settings)
+
+
+# Any module
+
+
+class Residual(nn.Module):
+    """A net that is no Sequential, with a skip, a norm and a recurrent part."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.second = nn.Linear(7, 6), nn.BatchNorm1d(6), nn.Linear(6, 6)
+        self.steps, self.out = nn.GRU(2, 3, batch_first=True), nn.Linear(3, 4)
+
+    def forward(self, x):
+        h = torch.relu(self.norm(self.first(x)))
+        h = h + torch.relu(self.second(h))
+        return self.out(self.steps(h.view(-1, 3, 2))[0][:, -1])
+
+
+def modules(count=3, draw=0) -> list[nn.Module]:
+    found = []
+    for r in range(count):
+        torch.manual_seed(100 * draw + r)
+        found.append(Residual())
+    return found
+
+
+def train_modules(nets, steps=6):
+    return fit(nets, problem(), optimizer=RULE, steps=steps, batch_size=16, seeds=SEEDS[: len(nets)])
+
+
+def test_tickets_of_any_module_have_exact_counts_and_start_from_their_own_weights():
+    start, begun = modules(), []
+
+    def recorded(nets):
+        begun.append(weights_of(nets))
+        train_modules(nets)
+
+    masks = find_tickets(start, recorded, rounds=3)
+    rates = {name: 0.1 if name == "out" else 0.2 for name in masks[0]}
+    assert {"steps.weight_ih_l0", "steps.weight_hh_l0", "second"} < set(rates)
+    for done, level in enumerate(masks):
+        for name, kept in counts(level).items():
+            assert kept.tolist() == [rounded(level[name][0].numel(), rates[name], done)] * 3
+    for acting, level in zip(begun, masks[:-1], strict=True):
+        assert all(torch.equal(acting[name], weights_of(start)[name] * level[name]) for name in level)
+    alone = find_tickets(start[1], lambda net: train_modules([net]), rounds=2)
+    assert all(mask.shape[0] == 1 for mask in alone[2].values())
+
+
+def test_what_is_pruned_on_request_is_pruned_in_every_round():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.out = nn.Embedding(30, 4), nn.Linear(4, 5)
+
+    masks = find_tickets(Tokens(), lambda net: None, rounds=2, also=["embed"])
+    assert [int(level["embed"].sum()) for level in masks] == [120, 96, 77]
+    assert [int(level["out"].sum()) for level in masks] == [20, 18, 16]
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_every_arm_is_made_of_modules(arm):
+    start, end, masks = modules(), modules(draw=5), None
+    masks = find_tickets(start, train_modules, rounds=2)[2]
+    before = [copy.deepcopy(net.state_dict()) for net in start]
+    nets = prepare(ARMS[arm], start, masks, init=lambda k: modules(draw=k), trained=end, key=1)
+    again = prepare(ARMS[arm], start, masks, init=lambda k: modules(draw=k), trained=end, key=1)
+    acting, twice = weights_of(nets), weights_of(again)
+    for one, state in zip(start, before, strict=True):
+        assert all(torch.equal(values, state[name]) for name, values in one.state_dict().items())
+    source = weights_of(modules(draw=2) if ARMS[arm].weights == "reinit" else end if arm == "finetuned" else start)
+    for name, values in acting.items():
+        assert torch.equal(values, twice[name])
+        mask = masking.masks_of(nets)[name]
+        same_counts = arm == "dense" or torch.equal(mask.flatten(1).sum(1), masks[name].flatten(1).sum(1))
+        assert same_counts and (arm in ("shuffled", "random", "dense")) != torch.equal(mask, masks[name])
+        if arm == "frozen":
+            assert torch.equal(values, source[name])
+        elif ARMS[arm].weights in ("rewind", "reinit", "trained"):
+            assert torch.equal(values, source[name] * mask)
+        elif arm == "reshuffled":
+            for r in range(3):
+                kept = values[r][mask[r]], source[name][r][mask[r]]
+                assert torch.equal(kept[0].sort().values, kept[1].sort().values)
+        elif arm in ("keep_sign", "signed_constant"):
+            assert torch.equal(values.sign(), source[name].sign() * mask)
+        else:
+            moved = (values - source[name])[mask] / source[name].std()
+            assert moved.std().item() == pytest.approx(ARMS[arm].noise, rel=0.6)
+    train_modules(nets)
+    assert all((now != acting[name]).any() for name, now in weights_of(nets).items())
+
+
+def test_arms_of_modules_stand_in_the_order_of_those_of_a_stack():
+    start = modules(2)
+    levels = dict(enumerate(find_tickets(start, train_modules, rounds=2)))
+    nets = stacked_arms(start, {1: levels[1], 2: levels[2]}, ["ticket", "shuffled"])
+    assert len(nets) == 2 * 2 * 2
+    kept = masking.masks_of(nets)
+    for name in kept:
+        assert torch.equal(kept[name][:4], torch.cat([levels[1][name], levels[2][name]]))
+    with pytest.raises(BadInput, match="init = 'glorot'"):
+        prepare(ARMS["reinit"], start, levels[1])
+    with pytest.raises(BadInput, match="seeds"):
+        prepare(ARMS["shuffled"], start, levels[1], seeds=[1])
+
+
+# What train returns
+
+
+@pytest.mark.parametrize("kind", ["stack", "modules"])
+def test_a_net_that_train_returns_is_the_trained_one(kind):
+    start = initial() if kind == "stack" else modules()
+    run = train if kind == "stack" else train_modules
+
+    def copied(net):
+        twin = net.clone() if kind == "stack" else copy.deepcopy(net)
+        run(twin)
+        return twin
+
+    in_place, returned = find_tickets(start, run, rounds=2), find_tickets(start, copied, rounds=2)
+    untrained = find_tickets(start, lambda net: None, rounds=2)
+    name = next(iter(untrained[2]))
+    assert all(torch.equal(returned[2][name], mask) for name, mask in in_place[2].items())
+    assert not torch.equal(returned[2][name], untrained[2][name])
+
+
+@pytest.mark.parametrize("packed", [lambda net: (net, 0.1), lambda net: {"net": net}, lambda net: [net, 3]])
+def test_a_net_hidden_in_what_train_returns_is_refused(packed):
+    with pytest.raises(BadInput, match="what train returned"):
+        find_tickets(initial(), lambda net: packed(net.clone()), rounds=1)
+    find_tickets(initial(), packed, rounds=1)  # the net itself, trained in place
+
+
+# Rounds that cannot be
+
+
+@pytest.mark.parametrize(
+    ("policy", "rounds", "lost"),
+    [
+        (Cut(), 17, "layer2"),
+        (Cut(0.5), 6, "layer2"),
+        (Cut(0.99, 0.99, ranking="net"), 2, "layer1"),
+    ],
+)
+def test_impossible_rounds_are_refused_before_the_first_training(policy, rounds, lost):
+    net, calls = StackedMLP.create((7, 20, 1, 4), SEEDS), []
+    with pytest.raises(EmptyLayer, match=rf"{lost}.*round {rounds}.*at most {rounds - 1} rounds"):
+        find_tickets(net, calls.append, rounds=rounds, cut=policy)
+    assert not calls
+    assert len(find_tickets(net, calls.append, rounds=rounds - 1, cut=policy)) == rounds == len(calls) + 1
+
+
+def test_a_list_of_convolutions_needs_a_weight_for_each():
+    net, calls = nn.Sequential(*(nn.Conv1d(2, 2, 2) for _ in range(3)), nn.Flatten(), nn.Linear(8, 9)), []
+    policy = Cut(0.5, 0.0, ranking="convolutions")
+    with pytest.raises(EmptyLayer, match="round 4"):  # 3 x round(8 / 2**4) = 0 weights for three layers
+        find_tickets(net, calls.append, rounds=4, cut=policy)
+    assert not calls
+
+
+@pytest.mark.parametrize("rounds", [-1, 1.5])
+def test_rounds_are_whole_numbers(rounds):
+    with pytest.raises(BadInput, match="rounds"):
+        find_tickets(initial(), train, rounds=rounds)
+
+
+def test_an_error_in_a_later_round_keeps_the_masks_of_those_before():
+    calls = []
+
+    def failing(net):
+        calls.append(train(net))
+        if len(calls) == 3:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut") as caught:
+        find_tickets(initial(), failing, rounds=5)
+    expected = find_tickets(initial(), train, rounds=2)
+    assert len(caught.value.masks) == 3 and "2 rounds" in caught.value.__notes__[0]
+    assert all(torch.equal(caught.value.masks[2][name], expected[2][name]) for name in expected[2])
+
+
+def test_rounds_come_one_by_one():
+    calls = []
+    rounds = ticket_rounds(initial(), lambda net: calls.append(train(net)), 2)
+    assert all(mask.all() for mask in next(rounds).values()) and not calls
+    first = next(rounds)
+    assert len(calls) == 1 and torch.equal(first["layer1"], find_tickets(initial(), train, 1)[1]["layer1"])
+
+
+def test_more_levels_than_a_byte_can_number_are_refused():
+    masks = [{"a": torch.ones(1, 2, dtype=torch.bool)}]
+    assert survival(masks * tickets.LEVELS)["a"].tolist() == [[tickets.LEVELS - 1] * 2]
+    for count in (0, tickets.LEVELS + 1):
+        with pytest.raises(BadInput, match="number of levels"):
+            survival(masks * count)

@@ -284,3 +284,11 @@ def test_what_does_not_fit_is_refused():
         unit_masks(net, {"layer1": torch.ones(3, 6)})
     with pytest.raises(EmptyLayer, match="units kept in layer1"):
         unit_masks(net, {"layer1": torch.tensor([[True] * 6, [False] * 6, [True] * 6])})
+
+
+def test_norms_of_filters_need_a_replicate_axis():
+    layer = torch.nn.Conv1d(25, 30, 3)
+    for weight in (layer.weight, torch.nn.Linear(3, 2).weight.detach()):
+        with pytest.raises(BadInput, match="weights"):
+            filter_norms(weight, 1)
+    assert filter_norms(layer.weight.detach()[None], 1).shape == (1, 30)

@@ -83,6 +83,22 @@ def test_a_page_opens_without_network_errors_or_requests(visit, page):
     assert tab.locator("h1").is_visible() and tab.locator("main").is_visible()
 
 
+def test_a_script_or_handler_that_is_not_ours_does_not_run(browser, folder):
+    """The guard refuses such a page; should one get past it, the policy still stops the code and says so."""
+    foreign = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
+    html = (folder / NAMES[1]).read_text("utf-8").replace("<article>", f"<article>{foreign}", 1)
+    path = folder / "attacked.html"
+    path.write_text(html, "utf-8")
+    tab, refused = browser.new_page(), []
+    tab.on("console", lambda line: refused.append(line.text))
+    tab.goto(path.as_uri())
+    tab.locator("#theme").click()
+    assert tab.evaluate("() => document.documentElement.dataset.theme"), "our own script runs"
+    assert tab.title() != "owned"
+    assert sum("Content Security Policy" in text for text in refused) >= 2
+    tab.close()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_link_leads_somewhere(visit, folder, page):
     tab = visit(page)

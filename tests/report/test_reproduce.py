@@ -14,7 +14,9 @@ import nbformat
 import pytest
 
 from redlib.errors import BadInput
+from redlib.evidence import files
 from redlib.evidence.claims import load_claims, load_studies
+from redlib.evidence.sweep import SCHEDULER
 from redlib.report import compare, notebooks, pages, readme, reproduce, status
 from redlib.report.__main__ import main
 from redlib.report.profiles import load_profile
@@ -80,14 +82,16 @@ def write_profile(root, sections):
     (root / "profiles" / "laptop.yaml").write_text(json.dumps({"profile": "laptop", "notebooks": sections}))
 
 
-def command(root, *arguments):
-    """Start python -m redlib.report as make does, in the project at `root`."""
-    environment = {**os.environ, "REDLIB_HOME": str(root), "PYTHONPATH": str(TESTS), "REDLIB_WORKERS": "2"}
-    for name in ("REDLIB_STORE", "REDLIB_OUT", "REDLIB_KEEP_STALE"):
+def command(root, *arguments, **variables):
+    """Start python -m redlib.report as make does, in the project at `root`, with more environment `variables`."""
+    path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "REDLIB_HOME": str(root), "PYTHONPATH": path, "REDLIB_WORKERS": "2"}
+    for name in ("REDLIB_STORE", "REDLIB_OUT", "REDLIB_KEEP_STALE", "REDLIB_SCHEDULER"):
         environment.pop(name, None)
+    environment |= variables
     return subprocess.Popen(
         [sys.executable, "-m", "redlib.report", *arguments],
-        cwd=TESTS.parent, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=TESTS.parent, env=environment, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
@@ -179,6 +183,14 @@ def test_index_keeps_the_cards_of_studies_not_run_here(ran, monkeypatch):
         ({"01_good": {"rise": "1e-3"}}, "write 1.0e-3"),
         ({"01_good": {"size": [{"deep": ["2E5"]}]}}, "write 1.0e-3"),
         ({"01_good": {"profile": "paper"}}, "passed by itself"),
+        (
+            {"01_good": {"seeds": 0}},
+            "seeds of 01_good in laptop.yaml = 0 cannot be used: allowed is a whole number >= 1",
+        ),
+        ({"01_good": {"runs": {"deep": {"epochs": 0}}}}, "epochs of 01_good in laptop.yaml = 0"),
+        ({"01_good": {"runs": [{"epochs": 1.9}]}}, "epochs of 01_good in laptop.yaml = 1.9"),
+        ({"01_good": {"runs": {"seeds": []}}}, "seeds of 01_good in laptop.yaml = []"),
+        ({"01_good": {"few": True}}, "few of 01_good in laptop.yaml = True"),
     ],
 )
 def test_bad_profile_is_refused_before_anything_runs(home, capsys, sections, told):
@@ -186,6 +198,34 @@ def test_bad_profile_is_refused_before_anything_runs(home, capsys, sections, tol
     assert main(["reproduce"]) == 2
     assert told in capsys.readouterr().err
     assert not list(home.glob("build/**/*.tmp.ipynb")) and not (home / "results").exists()
+
+
+def test_counts_that_can_be_meant_are_no_fault(home):
+    given = {
+        "seeds": [0, 1],
+        "wide_seeds": 1,
+        "epochs": None,
+        "runs": {"steps": 9, "epochs": 0},
+        "rule": {"seeds": "all"},
+    }
+    write_profile(home, {"01_good": given})
+    assert load_profile("laptop").notebooks["01_good"] == {"profile": "laptop", **given}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("profile: laptop\nnotebooks:\n  01_good: {}\n  01_good: {rise: 2}\n", "laptop.yaml, line 4 = '01_good'"),
+        ("profile: laptop\nnotebooks: {01_good: {rise: 1\n", "laptop.yaml is not valid YAML: line 3: "),
+        ("profile: laptop\nnotebooks: [01_good]\n", "notebooks of laptop.yaml = "),
+        ("profile: laptop\nnotebooks: {01_good: 5}\n", "01_good in laptop.yaml = 5"),
+    ],
+)
+def test_broken_profile_is_one_clear_sentence(home, capsys, text, told):
+    (home / "profiles" / "laptop.yaml").write_text(text)
+    assert main(["reproduce"]) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1
 
 
 def test_unknown_field_of_a_profile_is_refused_with_the_nearest_known_one(home):
@@ -274,14 +314,20 @@ def test_compare_lists_claims_that_came_or_went_and_respects_open_intervals():
     assert compare.differences([row("null", 1, [None, 2])], [row("null", -9, [-10, -8])]) == []
 
 
-def test_compare_is_against_the_commit_and_sets_the_exit_code(home, capsys):
+def commit_records(home, record):
+    """Write one record as the results of profile laptop and commit them."""
     path = home / "results" / "laptop" / "claims.jsonl"
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(row("replicated", 2.0, [1, 3])) + "\n")
-    assert main(["compare"]) == 2, "nothing is committed yet"
+    path.write_text(json.dumps(record) + "\n")
     git = ["git", "-C", str(home), "-c", "user.name=Toy", "-c", "user.email=toy@example.org"]
     for arguments in (["init", "-q"], ["add", "results"], ["commit", "-qm", "results"]):
         subprocess.run([*git, *arguments], check=True)
+    return path
+
+
+def test_compare_is_against_the_commit_and_sets_the_exit_code(home, capsys):
+    assert main(["compare"]) == 2, "nothing is committed yet"
+    path = commit_records(home, row("replicated", 2.0, [1, 3]))
     assert main(["compare"]) == 0
     path.write_text(json.dumps(row("replicated", 9.0, [8, 10])) + "\n")
     assert main(["compare"]) == 1
@@ -324,8 +370,7 @@ def test_full_disk_leaves_the_old_page_and_no_part_of_the_new(home, capsys, monk
 
 def test_clean_keeps_the_store_unless_told(home):
     for name in ("store/ab/x.run", "logs/a.log"):
-        (home / "build" / name).parent.mkdir(parents=True)
-        (home / "build" / name).write_text("x")
+        files.write_atomic(home / "build" / name, b"x")
     assert main(["clean"]) == 0
     assert (home / "build/store/ab/x.run").exists() and not (home / "build/logs").exists()
     assert main(["clean", "--all"]) == 0
@@ -382,8 +427,8 @@ def start():
     """Start commands as `command` does; whatever still runs when the test ends is killed."""
     started = []
 
-    def start(root, *arguments):
-        started.append(command(root, *arguments))
+    def start(root, *arguments, **variables):
+        started.append(command(root, *arguments, **variables))
         return started[-1]
 
     yield start
@@ -413,3 +458,179 @@ def test_killed_run_leaves_nothing_behind_and_the_next_goes_on_to_the_same_resul
     assert (root / same).read_bytes() == (whole / same).read_bytes()
     sweep = json.loads((root / "results/laptop/runs.json").read_text())["01_good"]["sweeps"][0]
     assert sweep["loaded"] >= 2 and sweep["loaded"] + sweep["computed"] == 12
+
+
+def test_misspelt_study_is_refused_by_every_command_with_the_nearest_name(home, capsys):
+    for name in ("reproduce", "smoke", "study", "report", "status", "compare"):
+        if name == "smoke":
+            (home / "profiles" / "smoke.yaml").write_text("profile: smoke\nnotebooks: {01_good: {}}\n")
+        assert main([name, "--study", "01_godo"]) == 2, name
+        assert "Did you mean 01_good?" in capsys.readouterr().err, name
+
+
+def test_compare_of_what_has_no_result_anywhere_is_refused(home, capsys):
+    commit_records(home, row("replicated", 2.0, [1, 3]))
+    assert main(["compare", "--study", "01_good"]) == 0
+    assert main(["compare", "--study", "02_bad"]) == 2
+    assert "make study STUDY=02_bad PROFILE=laptop" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ['{"id": "DD-1", "verd', "<<<<<<< HEAD", '{"id": "DD-1", "study": "01_good"}'])
+def test_damaged_records_are_one_clear_sentence(home, capsys, line):
+    commit_records(home, row("replicated", 2.0, [1, 3]))
+    path = home / "results" / "laptop" / "claims.jsonl"
+    path.write_text(path.read_text() + line)
+    for name in ("compare", "readme"):
+        assert main([name]) == 2
+        error = capsys.readouterr().err
+        assert "laptop/claims.jsonl is" in error and "line 2" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["runs.json", "cards.json", "inputs.json"])
+def test_other_damaged_results_are_one_clear_sentence_too(home, capsys, name):
+    path = home / "results" / "laptop" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    executed = notebooks.executed_path("laptop", "01_good")
+    executed.parent.mkdir(parents=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Toy")]), executed)
+    if name != "runs.json":
+        (path.parent / "runs.json").write_text('{"01_good": {"answer": "It is."}}')
+    assert main(["status" if name == "inputs.json" else "report"]) == 2
+    error = capsys.readouterr().err
+    assert f"{name} is not valid JSON: line 1" in error and error.count("\n") == 1
+
+
+def test_cards_lead_to_no_file_outside(home):
+    """A card's names become paths: what is no name of ours is left out, and no foreign drawing gets into the page."""
+    where = {name: home / name / "laptop" for name in ("results", "figures", "reports")}
+    for folder in where.values():
+        folder.mkdir(parents=True)
+    (home / "figures" / "secret.svg").write_text("<svg viewBox='0 0 9 9'><text>secret</text></svg>")
+    for page in ("01_good", "../evil"):
+        (where["reports"] / f"{page}.html").write_text("a page")
+    figure = {"name": "../secret", "caption": "c", "alt": "a", "claims": []}
+    card = {"title": "t", "question": "q", "minutes": 1, "figure": figure}
+    cards = {study: {"study": study, **card} for study in ("01_good", "../evil")}
+    (where["results"] / "cards.json").write_text(json.dumps(cards))
+    found = pages._read_cards("laptop")
+    assert [*found] == ["01_good"] and found["01_good"].figure is None
+
+
+def test_second_run_of_a_study_is_refused_with_the_process_of_the_first(home, capsys):
+    with notebooks.alone_with("laptop", ["01_good"]):
+        assert main(["reproduce"]) == 2
+        error = capsys.readouterr().err
+        assert "study = '01_good' cannot be used" in error and f"process {os.getpid()} works on it" in error
+        with notebooks.alone_with("laptop", ["02_bad"]), notebooks.alone_with("smoke", ["01_good"]):
+            pass  # other studies, and the same one at another profile, get in nobody's way
+    assert not list(home.glob("build/**/*.ipynb")) and not (home / "results").exists()
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_end_with_one_whole_notebook_and_a_word(tmp_path, start):
+    root = project(tmp_path / "toy", {"01_good": {"pause_s": 0.5, "runs": 6}})
+    first = start(root, "reproduce")
+    wait_until(lambda: list(root.glob("build/executed/laptop/*.tmp.ipynb")))
+    second = start(root, "reproduce")
+    out, err = second.communicate(timeout=60)
+    assert second.returncode == 2 and f"process {first.pid} works on it" in err and "Traceback" not in err
+    first.communicate(timeout=120)
+    assert first.returncode == 0
+    cells = nbformat.read(root / "build/executed/laptop/01_good.ipynb", as_version=4).cells
+    assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
+    again = start(root, "reproduce")
+    again.communicate(timeout=120)
+    assert again.returncode == 0
+
+
+@pytest.mark.slow
+def test_any_letter_in_the_path_and_in_the_notebook_under_a_strict_ascii_locale(tmp_path, start):
+    """Braces, blanks and an accent in the path; the command cannot print what it must, and spells it out."""
+    root = project(tmp_path / "my clone é {x} {}", {"01_good": {}, "02_bad": {"rise": 0.0}})
+    source = root / "notebooks" / "01_good.py"
+    source.write_text(source.read_text(encoding="utf-8").replace("about to check", "σ ≤ é ★"), encoding="utf-8")
+    ascii = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii:strict"}
+    process = start(root, "reproduce", **ascii)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1 and "UnicodeEncodeError" not in out + err
+    assert not [line for line in err.splitlines() if line.startswith("Traceback")]
+    assert "02_bad failed: In [5]: ZeroDivisionError" in out, "the fault of the notebook is told, no other"
+    assert r"01_good | \u03c3 \u2264 \xe9 \u2605" in err
+    assert "σ ≤ é ★" in (root / "reports/laptop/01_good.html").read_text(encoding="utf-8")
+
+
+def test_first_fault_is_told_where_the_summary_fails_too(home, monkeypatch):
+    def fail(words):
+        def raised(*_):
+            raise BadInput(words)
+
+        return raised
+
+    done = notebooks.Execution("01_good", home, home, 0.0)
+    monkeypatch.setattr(reproduce, "run_all", lambda *_: [done])
+    monkeypatch.setattr(reproduce, "republish", fail("no page"))
+    monkeypatch.setattr(reproduce, "summary", fail("no summary"))
+    with pytest.raises(BadInput, match="no page"):
+        reproduce.reproduce("laptop")
+
+
+def test_clean_removes_only_what_it_marked_and_nothing_elsewhere(home, tmp_path, capsys):
+    build, elsewhere = home / "build", tmp_path / "elsewhere"
+    (build / "theirs").mkdir(parents=True)  # a project that is not ours has a build/ of its own
+    (build / "theirs" / "a.o").write_text("x")
+    (build / "main.o").write_text("x")
+    elsewhere.mkdir()
+    (elsewhere / files.MARKER).write_text("x")
+    (build / "linked").symlink_to(elsewhere)
+    for name in ("store/ab/x.run", "logs/a.log", "executed/laptop/01_good.ipynb"):
+        files.write_atomic(build / name, b"x")
+    assert main(["clean", "--all"]) == 0
+    out = capsys.readouterr().out
+    assert {path.name for path in build.iterdir()} == {"theirs", "main.o", "linked"}
+    assert (elsewhere / files.MARKER).exists() and (build / "theirs" / "a.o").exists()
+    assert f"removed {build / 'logs'}" in out and f"left {build / 'theirs'}: " in out
+
+
+def test_clean_does_not_follow_a_build_that_is_a_link(home, tmp_path, capsys):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "logs").mkdir(parents=True)
+    (elsewhere / "logs" / files.MARKER).write_text("x")
+    (home / "build").symlink_to(elsewhere)
+    assert main(["clean"]) == 0
+    assert (elsewhere / "logs" / files.MARKER).exists() and "left " in capsys.readouterr().out
+
+
+def test_clean_waits_for_no_run_but_says_who_is_at_work(home, capsys):
+    with notebooks.alone_with("laptop", ["01_good"]):
+        assert main(["clean"]) == 2
+        assert f"process {os.getpid()} works on it" in capsys.readouterr().err
+    assert (home / "build/executed").exists()
+    assert main(["clean"]) == 0 and not (home / "build/executed").exists()
+
+
+def test_address_of_a_scheduler_reaches_every_notebook_and_is_tried_first(home, capsys, monkeypatch):
+    monkeypatch.delenv(SCHEDULER, raising=False)
+    assert notebooks.kernel_environment("laptop", 1, scheduler="tcp://a:1")[SCHEDULER] == "tcp://a:1"
+    assert SCHEDULER not in notebooks.kernel_environment("laptop", 1)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    for command in ("reproduce", "study"):
+        assert main([command, "--study", "01_good", "--scheduler", "tcp://a:1"]) == 2
+        assert "the extra `dask`" in capsys.readouterr().err
+    assert not list(home.glob("build/**/*.ipynb"))
+
+
+@pytest.mark.slow
+def test_study_runs_through_a_dask_scheduler_to_the_same_results(tmp_path, start):
+    distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
+    here, there = (project(tmp_path / name, {"01_good": {}}) for name in ("here", "there"))
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        through = start(there, "reproduce", "--scheduler", cluster.scheduler_address)
+        assert through.communicate(timeout=120) and through.returncode == 0
+        with distributed.Client(cluster) as client:
+            ran = client.run(lambda: "toy_runs" in sys.modules).values()
+    alone = start(here, "reproduce")
+    assert alone.communicate(timeout=120) and alone.returncode == 0
+    assert any(ran), "no worker has seen a run"
+    for name in ("results/laptop/claims.jsonl", "results/laptop/cards.json"):
+        assert (here / name).read_bytes() == (there / name).read_bytes()

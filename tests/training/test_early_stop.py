@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from redlib.errors import BadInput
 from redlib.nets import StackedMLP
 from redlib.pruning.allocation import random_masks
 from redlib.training import Adam, Examples, History, fit
-from redlib.training.early import EarlyStop, early_values
+from redlib.training.early import EarlyModules, EarlyStop, early_values
 
 SIZES, SEEDS, AT = (6, 16, 3), (2, 5, 9, 11, 14), (1, 2, 5, 9, 14, 20, 30)
 RULE = Adam(0.05)
@@ -194,3 +196,19 @@ def test_early_stopping_on_cuda_agrees_with_the_cpu():
     cpu, cuda = (early_values(stopped(device=device)[0]) for device in ("cpu", "cuda"))
     np.testing.assert_allclose(cuda["validation_loss"], cpu["validation_loss"], atol=1e-3)
     assert np.isfinite(cuda["early_error"]).all()
+
+
+@pytest.mark.parametrize("spoil", ["label", "input", "none"])
+@pytest.mark.parametrize("kind", ["stack", "modules"])
+def test_sets_that_nothing_can_be_measured_on_are_refused(kind, spoil):
+    good = parts()["test"]
+    x, y = good.x.clone(), good.y.clone()
+    if spoil == "label":
+        y[3] = -100
+    elif spoil == "input":
+        x[3, 2] = np.nan
+    bad = Examples(x[:0], y[:0]) if spoil == "none" else Examples(x, y)
+    make = partial(EarlyStop, nets()) if kind == "stack" else EarlyModules
+    for pair, name in (((bad, good), "validation"), ((good, bad), "test")):
+        with pytest.raises(BadInput, match=f"of '{name}'"):
+            make(*pair, 3)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
+import subprocess
+import sys
+import textwrap
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,15 +17,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import redlib
 from redlib.errors import BadInput
 from redlib.nets import RaggedMLP, StackedMLP
-from redlib.training import SGD, Adam, AdamW, Batches, Diverged, Examples, cosine, evaluate, execution
+from redlib.training import SGD, Adam, AdamW, Batches, Diverged, Examples, checks, cosine, evaluate, execution
 from redlib.training import fit as fit_anywhere
 from redlib.training.early import EarlyStop, early_values
 from redlib.training.engines import StackedEngine, torch_optimiser
 from redlib.training.record import mean_loss_and_error
 
 pytest.importorskip("numba")
+from redlib.training import sparse as sparse_module  # noqa: E402
 from redlib.training.sparse import SparseEngine  # noqa: E402
 
 fit = partial(fit_anywhere, device="cpu")  # also where there is a GPU
@@ -209,7 +216,11 @@ def test_early_stopping_finds_the_moments_of_the_dense_stack():
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("batch_size", [7, 16, None])
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
-def test_one_bad_example_is_found_behind_a_hidden_layer_at_the_step_of_the_dense_stack(poison, batch_size, activation):
+def test_one_bad_example_is_found_behind_a_hidden_layer_at_the_step_of_the_dense_stack(
+    poison, batch_size, activation, monkeypatch
+):
+    # `fit` refuses such data; here it looks away, to see what the kernels do with NaN.
+    monkeypatch.setattr(checks, "check_finite_data", lambda *_: None)
     # Two infinite inputs of opposite weight only become NaN in the hidden unit, where a relu must not hide it.
     data, said = problem().select([2]), []
     data.x[data.rows[0, 17], :2] = poison
@@ -414,3 +425,36 @@ def test_an_empty_replicate_can_still_be_evaluated_and_modules_cannot_be_sparse(
     for how in ("sparse", "bogus"):
         with pytest.raises(BadInput, match="execution"):
             fit(nn.Linear(20, 5), problem(), steps=1, execution=how)
+
+
+@pytest.mark.slow
+def test_where_numba_can_write_no_cache_pruned_nets_train_all_the_same(tmp_path):
+    code = textwrap.dedent("""
+        import torch
+        from redlib.nets import StackedMLP
+        from redlib.training import Examples, fit
+        net = StackedMLP.create((8, 4, 3), [0])
+        net.apply_masks([torch.rand(1, 4, 8) > .5, torch.rand(1, 3, 4) > .3])
+        data = Examples(torch.randn(32, 8), torch.randint(0, 3, (32,)))
+        for _ in range(2):
+            history = fit(net, data, steps=2, execution="sparse", device="cpu")
+        print(history.state["chunks"][0]["execution"])
+    """)
+    # Of numba's places for a cache only that inside a zip file is left: none, as where nothing can be written.
+    nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator", "PYTHONPATH": str(Path(redlib.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | nowhere, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() == "sparse", done.stderr
+    assert done.stderr.count("NUMBA_CACHE_DIR") == 1
+
+
+def test_a_numba_that_does_not_start_is_like_none(monkeypatch, caplog):
+    monkeypatch.setattr(sparse_module, "_broken", lambda: "numba does not start (needs an older NumPy)")
+    execution._say.cache_clear()
+    with caplog.at_level(logging.INFO):
+        history = fit(pruned(), problem(), steps=5, batch_size=16)
+    execution._say.cache_clear()
+    assert {chunk["execution"] for chunk in history.state["chunks"]} == {"dense"} and "older NumPy" in caplog.text
+    with pytest.raises(BadInput, match="older NumPy"):
+        fit(pruned(), problem(), steps=5, execution="sparse")

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from redlib.errors import BadInput
-from redlib.measures.meanfield.weights import PerLayer, masked
+from redlib.measures.meanfield.weights import PerLayer, check_finite, masked
 from redlib.nets import StackedMLP
 
 Net = StackedMLP | nn.Module | Sequence[nn.Module]
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,14 @@ class Chain:
 
 
 def chains(net: Net, x: Tensor, masks: PerLayer | None) -> list[tuple[Chain, Tensor]]:
-    """Return (chain, inputs [R, B, ...]): one for a whole StackedMLP, or one with R = 1 per module."""
+    """Return (chain, inputs [R, B, ...]): one for a whole StackedMLP, or one with R = 1 per module.
+
+    BadInput for inputs, weights and biases that are not finite: the slope of an activation at NaN can be a number.
+    """
+    check_finite(x, "x")
     if isinstance(net, StackedMLP):
+        for number, bias in enumerate(net.biases):
+            check_finite(bias, f"bias {number}")
         return [(_stacked_chain(net, masks), _stacked_inputs(net, x))]
     modules = [_parts(m) for m in ([net] if isinstance(net, nn.Module) else net)]
     layers = [[part for part in parts if isinstance(part, LAYERS)] for parts in modules]
@@ -91,11 +97,12 @@ def _same(x: Tensor) -> Tensor:
 
 def _parts(module: nn.Module) -> list[nn.Module]:
     """Return the parts of a nested nn.Sequential in order; layers inside other modules could not be seen."""
-    if isinstance(module, nn.Sequential):
+    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
         return [part for child in module for part in _parts(child)]
-    if not isinstance(module, LAYERS) and any(isinstance(part, LAYERS) for part in module.modules()):
-        remedy = "Write the net as an nn.Sequential."
-        raise BadInput.of("module", type(module).__name__, "an nn.Sequential of layers and activations", remedy)
+    held = any(values.dim() > 1 for values in module.parameters()) and not isinstance(module, nn.LayerNorm)
+    if not isinstance(module, LAYERS) and (held or isinstance(module, nn.Sequential)):
+        allowed = "an nn.Sequential of activations and of layers: " + ", ".join(kind.__name__ for kind in LAYERS)
+        raise BadInput.of("module", type(module).__name__, allowed, "Write the net as an nn.Sequential.")
     return [module]
 
 
@@ -105,6 +112,8 @@ def _module_chain(parts: Sequence[nn.Module], weights: Sequence[Tensor]) -> Chai
     for part in parts:
         if isinstance(part, LAYERS):
             bias = None if part.bias is None else part.bias.detach().double()
+            if bias is not None:
+                check_finite(bias, f"bias {len(stages)}")
             stages.append(Stage(_in_order(between), _module_layer(part), weights[len(stages)], bias))
             between = []
         else:
@@ -118,6 +127,6 @@ def _in_order(parts: Sequence[nn.Module]) -> Callable[[Tensor], Tensor]:
 
 
 def _module_layer(part: nn.Module) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-    if isinstance(part, nn.Conv1d | nn.Conv2d):
+    if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return lambda x, weight, bias: part._conv_forward(x[0], weight, bias)[None]  # knows padding, stride and groups
     return lambda x, weight, bias: functional.linear(x[0], weight, bias)[None]

@@ -76,7 +76,7 @@ def in_degrees(net: StackedMLP, x: Tensor) -> Arrays:
             dealt = rng(seed, "mask", PER_UNIT, layer).permuted(weights[r].numpy(), axis=0)
             weights[r] = torch.from_numpy(dealt)
     return {
-        "degree_ratio": np.stack([variance_ratio(mask.numpy()) for mask in net.kept()], 1),
+        "degree_ratio": np.stack([variance_ratio(mask.numpy(), replicates=True) for mask in net.kept()], 1),
         "q_even": empirical_q(even, x).mean(2).numpy(),
         "q_even_rows": predicted_q(even.weights, even.biases, x, law="rows").mean(2),
     }

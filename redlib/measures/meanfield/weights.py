@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from redlib.errors import BadInput
 from redlib.measures.meanfield.moments import Activation, Floats, moments_of
@@ -83,16 +83,27 @@ def predicted_q(
     return np.moveaxis(profile, 2, 1)
 
 
+def check_finite(values: Tensor, what: str) -> None:
+    """Raise BadInput where values, called `what`, are not finite: activations can make finite numbers of them."""
+    if not values.isfinite().all():
+        raise BadInput.of(what, "nan or inf", "finite numbers", "Has the net diverged, or are there gaps in the data?")
+
+
 def masked(weights: Sequence[Tensor], masks: PerLayer | None) -> list[Tensor]:
-    """Return weights [R, out, in, ...] in float64, zero where cut."""
+    """Return weights [R, out, in, ...] in float64, zero where cut; BadInput for others, and for what is not finite.
+
+    Those of a transposed convolution are [R, in, out, ...] and have to be transposed first: no shape tells them.
+    """
     masks = [None] * len(weights) if masks is None else masks
     if len(masks) != len(weights) or not len(weights):
         raise BadInput.of("number of masks", len(masks), f"{len(weights)}, one per layer", "None is a dense layer.")
     kept = []
     for number, (w, mask) in enumerate(zip(weights, masks, strict=True)):
-        if w.dim() < 3 or 0 in w.shape:
-            allowed, remedy = "[R, out, in, ...] of at least 1 each", "Replicates first; no layer has width 0."
-            raise BadInput.of(f"shape of weights {number}", tuple(w.shape), allowed, remedy)
+        if w.dim() < 3 or 0 in w.shape or isinstance(w, nn.Parameter):
+            found = f"{type(w).__name__} {tuple(w.shape)}"
+            remedy = "Replicates first, which a module's own weight lacks; no layer has width 0."
+            raise BadInput.of(f"shape of weights {number}", found, "[R, out, in, ...] of at least 1 each", remedy)
+        check_finite(w, f"weights {number}")
         if mask is not None and (mask.dtype != torch.bool or mask.shape != w.shape):
             given = (str(mask.dtype), tuple(mask.shape))
             raise BadInput.of(
@@ -114,6 +125,7 @@ def _squares(
         b = w.new_zeros(w.shape[:2]) if bias is None else bias.detach().to(w)
         if b.shape != w.shape[:2]:
             raise BadInput.of(f"shape of bias {number}", tuple(b.shape), str(tuple(w.shape[:2])), "One per unit.")
+        check_finite(b, f"bias {number}")
         mask = None if masks is None else masks[number]
         share = torch.ones(len(w)) if mask is None else mask.flatten(1).double().mean(1)
         squares = w.square().flatten(3).sum(3) if w.dim() > 3 else w.square()
@@ -126,6 +138,7 @@ def _input_squares(x: Tensor) -> Floats:
     if not isinstance(x, Tensor) or x.dim() not in (2, 3, 4) or 0 in x.shape:
         given = tuple(getattr(x, "shape", ()))
         raise BadInput.of("shape of x", given, "[B, d], [R, B, d] or [B, C, height, width]", "Pass a batch of inputs.")
+    check_finite(x, "x")
     squares = _numpy(x.detach().double().square())
     if squares.ndim == 4:
         return np.asarray(squares.mean((2, 3)))[None]

@@ -220,7 +220,10 @@ def crowding(lab: Lab, deepest: Results, levels: Sequence[int]) -> Results:
 
     def each(measure: Callable[..., Floats], kind: str) -> Floats:
         columns = [alive if name == layers[0] else None for name in layers]
-        found = [[measure(masks[k][n].numpy(), kind, c) for k in levels] for n, c in zip(layers, columns, strict=True)]
+        found = [
+            [measure(masks[k][n].numpy(), kind, c, replicates=True) for k in levels]
+            for n, c in zip(layers, columns, strict=True)
+        ]
         return np.moveaxis(np.array(found), 2, 0)
 
     found = {kind: each(concentration.variance_ratio, kind) for kind in ("incoming", "outgoing")}

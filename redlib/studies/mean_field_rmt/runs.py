@@ -444,7 +444,7 @@ class Spectra(Data, Training, Experiment):
         )  # fmt: skip
         weights = {layer: history[f"layer_{layer}"] for layer in layers}
         shape, last = history["train_error"].shape, len(history.steps) - 1
-        spectra = [esd(torch.from_numpy(w.reshape(-1, *w.shape[2:]))) for w in weights.values()]
+        spectra = [esd(torch.from_numpy(w.reshape(-1, *w.shape[2:])), replicates=True) for w in weights.values()]
         told = [summary(one, max(w.shape[2:])) for one, w in zip(spectra, weights.values(), strict=True)]
         phases = [phases_at(w, [last], self.seeds, self.shuffles, k)["phase"][:, last] for k, w in weights.items()]
         found = {n: np.stack([one[n].reshape(shape) for one in told], 2) for n in ("spikes", "sigma", "distance")}
@@ -488,9 +488,11 @@ class LowRank(Experiment):
         start, final = self.source.net(), torch.from_numpy(np.array(given(before, self.source)["final"]))
         net, test = start.with_vector(final), self.source.parts()["test"]
         ends = {layer: (net.weights[layer], start.weights[layer]) for layer in wide_layers(net.sizes)}
-        tops = [{layer: top_k(*pair, k) for layer, pair in ends.items()} for k in self.ranks]
-        draws = [{n: random_k(*pair, k, self.seeds, n) for n, pair in ends.items()} for k in self.ranks]
-        rests = [[residual_norms(*ends[layer], part) for layer, part in new.items()] for new in tops]
+        tops = [{layer: top_k(*pair, k, replicates=True) for layer, pair in ends.items()} for k in self.ranks]
+        draws = [
+            {n: random_k(*pair, k, self.seeds, n, replicates=True) for n, pair in ends.items()} for k in self.ranks
+        ]
+        rests = [[residual_norms(*ends[layer], part, replicates=True) for layer, part in new.items()] for new in tops]
         found = {"full": accuracy(net, {}, test)}
         for kind, by_rank in (("top", tops), ("random", draws)):
             alone = [[accuracy(net, {layer: part}, test) for layer, part in new.items()] for new in by_rank]

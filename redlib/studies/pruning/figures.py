@@ -119,7 +119,7 @@ def speed(forward: Results, steps: Results) -> Figure:
                                      ("masked", "sparse", "stack")}  # fmt: skip
     whole = float(ms["stack"].mean())
     curves = {"autograd with a mask": (ms["masked"], "orange"), "sparse step": (ms["sparse"], "blue")}
-    middle.plot(share, whole * share, ":", color=plots.INK, linewidth=1, label="ideal")
+    middle.plot(share, whole * share, "-.", color=plots.INK, linewidth=1, label="in proportion")
     plots.curves(middle, share, curves, ylabel="ms a step and net", title="Training", density=True, seeds=False,
                  levels={"dense stack": whole}, logy=(0.01, 0.03, 0.1, 0.3, 1, 3))  # fmt: skip
     stored = {k.replace("_", " "): (forward["stored_bytes"][[i]] / 1e6, c) for i, (k, c) in enumerate(LAYOUTS.items())}

@@ -329,7 +329,7 @@ class Forward(Experiment):
     densities: tuple[float, ...] = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
     unit_share: float = 0.5  # units KEPT in every hidden layer, and filters in every convolution
     conv: tuple[int, int] = (16, 28)  # channels and image of a 5-layer CNN, whose compaction is checked too
-    repeats: int = 20
+    repeats: int = 40
     threads: int = 1
     seeds: tuple[int, ...] = tuple(range(5))
 

@@ -1,5 +1,7 @@
 """Measured signals and Jacobians of given nets, against theory, autograd and products of layers."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -223,3 +225,47 @@ def test_a_net_is_scaled_layer_by_layer_to_the_chi_of_another(draw):
     wanted = mf.empirical_chi(target, x).mean(2)
     assert torch.allclose(mf.empirical_chi(net, x).mean(2), wanted, rtol=1e-5)
     assert not torch.allclose(before, wanted, rtol=1e-2)
+
+
+MEASURES = (mf.empirical_q, mf.empirical_c, mf.empirical_chi, mf.jacobian)
+RELU = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3))
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("broken", ["x", "weights", "biases"])
+def test_nan_gives_no_finite_number(measure, broken):
+    """The slope of a ReLU at NaN is 0 or 1: without a check χ of NaN inputs was .343."""
+    stack, module, x = mlp(3, 4, [1, 2], activation="relu", inputs=5, outputs=3), copy.deepcopy(RELU), X.clone()
+    if broken == "x":
+        x[0, 1] = torch.nan
+    elif broken == "weights":
+        stack.weights[0][1, 2, 3] = torch.nan
+        module[0].weight.data[2, 3] = torch.nan
+    else:
+        stack.biases[0][1, 2] = torch.inf
+        module[0].bias.data[2] = torch.inf
+    for net in (stack, module):
+        with pytest.raises(BadInput, match="nan or inf"):
+            measure(net, x)
+
+
+class Doubled(nn.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [nn.ConvTranspose1d(1, 1, 3), nn.Bilinear(2, 2, 2), nn.LSTM(5, 5), nn.Embedding(5, 5), Doubled(nn.Linear(5, 5))],
+)
+def test_layers_that_are_not_seen_are_no_activations(part):
+    with pytest.raises(BadInput, match=type(part).__name__):
+        mf.empirical_q(nn.Sequential(nn.Linear(5, 5), part, nn.Linear(5, 5)), X)
+
+
+def test_convolutions_of_volumes_are_layers(draw):
+    net, x = nn.Sequential(nn.Conv3d(1, 2, 2), nn.Tanh(), nn.Conv3d(2, 3, 2)).double(), normal(draw, 2, 1, 4, 4, 4)
+    expected = [net[:1](x), net(x)]
+    found = mf.empirical_q(net, x)[0]
+    for q, h in zip(found, expected, strict=True):
+        assert q.numpy() == pytest.approx(h.detach().square().flatten(1).mean(1).numpy())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from meanfield_oracles import inputs, mlp, normal
+from torch import nn
 
 from redlib.errors import BadInput
 from redlib.measures import meanfield as mf
@@ -103,3 +104,23 @@ FULL = [torch.ones_like(w, dtype=torch.bool) for w in W]
 def test_bad_input_is_named(call, match):
     with pytest.raises(BadInput, match=match):
         call()
+
+
+@pytest.mark.parametrize(
+    "measure", [mf.layer_sigmas, lambda w, b: mf.unit_q(w, b, X), lambda w, b: mf.predicted_q(w, b, X)]
+)
+def test_nan_and_a_modules_own_weight_are_refused(measure):
+    broken = [w.clone() for w in W]
+    broken[1][0, 1, 2] = torch.nan
+    with pytest.raises(BadInput, match="weights 1 = 'nan or inf'"):
+        measure(broken, B)
+    with pytest.raises(BadInput, match="bias 0 = 'nan or inf'"):
+        measure(W, [B[0] * torch.nan, *B[1:]])
+    with pytest.raises(BadInput, match="Replicates first"):
+        measure([nn.Conv1d(5, 4, 3).weight], [None])  # [out, in, kernel], not [R, out, in]
+
+
+def test_nan_inputs_have_no_variance():
+    for call in (lambda x: mf.unit_q(W, B, x), lambda x: mf.predicted_q(W, B, x, law="density")):
+        with pytest.raises(BadInput, match="x = 'nan or inf'"):
+            call(X * torch.nan)

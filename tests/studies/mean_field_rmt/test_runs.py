@@ -246,12 +246,12 @@ def test_the_layer_of_outputs_is_left_out(found):
 
 def test_a_look_tells_what_the_library_tells_of_the_weights(found, ends):
     for i, larger in enumerate((64, 56)):
-        values = spectra.esd(ends[1].weights[i])
+        values = spectra.esd(ends[1].weights[i], replicates=True)
         bulk = spectra.fit_bulk(values, larger)
         assert np.allclose(found["sigma"][:, -1, i] ** 2, bulk.variance)
         assert np.array_equal(found["spikes"][:, -1, i], bulk.spikes)
     assert np.allclose(found["eigenvalues"][:, -1], values, rtol=1e-12)
-    told = phases(ends[1].weights[1], SPECTRA.seeds, 10, 1 / 11, key=1)
+    told = phases(ends[1].weights[1], SPECTRA.seeds, 10, 1 / 11, key=1, replicates=True)
     assert np.array_equal(found["phase"][:, 1], told["phase"])
 
 

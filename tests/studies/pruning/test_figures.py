@@ -140,7 +140,7 @@ def test_speed_is_shown_over_the_dense_net_in_milliseconds_and_in_megabytes():
     assert levels(left)["half of the units, dense"] == 2
     assert lines(middle)["sparse step"].get_ydata() == pytest.approx([8, 1])
     assert levels(middle)["dense stack"] == pytest.approx(4)
-    assert lines(middle)["ideal"].get_ydata() == pytest.approx([4, 0.4])
+    assert lines(middle)["in proportion"].get_ydata() == pytest.approx([4, 0.4])
     assert lines(right)["dense"].get_ydata().tolist() == [4, 4] and len(lines(right)) == len(cost.LAYOUTS)
 
 
