@@ -342,6 +342,7 @@ class _Span:
     dense: bool
 
     def overlaps(self, later: _Span) -> bool:
+        """Return whether a span that starts here or later shares memory with this one."""
         if self.memory != later.memory:
             return False
         return self.start == later.start or (self.dense and later.dense and later.start < self.end)
