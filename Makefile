@@ -30,6 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev,sparse,dask]'
 	$(PY) -m redlib.training.precompile
+	env $$($(PY) -m redlib.evidence.instructions) $(PY) -m redlib.training.precompile
 	touch $@
 
 env: $(STAMP)  ## create .venv with the pinned packages

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from redlib.report.policy import content_policy
+from redlib.evidence import instructions
+
+instructions.fix()  # before anything imports torch: as a notebook's process is started
+
+from redlib.report.policy import content_policy  # noqa: E402
 
 CHROMIUM = Path("/usr/bin/chromium")
 TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from redlib.evidence.instructions import in_force, supported
 from redlib.evidence.paths import project_root
 from redlib.evidence.sweep import cores
 
@@ -19,7 +20,7 @@ GENERATED = ("results", "figures", "reports")  # rewritten by every run, so they
 
 
 def environment() -> dict[str, Any]:
-    """Return {commit, dirty, python, platform, versions, cpu, cores, threads, workers, ram_gib, gpu}.
+    """Return {commit, dirty, python, platform, versions, cpu, instructions, cores, threads, workers, ram_gib, gpu}.
 
     Anything that cannot be found out (no git, no /proc, no GPU) is None; nothing here raises or names a
     person, a machine or a folder.
@@ -33,6 +34,7 @@ def environment() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": versions(),
         "cpu": cpu_model(),
+        "instructions": {"machine": list(supported()), "evidence": in_force()},
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads() if torch else None,
         "workers": cores(),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -82,14 +81,6 @@ def json_lines(text: str, what: str, fields: Collection[str] = ()) -> list[dict[
             raise BadInput(f"{what} is damaged: line {number} lacks {', '.join(missing) or 'named values'}. {RESTORE}")
         found.append(row)
     return found
-
-
-def refuse_name(what: str, value: str, known: Iterable[str], remedy: str) -> NoReturn:
-    """Raise BadInput for an unknown name, with the nearest known one where there is one."""
-    known = list(known)
-    near = difflib.get_close_matches(str(value), known, n=1)
-    hint = f"Did you mean {near[0]}? Otherwise " if near else ""
-    raise BadInput.of(what, value, ", ".join(known) or "nothing yet", hint + remedy)
 
 
 def _refuse_twins(root: yaml.Node | None, what: str) -> None:

@@ -17,7 +17,7 @@ from redlib.evidence import claims as ledger
 from redlib.evidence import provenance
 from redlib.evidence.files import locked, remove_leftovers, write_atomic
 from redlib.evidence.paths import check_profile, outputs, project_root
-from redlib.evidence.reading import json_lines, read_json, read_text, refuse_name
+from redlib.evidence.reading import json_lines, read_json, read_text
 from redlib.evidence.sweep import Sweep, close_workers, sweep
 from redlib.progress import interactive, shell
 
@@ -44,7 +44,7 @@ class Study:
         self.name, self.profile = name, check_profile(profile)
         self._claims = ledger.load_claims()
         if name not in (studies := sorted({claim.study for claim in self._claims.values()})):
-            refuse_name("study", name, studies, "pass the name of the notebook's file")
+            raise BadInput.named("study", name, studies, "pass the name of the notebook's file")
         self._start = time.perf_counter()
         self._records: dict[str, ledger.Record] = {}
         self._figures: dict[str, dict[str, Any]] = {}

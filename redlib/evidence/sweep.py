@@ -28,6 +28,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from redlib.errors import BadInput
+from redlib.evidence import instructions
 from redlib.evidence.code import code_digest, edited_since, module_digests
 from redlib.evidence.files import make_folder, remove_leftovers
 from redlib.evidence.paths import store_root
@@ -49,9 +50,9 @@ class RunFailed(RuntimeError):
 class Sweep:
     """The results in the order of the configurations, and where they came from.
 
-    `loaded` and `computed` count distinct runs and add up to their number. `stale` entries were made by
-    other code (recomputed, or used when `kept_stale` is true); `corrupt` ones were damaged (always
-    recomputed). `run_s` is the time all runs took when they were computed, in seconds on one thread each.
+    `loaded` and `computed` count distinct runs and add up to their number. `stale` entries were made by other code or
+    with other instructions than evidence has (recomputed, or used when `kept_stale` is true); `corrupt` ones were
+    damaged (always recomputed). `run_s` is the time all runs took when they were computed, in seconds on a thread each.
     """
 
     results: list[dict[str, np.ndarray]]
@@ -74,6 +75,7 @@ class _Job:
     code: str
     data: str
     previous: _Job | None
+    instructions: str
 
     @property
     def module(self) -> str:
@@ -101,7 +103,8 @@ def sweep(
                and `workers`, the Dask scheduler at `REDLIB_SCHEDULER`, where that is set
     keep_stale use results of other code instead of recomputing them (default: `REDLIB_KEEP_STALE=1`)
 
-    Every run has one thread, so bits depend neither on the number of workers nor on the executor.
+    Every run has one thread and one instruction set (`evidence.instructions`), so bits depend neither on the number
+    of workers nor on the executor or the machine.
     Configurations with a `cost` attribute start in order of falling cost. Each result is stored by its
     worker at once: after a crash or `kill -9` the same call goes on where it stopped. Raises BadInput,
     RunFailed, OSError (no room).
@@ -152,7 +155,8 @@ def _job(config: Any, root: Path, data: str | Digest, known: dict[str, _Job]) ->
     if name not in known:
         before = getattr(config, "previous", None)
         link = None if before is None else _job(before, root, data, known)
-        known[name] = _Job(config, name, root, code_digest(type(config).__module__), digest, link)
+        code = code_digest(type(config).__module__)
+        known[name] = _Job(config, name, root, code, digest, link, instructions.wanted())
     return known[name]
 
 
@@ -182,11 +186,17 @@ def _load(jobs: dict[str, _Job], keep: bool) -> tuple[dict[str, Entry], int, int
             warnings.warn(f"{error}; it will be computed again", stacklevel=3)
             corrupt += 1
             continue
-        differs = entry is not None and entry.meta["code"] != job.code
+        differs = entry is not None and not _current(entry, job)
         stale += differs
         if entry is not None and (keep or not differs):
             found[name] = entry
     return found, stale, corrupt
+
+
+def _current(entry: Entry, job: _Job) -> bool:
+    """Return whether this very code, and instructions that serve, made the entry."""
+    made_with = entry.meta.get("instructions")
+    return bool(entry.meta["code"] == job.code) and instructions.serves(made_with, job.instructions)
 
 
 def _stored(job: _Job) -> Entry:
@@ -220,7 +230,8 @@ def _compute(jobs: list[_Job], workers: int | None, executor: Executor | None, l
     # Edited since this process started: it may have loaded the old code; fresh workers have not.
     edited = any(edited_since(module, _STARTED) for module in {job.module for job in jobs})
     with _one_thread():
-        if executor is None and not edited and min(workers, len(jobs)) == 1:
+        here = executor is None and not edited and instructions.serves(instructions.in_force(), instructions.wanted())
+        if here and min(workers, len(jobs)) == 1:
             queue = _Queue(jobs)
             for _ in progress(range(len(jobs)), label):
                 queue.done(_executed(queue.next()))
@@ -312,9 +323,14 @@ def _execute(job: _Job) -> None:
             f"{job.module}, or what it imports, was edited after this process started, so that "
             "it may still execute the old code: start the executor's processes anew"
         )
+    if not instructions.serves(instructions.in_force(), job.instructions):
+        raise RuntimeError(
+            f"this process was not started to compute with {job.instructions} only, as evidence is: leave the executor "
+            "out, start it with env $(python -m redlib.evidence.instructions) dask worker ..., or set REDLIB_NATIVE=1"
+        )
     with contextlib.suppress(CorruptEntry):
         entry = read(job.root, job.name)
-        if entry and entry.meta["code"] == job.code:
+        if entry and _current(entry, job):
             return
     _limit_threads()
     start = time.perf_counter()
@@ -333,6 +349,7 @@ def _before(job: _Job) -> tuple[()] | tuple[dict[str, np.ndarray]]:
 def _meta(job: _Job, wall_s: float) -> dict[str, Any]:
     return describe(job.config, job.data) | {
         "code": job.code,
+        "instructions": instructions.in_force(),
         "modules": module_digests(job.module),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "numpy")},
@@ -349,10 +366,11 @@ def _limit_threads() -> threadpool_limits:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread for this process and for the workers it starts; on leaving all is as before."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    """One thread for this process, one and the fixed instructions for the workers it starts; then all as before."""
+    given = dict.fromkeys(THREAD_VARIABLES, "1") | instructions.fixed_environment()
+    before = {name: os.environ.get(name) for name in given}
     threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    os.environ.update(given)
     limits = _limit_threads()
     try:
         yield

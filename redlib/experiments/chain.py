@@ -7,22 +7,17 @@ how much is cut and how weights are ranked that of the policy, `redlib.pruning.t
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch import nn
 
-from redlib.errors import BadInput
 from redlib.experiments.experiment import Experiment, given
 from redlib.experiments.lab import TRAINED, Lab, Net, Parts, Stack, restored, vector
 from redlib.experiments.results import Arrays, among
 from redlib.nets import StackedMLP
-from redlib.pruning.allocation import shuffled
-from redlib.pruning.masks import Tensors, apply, dense, density, packed, remove, unpacked, weights_of
-from redlib.pruning.tickets import ARMS, Arm, Cut, arm_named, masks_at, prepare, stacked_arms
+from redlib.pruning.masks import Tensors, dense, density, packed, remove, unpacked, weights_of
+from redlib.pruning.tickets import ARMS, Cut, masks_at, prepare, stacked_arms
 
 D51, D41, D33, D21, D13, D11, D4_4, D3_6 = 3, 4, 5, 7, 9, 10, 14, 15
 """Rounds of 20%, by the per cent of a layer's weights that they leave (the output layer keeps more at 10%)."""
@@ -62,7 +57,7 @@ class Level(Experiment):
         """
         parts, start = self.lab.parts(), self.lab.begun(self.rewind)
         survives, masks, trained = self._cut(before)
-        net = masked(start, masks)
+        net = prepare(ARMS["ticket"], start, masks)
         found = self.look(net, "start", parts) | self.lab.train(net, parts, self.rewind)
         found |= self.look(net, "end", parts)
         if isinstance(net, list):
@@ -126,34 +121,12 @@ class Arms(Experiment):
         start = self.trained_as.begun(self.start)
         masks = masks_of_levels(before, start, self.levels)
         deepest = {max(masks): restored(start, before["trained"])} if "finetuned" in self.arms else {}
-        if isinstance(start, StackedMLP):
-            return stacked_arms(start, masks, self.arms, self.trained_as.law(), deepest)  # type: ignore[arg-type]
-        cells = [(arm_named(arm), level) for arm in self.arms for level in self.levels]
-        return [net for arm, level in cells for net in self._armed(arm, level, start, masks[level], deepest)]
-
-    def _armed(
-        self, arm: Arm, level: int, start: list[nn.Module], masks: Tensors, deepest: Mapping[int, Net]
-    ) -> list[nn.Module]:
-        """Return the modules of one arm at one level."""
-        if arm.weights not in ("rewind", "reinit", "trained"):
-            raise BadInput.of("weights of an arm of modules", arm.weights, "rewind, reinit, trained", "See Arm.")
-        if arm.mask != "ticket":
-            masks = dense(masks) if arm.mask == "dense" else shuffled(masks, self.seeds, level)
-        fresh = self.trained_as.nets(1 + level) if arm.weights == "reinit" else start
-        return masked(deepest[level] if arm.weights == "trained" else fresh, masks, arm)  # type: ignore[return-value]
+        stack = isinstance(start, StackedMLP)
+        init = self.trained_as.law() if stack else self.trained_as.nets
+        return stacked_arms(start, masks, self.arms, init, deepest, None if stack else self.seeds)  # type: ignore[arg-type]
 
 
 def masks_of_levels(before: Arrays, like: Net, levels: tuple[int, ...]) -> dict[int, Tensors]:
     """Return the masks of some levels of a chain from the arrays of its deepest one."""
     survives = unpacked(before["survives"], weights_of(like))
     return {level: masks_at(survives, level) for level in levels}
-
-
-def masked(start: Net, masks: Tensors, arm: Arm = ARMS["ticket"]) -> Net:
-    """Return a copy of the nets with masks applied; modules that keep everything get none, and train faster."""
-    if isinstance(start, StackedMLP):
-        return prepare(arm, start, masks)
-    nets = copy.deepcopy(start)
-    if not all(bool(mask.all()) for mask in masks.values()):
-        apply(nets, masks, arm.cut)
-    return nets

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from difflib import get_close_matches
 from math import prod
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -108,9 +107,7 @@ def configure(kind: type[Config], *settings: Mapping[str, Any], **more: Any) -> 
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for name in merged:
         if name not in known:
-            near = get_close_matches(name, known, 1)
-            remedy = f"Did you mean {near[0]!r}?" if near else "Correct the profile."
-            raise BadInput.of(f"setting of {kind.__name__}", name, f"one of {known}", remedy)
+            raise BadInput.named(f"setting of {kind.__name__}", name, known, "correct the profile.")
     return kind(**{name: _frozen(value) for name, value in merged.items()})
 
 

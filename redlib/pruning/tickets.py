@@ -143,7 +143,8 @@ def prepare(
         apply(net, masks, arm.cut)
         return net
     modules = _module_weights(arm, start, masks, init, trained, key, names)
-    apply(modules, masks, arm.cut)
+    if not all(bool(mask.all()) for mask in masks.values()):  # what keeps everything trains faster without masks
+        apply(modules, masks, arm.cut)
     return modules
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from redlib.errors import BadInput
+from redlib.evidence import instructions
 from redlib.evidence.paths import PROFILES
 from redlib.report import compare, new_study, readme, reproduce, status
 from redlib.report.profiles import load_profile, studies
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     # These commands are about the committed evidence; a notebook opened by hand writes to build/.
     os.environ["REDLIB_OUT"] = "commit"
+    if getattr(options, "native", False):
+        os.environ[instructions.NATIVE] = "1"
     try:
         return run(options)
     except (BadInput, OSError) as error:  # OSError: a full disk, with what was needed and where
@@ -90,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("reproduce", "smoke", "study"):
         made[name].add_argument("--jobs", type=int, default=1, help="notebooks at a time; they share the cores")
         made[name].add_argument("--keep-stale", action="store_true", help="use results of older code, with a badge")
+        made[name].add_argument("--native", action="store_true", help="all instructions of this machine; other bits")
         made[name].add_argument("--scheduler", help="a Dask scheduler that runs all sweeps, e.g. tcp://HOST:8786")
     made["new-study"].add_argument("name", help="e.g. 10_my_study")
     made["clean"].add_argument("--all", action="store_true", help="the run store, too")
@@ -97,8 +101,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    found = compare.compare(options.profile, options.study)
+    found, told = compare.compare(options.profile, options.study)
     print("\n".join(found) or "every verdict as committed, every estimate within its committed interval")
+    print("\n".join(told))
     return 1 if found else 0
 
 

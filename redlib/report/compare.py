@@ -7,21 +7,37 @@ from typing import Any
 
 from redlib.errors import BadInput
 from redlib.evidence.claims import load_studies
+from redlib.evidence.instructions import FIXED
 from redlib.evidence.paths import outputs, project_root
-from redlib.evidence.reading import refuse_name
-from redlib.report.pages import Row, parse_records, read_records
+from redlib.evidence.reading import parsed_json
+from redlib.report.pages import Row, parse_records, read_records, read_runs
 from redlib.report.profiles import studies
+
+ROUNDING = "Other instructions round otherwise, and training magnifies that: "
+THINK = {  # what to think of each class: where both runs had the fixed instruction set, and where not
+    "same bits": ("", ""),
+    "moved inside the interval": (
+        "The code, a setting or a package changed, or this processor orders sums otherwise; no verdict rests on it.",
+        f"{ROUNDING}expected, and no verdict rests on it.",
+    ),
+    "moved outside the interval": (
+        "The code, a setting or a package changed what is measured: find out which before you commit.",
+        f"{ROUNDING}about one estimate in twenty leaves its interval by chance; more mean that something changed.",
+    ),
+    "verdict changed": (
+        "The code, a setting or a package changed a verdict: say why in the commit.",
+        f"{ROUNDING}a verdict near its bound can change; it was never a strong one.",
+    ),
+}
 
 
 def committed(profile: str, revision: str = "HEAD") -> list[Row]:
     """Return the records of `profile` as committed at `revision`; BadInput where there are none."""
-    path = outputs(profile).results.relative_to(project_root()).as_posix() + "/claims.jsonl"
-    command = ["git", "-C", str(project_root()), "show", f"{revision}:./{path}"]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
-    if done.returncode:
-        allowed = "a profile with results in git"
-        raise BadInput.of("profile", profile, allowed, f"Commit {path} first ({done.stderr.strip()}).")
-    return parse_records(done.stdout, f"{path} at {revision}")
+    shown = _show(profile, "claims.jsonl", revision)
+    if shown.returncode:
+        remedy = f"Commit results/{profile}/claims.jsonl first ({shown.stderr.strip()})."
+        raise BadInput.of("profile", profile, "a profile with results in git", remedy)
+    return parse_records(shown.stdout, f"claims.jsonl of {profile} at {revision}")
 
 
 def differences(before: list[Row], after: list[Row]) -> list[str]:
@@ -40,21 +56,72 @@ def differences(before: list[Row], after: list[Row]) -> list[str]:
     return found
 
 
-def compare(profile: str, study: str | None = None) -> list[str]:
-    """Return the differences between results/<profile> as it lies here and as committed at HEAD.
+def agreement(before: list[Row], after: list[Row]) -> dict[str, list[str]]:
+    """Return the ids of the claims that both have, by how this run's estimates lie to those of before.
+
+    "same bits", "moved inside the interval" (at least one part, none left its committed interval), "moved outside
+    the interval", "verdict changed".
+    """
+    found: dict[str, list[str]] = {kind: [] for kind in THINK}
+    old = {row["id"]: row for row in before}
+    for row in (row for row in after if row["id"] in old):
+        was = old[row["id"]]
+        if was["verdict"] != row["verdict"]:
+            kind = "verdict changed"
+        elif _moved(row["id"], was, row):
+            kind = "moved outside the interval"
+        else:
+            kind = "same bits" if _estimates(was) == _estimates(row) else "moved inside the interval"
+        found[kind].append(row["id"])
+    return found
+
+
+def told(before: list[Row], after: list[Row], fixed: bool) -> list[str]:
+    """Return a line for each class of `agreement` that has a claim: how many, which, and what to think of it.
+
+    `fixed`: both runs had the fixed instruction set, so that the same code gives the same bits.
+    """
+    lines = []
+    for kind, ids in agreement(before, after).items():
+        which = "" if kind == "same bits" else f" ({', '.join(ids)})"
+        think = THINK[kind][0 if fixed else 1]
+        lines += [f"{kind}: {len(ids)} of {len(after)} claims{which}. {think}".rstrip()] if ids else []
+    return lines
+
+
+def compare(profile: str, study: str | None = None) -> tuple[list[str], list[str]]:
+    """Return (`differences`, `told`) of results/<profile> as it lies here and as committed at HEAD.
 
     BadInput for an unknown `study`, and where neither has a result: nothing would have been compared.
     """
     known = sorted({*studies(), *load_studies()})
     if study is not None and study not in known:
-        refuse_name("study", study, known, "see notebooks/")
+        raise BadInput.named("study", study, known, "see notebooks/")
     both = committed(profile), read_records(profile)
     before, after = ([row for row in rows if study in (None, row["study"])] for rows in both)
     if not before and not after:
         command = f"study STUDY={study}" if study else "reproduce"
         allowed = f"one with results at profile {profile}, here or in git"
         raise BadInput.of("study", study or "all", allowed, f"Run: make {command} PROFILE={profile}")
-    return differences(before, after)
+    runs = parsed_json(_show(profile, "runs.json").stdout or "{}", "runs.json at HEAD"), read_runs(profile)
+    fixed = all(_fixed(known, {row["study"] for row in after}) for known in runs)
+    return differences(before, after), told(before, after, fixed)
+
+
+def _show(profile: str, name: str, revision: str = "HEAD") -> subprocess.CompletedProcess[str]:
+    """Return what git shows of a file of results/<profile> at a revision."""
+    path = outputs(profile).results.relative_to(project_root()).as_posix() + f"/{name}"
+    command = ["git", "-C", str(project_root()), "show", f"{revision}:./{path}"]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+
+
+def _fixed(runs: dict[str, Any], names: set[str]) -> bool:
+    """Return whether every one of these studies was computed with the fixed instruction set."""
+    return all((runs.get(name, {}).get("instructions") or {}).get("evidence") == FIXED for name in names)
+
+
+def _estimates(row: Row) -> list[tuple[str, Any]]:
+    return [(part["name"], part.get("estimate")) for part in row.get("parts", ())]
 
 
 def _moved(id: str, old: Row, new: Row) -> list[str]:

@@ -276,6 +276,7 @@ def _provenance(run: Run) -> dict[str, str]:
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
         "Hardware": ", ".join(str(part) for part in (*hardware, run.get("gpu")) if part),
         "System": run.get("platform") or "",
+        "Instructions": wording.instructions(run.get("instructions")),
         "Peak memory": f"{peak:.0f} MB" if peak else "",
         "Data": ", ".join(f"{about['name']} ({about['digest'][:12]})" for about in run.get("data", ())),
     }

@@ -24,9 +24,9 @@ from nbformat import NotebookNode
 
 import redlib
 from redlib.errors import BadInput
+from redlib.evidence import instructions
 from redlib.evidence.files import build_folder, held, make_folder, write_atomic
 from redlib.evidence.paths import project_root
-from redlib.evidence.reading import refuse_name
 from redlib.evidence.sweep import SCHEDULER, THREAD_VARIABLES
 from redlib.report.profiles import Parameters, notebook_source
 
@@ -101,7 +101,7 @@ def prepare(profile: str, study: str, parameters: Parameters) -> Path:
         raise BadInput.of("parameters", study, "a notebook with a cell tagged `parameters`", "add that cell")
     for name in parameters:
         if name not in known:
-            refuse_name(f"parameter of {study}", name, known, f"correct profiles/{profile}.yaml")
+            raise BadInput.named(f"parameter of {study}", name, known, f"correct profiles/{profile}.yaml")
     write_atomic(_parameter_file(path), yaml.safe_dump(dict(parameters), sort_keys=False).encode())
     return path
 
@@ -134,7 +134,7 @@ def kernel_environment(
 ) -> dict[str, str]:
     """Return the environment of a notebook's process: where evidence goes, its cores or scheduler, this very redlib."""
     environment = {**os.environ, "REDLIB_WORKERS": str(cores), "REDLIB_PROGRESS": "log"}
-    environment |= dict.fromkeys(THREAD_VARIABLES, str(cores))
+    environment |= dict.fromkeys(THREAD_VARIABLES, str(cores)) | instructions.fixed_environment()
     paths = [str(Path(redlib.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     environment["REDLIB_HOME"] = str(project_root())

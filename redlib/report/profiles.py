@@ -10,7 +10,7 @@ from typing import Any
 
 from redlib.errors import BadInput
 from redlib.evidence.paths import check_profile, project_root
-from redlib.evidence.reading import parsed_yaml, read_text, refuse_name
+from redlib.evidence.reading import parsed_yaml, read_text
 
 Parameters = dict[str, Any]
 
@@ -33,7 +33,7 @@ class Profile:
         if study is None:
             return self.notebooks
         if study not in self.notebooks:
-            refuse_name("study", study, self.notebooks, f"add it to profiles/{self.name}.yaml")
+            raise BadInput.named("study", study, self.notebooks, f"add it to profiles/{self.name}.yaml")
         return {study: self.notebooks[study]}
 
 
@@ -56,14 +56,14 @@ def load_profile(name: str) -> Profile:
     raw = _mapping(_read(path), str(path.name))
     for field in raw:
         if field not in _FIELDS:
-            refuse_name(f"field of {path.name}", field, _FIELDS, "correct its spelling")
+            raise BadInput.named(f"field of {path.name}", field, _FIELDS, "correct its spelling")
     if raw.get("profile") != name:
         raise BadInput.of(f"profile in {path.name}", raw.get("profile"), repr(name), "it is the name of the file")
     sections = _mapping(raw.get("notebooks") or {}, f"notebooks of {path.name}")
     known = studies()
     for study in sections:
         if study not in known:
-            refuse_name(f"notebook of {path.name}", study, known, "it is the name of a file in notebooks/")
+            raise BadInput.named(f"notebook of {path.name}", study, known, "it is the name of a file in notebooks/")
     chosen = {study: {"profile": name, **_parameters(sections[study], f"{study} in {path.name}")}
               for study in known if study in sections}  # fmt: skip
     return Profile(name, str(raw.get("description", "")), chosen)

@@ -16,7 +16,7 @@ from redlib.evidence.claims import load_claims
 from redlib.evidence.code import module_digests
 from redlib.evidence.files import locked, write_atomic
 from redlib.evidence.paths import PROFILES, outputs, project_root
-from redlib.evidence.reading import read_json, read_text, refuse_name
+from redlib.evidence.reading import read_json, read_text
 from redlib.report.profiles import Parameters, load_profile, notebook_source, studies
 
 Inputs = dict[str, Any]
@@ -79,7 +79,7 @@ def rows(study: str | None = None) -> list[tuple[str, str, str]]:
     if not found and study in studies():
         raise BadInput.of("study", study, "one that a profile runs", "name it in profiles/")
     if not found:
-        refuse_name("study", str(study), studies(), "see notebooks/ and profiles/")
+        raise BadInput.named("study", str(study), studies(), "see notebooks/ and profiles/")
     return sorted(found, key=lambda row: (row[0], PROFILES.index(row[1])))
 
 

@@ -164,6 +164,15 @@ def seeds(rows: Sequence[dict[str, Any]]) -> str:
     return "–" if not counts else str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
+def instructions(record: dict[str, Any] | None) -> str:
+    """Return with which instructions a run was computed, on a machine that has which; "" where nothing is recorded."""
+    if not record:
+        return ""
+    machine = ", ".join(record["machine"]) or "no x86-64"
+    used = "all of them" if record["evidence"] == "native" else f"{record['evidence']} only"
+    return f"{used} (the machine has {machine})"
+
+
 def picture(part: dict[str, Any], leaf: Leaf | None) -> str:
     """Return a small SVG of the interval against the claimed range (shaded); '' without an interval."""
     ends = part["ci95"]

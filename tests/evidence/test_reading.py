@@ -76,8 +76,3 @@ def test_a_line_that_is_no_record_is_refused_with_its_number(line, told):
     assert reading.json_lines(whole, "f.jsonl", ["id"]) == [{"id": "A-0"}]
     with pytest.raises(BadInput, match=told):
         reading.json_lines(whole + line, "f.jsonl", ["id"])
-
-
-def test_an_unknown_name_is_refused_with_the_nearest_one():
-    with pytest.raises(BadInput, match="study = '01_goood'.*Did you mean 01_good"):
-        reading.refuse_name("study", "01_goood", ["01_good", "02_bad"], "see notebooks/")

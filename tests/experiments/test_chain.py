@@ -110,7 +110,7 @@ def test_the_state_of_modules_comes_back_whatever_masks_did_to_its_order():
 def test_a_level_without_the_one_before_and_bad_settings_are_refused():
     with pytest.raises(BadInput, match="before"):
         Level(STACK, 1).run()
-    with pytest.raises(BadInput, match="Did you mean 'steps'"):
+    with pytest.raises(BadInput, match="Did you mean steps"):
         configure(Stack, {"stepz": 3})
     with pytest.raises(BadInput, match="steps, epochs"):
         varied(STACK, epochs=3).total(100)

@@ -314,6 +314,23 @@ def test_compare_lists_claims_that_came_or_went_and_respects_open_intervals():
     assert compare.differences([row("null", 1, [None, 2])], [row("null", -9, [-10, -8])]) == []
 
 
+@pytest.mark.parametrize(
+    ("now", "kind"),
+    [
+        (row("replicated", 2.0, [1, 3]), "same bits"),
+        (row("replicated", 2.5, [2, 3]), "moved inside the interval"),
+        (row("replicated", 3.5, [3, 4]), "moved outside the interval"),
+        (row("null", 2.0, [1, 3]), "verdict changed"),
+    ],
+)
+def test_every_claim_is_sorted_by_how_it_agrees_and_what_to_think_depends_on_the_instructions(now, kind):
+    before = [row("replicated", 2.0, [1, 3])]
+    assert {name for name, ids in compare.agreement(before, [now]).items() if ids} == {kind}
+    lines = [compare.told(before, [now], fixed) for fixed in (True, False)]
+    assert all(line[0].startswith(f"{kind}: 1 of 1 claims") for line in lines)
+    assert ("instructions" in lines[1][0]) == (kind != "same bits") and "instructions" not in lines[0][0]
+
+
 def commit_records(home, record):
     """Write one record as the results of profile laptop and commit them."""
     path = home / "results" / "laptop" / "claims.jsonl"

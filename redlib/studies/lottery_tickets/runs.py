@@ -16,7 +16,7 @@ from torch import Tensor
 
 from redlib.data.readers import generate_mnist1d
 from redlib.errors import BadInput
-from redlib.experiments.chain import Level, masked, masks_of_levels
+from redlib.experiments.chain import Level, masks_of_levels
 from redlib.experiments.experiment import Experiment, given, varied
 from redlib.experiments.lab import TRAINED, Lab, Modules, Net, Stack, restored, vector
 from redlib.experiments.results import Arrays, Labels, among
@@ -123,7 +123,7 @@ class Barrier(Experiment):
         lab, before = self.source.lab, given(before, self.source)
         parts, start = lab.parts(), lab.begun(self.start)
         masks = masks_of_levels(before, start, (self.source.level,))[self.source.level]
-        copies = [masked(_copy(lab, start, number), masks) for number in range(2)]
+        copies = [prepare(ARMS["ticket"], _copy(lab, start, number), masks) for number in range(2)]
         if self.start == self.source.rewind:  # the ticket's own training is that of the first copy
             copies[0], early = restored(lab.nets(), before["final"]), before["early_error"]
         else:

@@ -184,7 +184,7 @@ def test_the_papers_own_runs_are_runnable_with_both_optimisers(net):
 
 
 def test_unknown_settings_name_their_neighbour():
-    with pytest.raises(BadInput, match="Did you mean 'widths'"):
+    with pytest.raises(BadInput, match="Did you mean widths"):
         configure(nets.WidthSweep, {"width": [2]})
     assert configure(nets.WidthSweep, {"widths": [2, 4]}, n=50).widths == (2, 4)
     with pytest.raises(BadInput, match="optimizer"):

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from redlib.errors import BadInput
-from redlib.experiments.chain import Level, levels, masked, masks_of_levels
+from redlib.experiments.chain import Level, levels, masks_of_levels
 from redlib.experiments.experiment import configure, varied
 from redlib.experiments.lab import TRAINED, Modules, restored, vector
 from redlib.experiments.results import table
@@ -19,7 +19,7 @@ from redlib.measures.connectivity import barrier, line_errors
 from redlib.nets import StackedMLP
 from redlib.pruning.masks import remove
 from redlib.pruning.supermasks import ScoredMLP, sampled_accuracy, signed_constant
-from redlib.pruning.tickets import REINIT, Cut
+from redlib.pruning.tickets import ARMS, REINIT, Cut, prepare
 from redlib.studies.lottery_tickets import runs
 from redlib.studies.lottery_tickets.runs import Barrier, Flips, OneShot, SmallNets, Supermask, Untrained
 from redlib.training import SGD, Examples, fit
@@ -116,7 +116,7 @@ def test_barriers_lie_between_two_copies_that_differ_in_their_order_only(level, 
     last = chain(SOURCE, 2)[level]
     found = Barrier(Level(LAB, level), start, alphas=5, tests=40).run(last)
     origin = plainly(LAB.nets(), start) if start else LAB.nets()
-    first = masked(origin, masks_of_levels(last, origin, (level,))[level])
+    first = prepare(ARMS["ticket"], origin, masks_of_levels(last, origin, (level,))[level])
     second = StackedMLP(first.sizes, [s + REINIT for s in first.seeds], first.flat.clone(), masks=first.masks)
     nets = [plainly(net) for net in (first, second)]
     assert not torch.equal(nets[0].flat, nets[1].flat)
@@ -144,7 +144,7 @@ def test_copies_of_conv_nets_go_on_from_the_step_they_part_at():
     found = Barrier(level, 2, alphas=3).run(last)
     parts, start = CONV.parts(), CONV.begun(2)
     masks = masks_of_levels(last, start, (1,))[1]
-    nets = [masked(start, masks) for _ in range(2)]
+    nets = [prepare(ARMS["ticket"], start, masks) for _ in range(2)]
     for number, net in enumerate(nets):
         trained = CONV.train(net, parts, 2, [seed + number * REINIT for seed in CONV.seeds])
         remove(net)
