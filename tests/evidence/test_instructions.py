@@ -33,7 +33,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from redlib.evidence.sweep import sweep
-from toy_runs import Rounding
+from rounding_run import Rounding
 if __name__ == "__main__":
     for name, values in sorted(sweep([Rounding()], store=Path(sys.argv[1])).results[0].items()):
         print(name, values.tobytes().hex())

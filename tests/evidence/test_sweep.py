@@ -181,9 +181,8 @@ def test_each_entry_says_how_it_came_about(tmp_path):
     assert (meta["data"], meta["schema"]) == ("d1", store.SCHEMA)
     assert meta["versions"]["numpy"] == np.__version__ and "torch" in meta["versions"]
     assert meta["wall_s"] >= 0 and meta["created"].endswith("+00:00")
-    assert meta["code"] == store.code_digest("toy_runs") and {"toy_runs", "redlib.errors"} == {*meta["modules"]} - {
-        "redlib"
-    }
+    assert meta["code"] == store.code_digest("toy_runs") and {"toy_runs", "redlib.errors"} <= {*meta["modules"]}
+    assert meta["instructions"] in ("AVX2", "native")
 
 
 def test_code_edited_in_a_session_runs_in_fresh_processes_or_not_at_all(tmp_path, monkeypatch):

@@ -116,8 +116,12 @@ def test_a_level_without_the_one_before_and_bad_settings_are_refused():
         varied(STACK, epochs=3).total(100)
     with pytest.raises(BadInput, match="optimizer"):
         varied(STACK, optimizer="momentum").rule()
-    with pytest.raises(BadInput, match="weights of an arm of modules"):
-        Arms(Level(MODULES), ("noise_half",), (1,)).run(Level(MODULES, 1).run(Level(MODULES).run()))
+
+
+def test_modules_take_the_arms_that_stacks_take():
+    arms = Arms(Level(MODULES), ("noise_half", "keep_sign"), (1,))
+    found = arms.run(Level(MODULES, 1).run(Level(MODULES).run()))
+    assert found["final_error"].shape[1] == 2 and np.isfinite(found["final_error"]).all()
 
 
 def test_levels_are_numbered_and_share_their_keys_with_whoever_asks():
