@@ -22,6 +22,7 @@ from redlib.report.__main__ import main
 from redlib.report.profiles import load_profile
 
 TESTS = Path(__file__).parents[1]
+PATIENCE = 600.0  # seconds until something hangs; beside other work a toy takes minutes
 
 CLAIMS = """
 study: STUDY
@@ -100,7 +101,7 @@ def ran(tmp_path_factory):
     """A toy project after one reproduce of two notebooks at a time, the second of which failed."""
     root = project(tmp_path_factory.mktemp("toy"), {"01_good": {"rise": 2.0}, "02_bad": {"rise": 0.0}})
     process = command(root, "reproduce", "--jobs", "2")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     return root, process.returncode, out, err
 
 
@@ -432,7 +433,7 @@ def processes_about(root):
     return found
 
 
-def wait_until(true, seconds=120.0):
+def wait_until(true, seconds=PATIENCE):
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
@@ -470,7 +471,7 @@ def test_killed_run_leaves_nothing_behind_and_the_next_goes_on_to_the_same_resul
     assert not (root / "results").exists() and not (root / "reports").exists()
 
     again = start(root, "reproduce")
-    assert [process.communicate(timeout=120) and process.returncode for process in (again, other)] == [0, 0]
+    assert [process.communicate(timeout=PATIENCE) and process.returncode for process in (again, other)] == [0, 0]
     same = "results/laptop/claims.jsonl"
     assert (root / same).read_bytes() == (whole / same).read_bytes()
     sweep = json.loads((root / "results/laptop/runs.json").read_text())["01_good"]["sweeps"][0]
@@ -550,14 +551,14 @@ def test_two_runs_at_once_end_with_one_whole_notebook_and_a_word(tmp_path, start
     first = start(root, "reproduce")
     wait_until(lambda: list(root.glob("build/executed/laptop/*.tmp.ipynb")))
     second = start(root, "reproduce")
-    out, err = second.communicate(timeout=60)
+    out, err = second.communicate(timeout=PATIENCE)
     assert second.returncode == 2 and f"process {first.pid} works on it" in err and "Traceback" not in err
-    first.communicate(timeout=120)
+    first.communicate(timeout=PATIENCE)
     assert first.returncode == 0
     cells = nbformat.read(root / "build/executed/laptop/01_good.ipynb", as_version=4).cells
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
     again = start(root, "reproduce")
-    again.communicate(timeout=120)
+    again.communicate(timeout=PATIENCE)
     assert again.returncode == 0
 
 
@@ -569,7 +570,7 @@ def test_any_letter_in_the_path_and_in_the_notebook_under_a_strict_ascii_locale(
     source.write_text(source.read_text(encoding="utf-8").replace("about to check", "σ ≤ é ★"), encoding="utf-8")
     ascii = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii:strict"}
     process = start(root, "reproduce", **ascii)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1 and "UnicodeEncodeError" not in out + err
     assert not [line for line in err.splitlines() if line.startswith("Traceback")]
     assert "02_bad failed: In [5]: ZeroDivisionError" in out, "the fault of the notebook is told, no other"
@@ -643,11 +644,11 @@ def test_study_runs_through_a_dask_scheduler_to_the_same_results(tmp_path, start
     here, there = (project(tmp_path / name, {"01_good": {}}) for name in ("here", "there"))
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         through = start(there, "reproduce", "--scheduler", cluster.scheduler_address)
-        assert through.communicate(timeout=120) and through.returncode == 0
+        assert through.communicate(timeout=PATIENCE) and through.returncode == 0
         with distributed.Client(cluster) as client:
             ran = client.run(lambda: "toy_runs" in sys.modules).values()
     alone = start(here, "reproduce")
-    assert alone.communicate(timeout=120) and alone.returncode == 0
+    assert alone.communicate(timeout=PATIENCE) and alone.returncode == 0
     assert any(ran), "no worker has seen a run"
     for name in ("results/laptop/claims.jsonl", "results/laptop/cards.json"):
         assert (here / name).read_bytes() == (there / name).read_bytes()
