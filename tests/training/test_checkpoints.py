@@ -23,6 +23,15 @@ KINDS = ("stack", "ragged", "modules", "sparse")
 STEPS, EVERY, KILLED = 50, 7, 30  # the last state before the kill is that of step 28
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """A module's last bits depend on the number of threads, and other tests leave other numbers."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def nets(kind):
     if kind == "stack":
         return StackedMLP.create((8, 6, 3), range(5))
@@ -80,7 +89,8 @@ def assert_same(one, other):
 
 
 KILL = """
-import os, runpy
+import os, runpy, torch
+torch.set_num_threads(1)
 train = runpy.run_path({file!r})["train"]
 for kind in {kinds!r}:  # one process each, and the imports only once
     child = os.fork()
