@@ -214,7 +214,7 @@ study.figure(
     alt="Test and training error of two-layer nets against width; the test error has a peak.",
     caption=f"Two hidden layers: the peak stands {dd5['height_left']:.1f} points above the valley to its left and "
     f"{dd5['height_right']:.1f} above the widest net. It lies {dd5['at_threshold']:+.1f} steps of the grid from the "
-    f"smallest width that fits the data (DD-5: {dd5.verdict}).",
+    f"smallest width that fits the data (DD-5: {dd5.word}).",
 )  # fmt: skip
 
 # %% [markdown]
@@ -354,8 +354,8 @@ study.explorer(
 # %%
 study.conclude(
     answer=f"Random features peak exactly where they first fit the data ({dd1['peak_over_n']:.2f} features an example; "
-    f"DD-1 {dd1.verdict}) and least squares follows its formula (DD-14 {dd14.verdict}). Small networks rise and fall "
+    f"DD-1 {dd1.word}) and least squares follows its formula (DD-14 {dd14.word}). Small networks rise and fall "
     f"again too, with the peak of the test loss at {dd2['params_at_peak_over_kn']:.1f} parameters per number to fit "
-    f"(DD-2 {dd2.verdict}, DD-5 {dd5.verdict}). The peak is variance (DD-18 {dd18.verdict}), and averaging ten nets "
+    f"(DD-2 {dd2.word}, DD-5 {dd5.word}). The peak is variance (DD-18 {dd18.word}), and averaging ten nets "
     f"helps {dd16['gain_difference']:.1f} points more there than far beyond it."
 )

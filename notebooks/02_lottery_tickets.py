@@ -393,8 +393,8 @@ study.explorer(
 better = "contains tickets" if lth1.verdict == "replicated" else "need not contain tickets"
 study.conclude(
     answer=f"A net with hidden layers of {' and '.join(map(str, main.hidden))} units {better}: with {density[D11]:.0%} "
-    f"of the weights they are {gain:+.1f} points from their own mask with fresh weights (LTH-1 {lth1.verdict}) and "
-    f"{lth2['gain_over_random_d11']:+.1f} from random masks (LTH-2 {lth2.verdict}). Fresh sizes with the ticket's "
-    f"signs change it by {lth14['keep_sign_minus_ticket']:+.1f} points (LTH-14 {lth14.verdict}), finetuning the "
-    f"trained weights by {lth34['finetuned_minus_rewound_d10']:+.1f} against rewinding (LTH-34 {lth34.verdict})."
+    f"of the weights they are {gain:+.1f} points from their own mask with fresh weights (LTH-1 {lth1.word}) and "
+    f"{lth2['gain_over_random_d11']:+.1f} from random masks (LTH-2 {lth2.word}). Fresh sizes with the ticket's "
+    f"signs change it by {lth14['keep_sign_minus_ticket']:+.1f} points (LTH-14 {lth14.word}), finetuning the "
+    f"trained weights by {lth34['finetuned_minus_rewound_d10']:+.1f} against rewinding (LTH-34 {lth34.word})."
 )

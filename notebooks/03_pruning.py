@@ -299,9 +299,9 @@ ahead = min(lth27[f"iterative_minus_{name}_d10"] for name in claims.BEFORE)
 left = np.mean([lost["shuffled"][name].mean() for name in claims.BEFORE])
 study.conclude(
     answer=f"At {density[sparse]:.0%} of the weights, tickets found by training are at least {ahead:+.1f} points from "
-    f"every criterion before training (LTH-27 {lth27.verdict}). Shuffling the masks of those criteria changes them by "
-    f"{left:+.1f} points on average (LTH-28 {lth28.verdict}). Squeezing doomed weights first ends "
+    f"every criterion before training (LTH-27 {lth27.word}). Shuffling the masks of those criteria changes them by "
+    f"{left:+.1f} points on average (LTH-28 {lth28.word}). Squeezing doomed weights first ends "
     f"{lth31['extruded_minus_random']:+.1f} points from the same random mask, "
-    f"{lth31['extruded_minus_budget_matched_random']:+.1f} at equal budget (LTH-31 {lth31.verdict}). Without half of "
-    f"its units a net takes 1/{lth32['half_units_speedup']:.1f} of the time (LTH-32 {lth32.verdict})."
+    f"{lth31['extruded_minus_budget_matched_random']:+.1f} at equal budget (LTH-31 {lth31.word}). Without half of "
+    f"its units a net takes 1/{lth32['half_units_speedup']:.1f} of the time (LTH-32 {lth32.word})."
 )

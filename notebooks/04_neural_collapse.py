@@ -378,10 +378,10 @@ study.figure(
 
 # %%
 study.conclude(
-    answer=f"It depends on the loss. With squared error NC1 ends at {nc1['end_value']:.2g} (NC-1 {nc1.verdict}) and "
-    f"class means differ from a simplex by {nc2['lengths_equal']:.0%} in length (NC-2 {nc2.verdict}); with "
+    answer=f"It depends on the loss. With squared error NC1 ends at {nc1['end_value']:.2g} (NC-1 {nc1.word}) and "
+    f"class means differ from a simplex by {nc2['lengths_equal']:.0%} in length (NC-2 {nc2.word}); with "
     f"cross-entropy an MLP ends at {end('cross-entropy', 'nc1'):.2g}, and with BatchNorm and weight decay at "
-    f"{end('BatchNorm, decay', 'nc1'):.2g}. That collapse makes nets better is {nc9.verdict} (NC-9): accuracy changes "
+    f"{end('BatchNorm, decay', 'nc1'):.2g}. That collapse makes nets better is {nc9.word} (NC-9): accuracy changes "
     f"by {gain:+.2f} points in the terminal phase. That wrong labels spread classes, and mislabelled images stay away "
-    f"from their true one, is {nc8.verdict} (NC-8)."
+    f"from their true one, is {nc8.word} (NC-8)."
 )

@@ -391,10 +391,10 @@ study.figure(
 study.conclude(
     answer=f"Theory and practice do not part at {density[D51]:.0%}: the theory that forgets the missing weights is "
     f"{error['naive'][1]:+.0%} off after the first cut, and with the density put in it is {error['density'][D51]:+.0%} "
-    f"off at {density[D51]:.0%} (RMT-8 {rmt8.verdict}). What is left is not the number of inputs a unit keeps "
-    f"(RMT-16 {rmt16.verdict}) but which weights meet: dealt to other units they move q by {dealt[D51]:+.0%} there. "
-    f"χ falls with sparsity (RMT-13 {rmt13.verdict}), yet tickets with less χ are no worse (RMT-14 {rmt14.verdict}); "
-    f"restoring the variance of a random mask makes no ticket of it (RMT-18 {rmt18.verdict}). What training adds is of "
+    f"off at {density[D51]:.0%} (RMT-8 {rmt8.word}). What is left is not the number of inputs a unit keeps "
+    f"(RMT-16 {rmt16.word}) but which weights meet: dealt to other units they move q by {dealt[D51]:+.0%} there. "
+    f"χ falls with sparsity (RMT-13 {rmt13.word}), yet tickets with less χ are no worse (RMT-14 {rmt14.word}); "
+    f"restoring the variance of a random mask makes no ticket of it (RMT-18 {rmt18.word}). What training adds is of "
     "low rank, but not of rank four: sixteen directions of a layer carry the accuracy, four do not "
-    f"(RMT-22 {rmt22.verdict})."
+    f"(RMT-22 {rmt22.word})."
 )

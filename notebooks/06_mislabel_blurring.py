@@ -356,7 +356,7 @@ blur15 = study.not_run("BLUR-15", "untestable as stated: a share of a data set i
 
 # %%
 study.conclude(
-    answer=f"That both groups are treated equally is {blur3.verdict} (BLUR-3): mislabelled images change by "
+    answer=f"That both groups are treated equally is {blur3.word} (BLUR-3): mislabelled images change by "
     f"{blur3['mean_difference']:+.0f} points against the others, on average, and with {figures.name(top)} wrong up to "
     f"{back:.0f}% of them are then taken for what they show. The sharp transition between 1.43% and 1.25% is "
     f"{blur5.verdict.replace('not_run', 'not judged')} at this scale (BLUR-5): across it the change differs by "

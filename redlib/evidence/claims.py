@@ -27,7 +27,7 @@ from redlib.errors import BadInput
 from redlib.evidence import stats
 from redlib.evidence.paths import check_profile, project_root
 from redlib.evidence.reading import parsed_yaml, read_text
-from redlib.evidence.verdicts import DECIDED, OWNERS, SCALES, Check, Decision, Leaf, Parts, by_name, decide
+from redlib.evidence.verdicts import DECIDED, OWNERS, SCALES, WORDS, Check, Decision, Leaf, Parts, by_name, decide
 
 Row = Mapping[str, Any]  # one line of claims.jsonl, parsed
 Effects = Mapping[str, tuple[float, str]]  # the smallest effect of interest by unit, and why
@@ -162,6 +162,11 @@ class Record:
         if known and part not in known:
             _refuse(f"part of {self.id}", part, " | ".join(known), f"its check at {self.profile} has no other")
         return known.get(part, nan)
+
+    @property
+    def word(self) -> str:
+        """The verdict in words, for a sentence: "partly replicated", "no effect"."""
+        return WORDS.get(self.verdict, self.verdict)
 
     def as_json(self) -> str:
         """Return one line of JSON: fixed key order, 10 significant digits, null for NaN and infinity."""

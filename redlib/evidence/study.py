@@ -250,7 +250,7 @@ def _card(record: ledger.Record) -> dict[str, str]:
     power = "underpowered" if record.underpowered else ""
     facts = "; ".join(fact for fact in (value, claimed, power, f"forecast {record.prior}", record.reason) if fact)
     html = f'<div class="verdict" data-verdict="{record.verdict}"><strong>{record.id}</strong> '
-    html += f"<em>{record.verdict.replace('_', ' ')}</em> <span>{escape(facts)}</span></div>"
+    html += f"<em>{record.word}</em> <span>{escape(facts)}</span></div>"
     return {"text/html": html, "text/plain": f"{record.id} {record.verdict}: {facts}"}
 
 

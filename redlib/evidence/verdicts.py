@@ -42,7 +42,9 @@ Evidence = ArrayLike | Interval
 Parts = Evidence | Mapping[str, Evidence | None]  # None: this run has none
 
 DECIDED = ("replicated", "partly", "contradicted", "null", "not_seen", "inconclusive")
-BEST_FIRST = ("replicated", "partly", "inconclusive", "null", "contradicted", "descriptive")  # among readings
+WORDS = {"partly": "partly replicated", "null": "no effect", "not_seen": "not seen here", "plumbing_ok": "plumbing ok",
+         "not_run": "not run"}  # fmt: skip
+BEST_FIRST = ("replicated", "partly", "inconclusive", "null", "contradicted", "descriptive", "plumbing_ok")
 FAILED = ("contradicted", "null")
 OWNERS = ("source", "ours")
 SCALES = {"linear": (np.asarray, np.asarray), "log": (np.log, np.exp), "logit": (special.logit, special.expit)}

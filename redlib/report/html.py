@@ -14,8 +14,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import Claim, StudyInfo, expected_false, holm_primary, load_studies
+from redlib.evidence.claims import (
+    Claim,
+    StudyInfo,
+    expected_false,
+    expected_false_contradicted,
+    holm_primary,
+    load_studies,
+)
 from redlib.evidence.paths import EVIDENCE_PROFILES, project_root
+from redlib.evidence.verdicts import DECIDED
 from redlib.report import cells, wording
 from redlib.report.figures import inline_svg, thumbnail
 from redlib.report.glossary import GLOSSARY
@@ -136,8 +144,9 @@ def index_page(
         families=families,
         counts=_counts([entry for family in families for entry in family["entries"]]),
         total=len(claims),
-        decided=[row for row in here if row["verdict"] in {"replicated", "contradicted", "null", "inconclusive"}],
+        decided=[row for row in here if row["verdict"] in DECIDED],
         expected_false=expected_false(here),
+        expected_false_contradicted=expected_false_contradicted(here),
         holm={id for id, p in holm_primary(here, claims).items() if p <= 0.05} if profile != "smoke" else set(),
         stale=sum(_kept_stale(run) for run in runs.get(profile, {}).values()),
         glossary=GLOSSARY,
@@ -181,7 +190,8 @@ def _entry(claim: Claim, row: Row | None, profile: str, written: bool = True) ->
         row = {"verdict": "not_run", "reason": claim.not_run[profile]}
     verdict = row["verdict"] if row else "not_yet"
     leaves = {} if claim.untestable else {leaf.name: leaf for leaf in claim.check_for(profile).parts}
-    parts = [_part(part, leaves.get(part["name"])) for part in (row or {}).get("parts", ())]
+    stated = sorted((row or {}).get("parts", ()), key=lambda part: part.get("of") == "ours")
+    parts = [_part(part, leaves.get(part["name"])) for part in stated]
     waiting = [(wording.plain(leaf.name), wording.threshold(leaf)) for leaf in leaves.values()]
     return {
         "claim": claim,
@@ -207,6 +217,9 @@ def _part(part: Row, leaf: Any) -> dict[str, Any]:
         "threshold": wording.threshold(leaf) if leaf else wording.minus(part["threshold"]),
         "picture": Markup(wording.picture(part, leaf)),
         "marks": ", ".join(marks),
+        "ours": part.get("of") == "ours",
+        "reading": wording.plain(part.get("reading", "")),
+        "because": wording.sentence(part.get("because", "")),
     }
 
 

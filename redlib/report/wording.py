@@ -23,18 +23,29 @@ VERDICTS: Final = {
     "replicated": Verdict(
         "replicated",
         "M3 8.6l3.3 3.3L13 4.6",
-        "The whole interval lies in the claimed range; where a claim has several parts, in every part.",
+        "The whole interval lies in the claimed range, in every part that the source states. Where a source can be "
+        "read in several ways, one that holds is enough.",
+    ),
+    "partly": Verdict(
+        "partly replicated",
+        "M3 8.6l2.4 2.4L10 6M10.5 9.5l3.5 3.5M14 9.5l-3.5 3.5",
+        "One part of what the source states holds and another does not; the reason names it.",
     ),
     "contradicted": Verdict(
         "contradicted",
         "M4 4l8 8M12 4l-8 8",
-        "The whole interval lies outside the claimed range, in at least one part. A small profile can only "
-        "refute “it holds at this scale”.",
+        "The interval lies in the other direction, or excludes a value that the source states, and no part holds. A "
+        "small profile can only refute “it holds at this scale”.",
     ),
     "null": Verdict(
-        "null",
+        "no effect",
         "M3.5 6h9M3.5 10h9",
-        "No effect that matters: the 90% interval lies within a margin ±δ that was fixed beforehand.",
+        "No effect that matters: the 90% interval lies within the smallest effect of interest, ±δ, fixed beforehand.",
+    ),
+    "not_seen": Verdict(
+        "not seen here",
+        "M2.5 8s2-3.6 5.5-3.6S13.5 8 13.5 8s-2 3.6-5.5 3.6S2.5 8 2.5 8M3.5 13l9-10",
+        "The source says that something can be. It is not in this setting, which refutes nothing.",
     ),
     "inconclusive": Verdict(
         "inconclusive",
@@ -70,8 +81,8 @@ _SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸
 
 def forecast(prior: str, verdict: str) -> str:
     """Return 'as expected' or 'not as expected' where forecast and verdict can be compared, else ''."""
-    expected = {"R": {"replicated"}, "X": {"contradicted", "null"}}.get(prior, set())
-    if not expected or verdict not in {"replicated", "contradicted", "null"}:
+    expected = {"R": {"replicated"}, "X": {"contradicted", "null", "not_seen"}}.get(prior, set())
+    if not expected or verdict not in {"replicated", "contradicted", "null", "not_seen"}:
         return ""
     return "as expected" if verdict in expected else "not as expected"
 

@@ -112,7 +112,7 @@ def test_the_header_says_question_answer_verdicts_seeds_runtime_store_commit_ver
     for part in (
         "Why can test error fall again when a model grows",
         "Test error peaks where a model can only just",
-        "3 replicated 1 contradicted 1 null 2 inconclusive 1 descriptive 1 not run",
+        "3 replicated 1 contradicted 1 no effect 2 inconclusive 1 descriptive 1 not run",
         "profile laptop",
         "Seeds 10",
         "Runtime 3 min 12 s",
