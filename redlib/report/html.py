@@ -77,13 +77,14 @@ def study_page(
     study: str,
     siblings: Collection[str] = (),
     references: Mapping[str, Reference] | None = None,
+    history: Mapping[str, Sequence[Row]] | None = None,
 ) -> str:
     """Return the page of one study: header, key figures, the narrative, its claims, how to disagree.
 
     `notebook` is the executed nbformat notebook, `records` the study's lines of claims.jsonl, `run` its entry
     of runs.json, `siblings` the studies that have a page (links to their notebooks work), `references` the works
-    it may cite (default: references.bib). Raises BadInput for a verdict output without a record, a formula,
-    figure or citation that cannot be read, and any outside address.
+    it may cite (default: references.bib), `history` the lines of what each claim came to before. Raises BadInput for
+    a verdict output without a record, a formula, figure or citation that cannot be read, and any outside address.
     """
     rows = {row["id"]: row for row in records}
     prose = Prose(siblings, load(project_root() / "references.bib") if references is None else references)
@@ -92,6 +93,7 @@ def study_page(
     carded = set(cells.verdicts(notebook))
     for id, entry in entries.items():
         entry |= {"figure": next(iter(_carrying(figures, entry["claim"])), ""), "carded": id in carded}
+        entry["history"] = [_past(line) for line in reversed((history or {}).get(id, ()))]
     body = list(cells.blocks(notebook, prose, _card(entries), _marks(entries)))
     text = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").lower()
     return _page(
@@ -221,6 +223,13 @@ def _part(part: Row, leaf: Any) -> dict[str, Any]:
         "reading": wording.plain(part.get("reading", "")),
         "because": wording.sentence(part.get("because", "")),
     }
+
+
+def _past(line: Row) -> dict[str, Any]:
+    """Return what the card unfolds of a line of a claim's history."""
+    value = wording.number(line["estimate"], wording.half(line["ci95"])) if line.get("estimate") is not None else ""
+    found = {"date": line.get("date"), "commit": line.get("commit"), "why": wording.sentence(line.get("why") or "")}
+    return found | {"verdict": line["verdict"], "value": value}
 
 
 def _verdict(claim: Claim, row: Row | None, profile: str) -> str:

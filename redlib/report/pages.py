@@ -11,38 +11,17 @@ from typing import Any
 import nbformat
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import VERDICTS, load_claims
+from redlib.evidence.claims import load_claims
 from redlib.evidence.files import write_atomic
 from redlib.evidence.paths import PROFILES, outputs
-from redlib.evidence.reading import RESTORE, json_lines, read_json, read_text
+from redlib.evidence.reading import RESTORE, read_json, read_text
 from redlib.evidence.study import IDENTIFIER
 from redlib.report.cells import Figure
 from redlib.report.html import Card, index_page, study_card, study_page
 from redlib.report.notebooks import executed_path
-
-Row = dict[str, Any]
+from redlib.report.records import read_history, read_records, read_runs
 
 STUDY = r"\d\d_[a-z0-9_]+"
-
-
-def read_records(profile: str) -> list[Row]:
-    """Return the lines of results/<profile>/claims.jsonl, parsed; empty where the profile has no results."""
-    path = outputs(profile).results / "claims.jsonl"
-    return parse_records(read_text(path), f"{profile}/{path.name}") if path.exists() else []
-
-
-def parse_records(text: str, what: str = "claims.jsonl") -> list[Row]:
-    """Return one dict for each line of a claims.jsonl; BadInput, with the line, for what is no record."""
-    rows = json_lines(text, what, ("id", "study", "verdict"))
-    for row in rows:
-        if row["verdict"] not in VERDICTS:
-            raise BadInput.of(f"verdict of {row['id']} in {what}", row["verdict"], " | ".join(VERDICTS), RESTORE)
-    return rows
-
-
-def read_runs(profile: str) -> dict[str, Any]:
-    """Return results/<profile>/runs.json, how each study was run; empty where there are no results."""
-    return read_json(outputs(profile).results / "runs.json")
 
 
 def publish(profile: str, studies: list[str]) -> dict[str, Path]:
@@ -58,7 +37,8 @@ def publish(profile: str, studies: list[str]) -> dict[str, Path]:
     pages = {}
     for study, notebook in notebooks.items():
         rows = [row for row in records if row["study"] == study]
-        html = study_page(notebook, rows, runs[study], claims, profile, study=study, siblings=list(cards))
+        past = read_history(profile)
+        html = study_page(notebook, rows, runs[study], claims, profile, study=study, siblings=list(cards), history=past)
         pages[study] = write_atomic(reports / f"{study}.html", html.encode())
     _write_cards(profile, cards)
     index(profile, cards)

@@ -12,7 +12,7 @@ from redlib.evidence.claims import VERDICTS, Claim, StudyInfo, load_claims, load
 from redlib.evidence.files import write_atomic
 from redlib.evidence.paths import EVIDENCE_PROFILES, project_root
 from redlib.evidence.reading import parsed_json, read_text
-from redlib.report.pages import Row, read_records
+from redlib.report.records import Row, read_records
 
 Records = Mapping[str, Sequence[Row]]  # by profile
 

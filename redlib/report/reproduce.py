@@ -16,10 +16,11 @@ from redlib.evidence.claims import VERDICTS
 from redlib.evidence.files import MARKER, build_folder, held, locked
 from redlib.evidence.paths import EVIDENCE_PROFILES, outputs, project_root
 from redlib.evidence.sweep import SCHEDULER, close_workers, cluster, cores
-from redlib.report import readme, status
+from redlib.report import history, readme, status
 from redlib.report.notebooks import Execution, alone_with, execute, kernel_environment, pair, prepare
-from redlib.report.pages import publish, read_records, read_runs
+from redlib.report.pages import publish
 from redlib.report.profiles import Parameters, load_profile
+from redlib.report.records import read_records, read_runs
 
 SWEEP_COUNTS = ("loaded", "computed", "stale", "corrupt")
 
@@ -49,8 +50,10 @@ def reproduce(
         done = [execution.study for execution in executions if not execution.error]
         try:
             if done:
+                results = outputs(profile).results
+                history.append(profile, done, status.recorded(results), made_from)
                 republish(profile, done)
-                status.record(outputs(profile).results, {name: made_from[name] for name in done})
+                status.record(results, {name: made_from[name] for name in done})
         except BaseException:  # a report that cannot be made must not hide what was found, nor the other way round
             with contextlib.suppress(ValueError, OSError):
                 print(summary(profile, executions), flush=True)

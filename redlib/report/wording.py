@@ -109,16 +109,16 @@ def estimate(part: dict[str, Any]) -> str:
     value, unit = part["estimate"], part["unit"]
     if value is None:
         return "–"
-    text = number(value, _half(part["ci95"]), unit in _SIGNED) + _SUFFIX.get(unit, "")
-    return f"{text} (×{number(2.0**value, 2.0**value * _half(part['ci95']))})" if unit == "log2" else text
+    text = number(value, half(part["ci95"]), unit in _SIGNED) + _SUFFIX.get(unit, "")
+    return f"{text} (×{number(2.0**value, 2.0**value * half(part['ci95']))})" if unit == "log2" else text
 
 
 def interval(part: dict[str, Any]) -> str:
     """Return the 95% interval of a part as '[1.2, 3.4]', '' where there is none."""
     if not part["ci95"] or None in part["ci95"]:
         return ""
-    half = _half(part["ci95"])
-    return "[{}, {}]".format(*(number(end, half) for end in part["ci95"]))
+    spread = half(part["ci95"])
+    return "[{}, {}]".format(*(number(end, spread) for end in part["ci95"]))
 
 
 def sentence(text: str) -> str:
@@ -211,7 +211,8 @@ def picture(part: dict[str, Any], leaf: Leaf | None) -> str:
     return f'<svg class="interval" role="img" aria-label="{label}" viewBox="0 0 120 20">{art}</svg>'
 
 
-def _half(ends: Sequence[float | None] | None) -> float:
+def half(ends: Sequence[float | None] | None) -> float:
+    """Return half the width of an interval, 0 where it has none."""
     if not ends or ends[0] is None or ends[1] is None:
         return 0.0
     return (ends[1] - ends[0]) / 2
