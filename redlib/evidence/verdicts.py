@@ -321,7 +321,7 @@ def _p(leaf: Leaf, values: Floats, test: Callable[[Floats, float, str], float], 
         return None
     if leaf.region is None:
         return test(values, leaf.bounds.get("zero", 0.0), "two-sided")
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         region, there = SCALES[scale][0](np.array(leaf.region)), SCALES[scale][0](values)
     sides = zip(region.tolist(), ("greater", "less"), strict=True)
     return max((test(there, bound, side) for bound, side in sides if isfinite(bound)), default=None)

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from redlib.evidence.claims import Finding
-from redlib.evidence.peaks import Peak, crossfit_epochwise, crossfit_peak, rises_through, threshold_width
+from redlib.evidence.peaks import (
+    Peak,
+    grid_steps,
+    judged_best,
+    rises_through,
+    split_epochwise,
+    split_peak,
+    threshold_width,
+)
 from redlib.evidence.stats import linear_r2, log2_ratio, slope_per_seed, z_scores
 from redlib.experiments.results import Results
 from redlib.measures.leastsquares import Floats, isotropic_risk
@@ -41,14 +49,13 @@ def threshold(found: Results, eps: float = EPS, at: int = -1) -> Floats:
 
 
 def peak(found: Results, name: str = "test_error") -> Peak:
-    """Return the cross-fit peak over widths of a final curve."""
-    return crossfit_peak(final(found, name), found.labels["width"])
+    """Return the peak over widths of a final curve, chosen by some seeds and judged by the others."""
+    return split_peak(final(found, name), found.labels["width"])
 
 
-def gate(found: Results, *peaks: Peak) -> dict[str, bool]:
-    """Return the gate of a sweep: its widest net fits the data in every seed, and the halves agree on the peaks."""
-    fitted = bool((found["train_error"][:, -1, -1] <= EPS).all())
-    return {"widest_net_interpolates": fitted, "halves_agree": all(p.agree for p in peaks)}
+def gate(found: Results) -> dict[str, bool]:
+    """Return the gate of a sweep: its widest net fits the data in every seed."""
+    return {"widest_net_interpolates": bool((found["train_error"][:, -1, -1] <= EPS).all())}
 
 
 def heights(found: Peak) -> dict[str, Floats]:
@@ -68,7 +75,7 @@ def continued(reused: Results, fresh: Results) -> Results:
 
 def position(config: WidthSweep, found: Peak) -> Floats:
     """Return (parameters at the peak) / (classes * n), which Belkin et al. (2019) predict to be 1."""
-    return np.array([config.over_labels(int(width)) for width in found.peak_per_seed])
+    return np.interp(found.peak_per_seed, found.grid, [config.over_labels(int(width)) for width in found.grid])
 
 
 def tracks(found: Results) -> tuple[Floats, Floats]:
@@ -109,16 +116,15 @@ def dd_0(config: PolynomialBias, found: Results) -> Finding:
     """Error splits into bias², variance and noise; bias falls and variance grows with the degree: a U.
 
     `identity_gap` is the largest |total / (bias² + variance + noise²) - 1|. `interior_*`: the total error at the first
-    and the last degree minus that at the best one, which the other seeds choose (an own minimum is biased).
+    and the last degree minus that at the best one, which other seeds choose (an own minimum is biased).
     """
     bias2, variance, total = (found[name] for name in ("bias2", "variance", "total"))
-    best = total[np.arange(len(total)), (total.sum(0) - total).argmin(1)]
     parts = {
         "identity_gap": np.abs(total / (bias2 + variance + config.noise**2) - 1).max(1),
         "bias_slope": slope_per_seed(config.degrees, bias2),
         "variance_slope": slope_per_seed(config.degrees, variance),
-        "interior_left": total[:, 0] - best,
-        "interior_right": total[:, -1] - best,
+        "interior_left": judged_best(total[:, :1] - total),
+        "interior_right": judged_best(total[:, -1:] - total),
     }
     return Finding("DD-0", parts)
 
@@ -131,14 +137,14 @@ def dd_1(found: Results) -> Finding:
     """
     n, counts = found.labels["sample"][0], np.array(found.labels["count"])
     error, norm = (found.at(sample=n)[name] for name in ("test_zero_one", "coefficient_norm"))
-    top = crossfit_peak(100 * error, counts)
+    top = split_peak(100 * error, counts)
     parts = heights(top) | {
         "peak_over_n": top.peak_per_seed / n,
         "modern_below_classical": 100 * (error[:, counts < n].min(1) - error[:, -1]),
         "norm_peak_over_n": counts[norm.argmax(1)] / n,
         "norm_falls": np.log2(norm[:, np.argmax(counts >= n)] / norm[:, -1]),
     }
-    return Finding("DD-1", parts, {"halves_agree": top.agree})
+    return Finding("DD-1", parts)
 
 
 def dd_4(found: Results) -> Finding:
@@ -200,7 +206,7 @@ def dd_2(config: WidthSweep, noisy: Results, reused: Results) -> Finding:
         "params_at_peak_over_kn": position(config, fresh),
         "reuse_params_at_peak_over_kn": position(config, again),
     }
-    return Finding("DD-2", parts, gate(noisy, fresh, again))
+    return Finding("DD-2", parts, gate(noisy))
 
 
 def dd_3(rff: Results, by_n: BySize) -> Finding:
@@ -214,27 +220,25 @@ def dd_3(rff: Results, by_n: BySize) -> Finding:
 
 
 def dd_5(deep: Results) -> Finding:
-    """Deep nets peak where they first fit; `at_threshold` is `grid_steps_above_threshold`, chosen by the other half."""
-    top, error, grid = peak(deep), final(deep), list(deep.labels["width"])
-    steps = [np.nan if np.isnan(width) else grid.index(width) for width in threshold(deep)]
-    before = [curve[top.grid < place].min() for curve, place in zip(error, top.peak_per_seed, strict=True)]
+    """Deep nets peak where they first fit; `at_threshold` is `grid_steps_above_threshold`, of each seed's own peak."""
+    top = peak(deep)
     parts = heights(top) | {
-        "at_threshold": np.array([grid.index(place) for place in top.peak_per_seed]) - np.array(steps),
-        "modern_below_classical": np.array(before) - error[:, -1],
+        "at_threshold": grid_steps(top.peak_per_seed, top.grid) - grid_steps(threshold(deep), top.grid),
+        "modern_below_classical": top.height_right - top.height_left,
         "peak_width": top.peak_per_seed,
     }
-    return Finding("DD-5", parts, gate(deep, top))
+    return Finding("DD-5", parts, gate(deep))
 
 
 def dd_6(noisy: Results) -> Finding:
     """The widest net's test error falls, rises when the training set is fitted, and falls again as it trains."""
-    found = crossfit_epochwise(100 * widest(noisy)["test_error"][:, 1:], noisy.labels["epoch"][1:])
+    found = split_epochwise(100 * widest(noisy)["test_error"][:, 1:], noisy.labels["epoch"][1:])
     parts = {
         "rise": found.height_left,
         "fall": found.height_right,
         "t2_over_interpolation": found.peak_per_seed / fitted_at(noisy),
     }
-    return Finding("DD-6", parts, gate(noisy, found))
+    return Finding("DD-6", parts, gate(noisy))
 
 
 def widest(sweep: Results) -> Results:
@@ -251,11 +255,9 @@ def dd_7(samples: Results, by_n: BySize, n: int) -> Finding:
     """More data can hurt near the threshold: from N/2 to N examples for N features, from n/2 to n for nets."""
     count, top = samples.labels["count"][0], peak(by_n[n])
     half, whole = (samples.at(count=count, sample=size)["test_zero_one"] for size in (count // 2, count))
-    fewer, more = (
-        [final(by_n[size].at(width=width))[s] for s, width in enumerate(top.peak_per_seed)] for size in (n // 2, n)
-    )
-    parts = {"rff_harm": 100 * (whole - half), "net_harm": np.array(more) - np.array(fewer)}
-    return Finding("DD-7", parts, gate(by_n[n], top))
+    fewer, more = (final(by_n[size].at(width=top.n_peak))[: len(top.height_left)] for size in (n // 2, n))
+    parts = {"rff_harm": 100 * (whole - half), "net_harm": more - fewer}
+    return Finding("DD-7", parts, gate(by_n[n]))
 
 
 def dd_8(noisy: Results, clean: Results) -> Finding:
@@ -263,7 +265,7 @@ def dd_8(noisy: Results, clean: Results) -> Finding:
     top, plain = peak(noisy), peak(clean)
     move = log2_ratio(threshold(noisy), threshold(clean))
     parts = {"height_gain": top.height_left - plain.height_left, "threshold_shift": move}
-    return Finding("DD-8", parts, gate(noisy, top, plain))
+    return Finding("DD-8", parts, gate(noisy))
 
 
 def dd_9(shifted: Results, noisy: Results) -> Finding:
@@ -273,14 +275,14 @@ def dd_9(shifted: Results, noisy: Results) -> Finding:
         "threshold_shift": log2_ratio(threshold(shifted), threshold(noisy)),
         "peak_shift": log2_ratio(moved.peak_per_seed, top.peak_per_seed),
     }
-    return Finding("DD-9", parts, gate(shifted, moved, top))
+    return Finding("DD-9", parts, gate(shifted))
 
 
 def dd_10(by_n: BySize, n: int) -> Finding:
     """Doubling the number of examples moves the peak to larger nets."""
     once, twice = peak(by_n[n]), peak(by_n[2 * n])
     parts = {"peak_shift": log2_ratio(twice.peak_per_seed, once.peak_per_seed)}
-    return Finding("DD-10", parts, gate(by_n[2 * n], once, twice))
+    return Finding("DD-10", parts, gate(by_n[2 * n]))
 
 
 def dd_11(noisy: Results) -> Finding:
@@ -293,13 +295,14 @@ def dd_11(noisy: Results) -> Finding:
 def dd_12(by_n: BySize, n: int) -> Finding:
     """The test error peaks where the effective model complexity equals the number of examples."""
     top = peak(by_n[n])
-    return Finding("DD-12", {"emc_over_n": complexity(by_n, top.peak_per_seed) / n}, gate(by_n[n], top))
+    wanted = np.full(len(top.height_left), top.n_peak)
+    return Finding("DD-12", {"emc_over_n": complexity(by_n, wanted) / n}, gate(by_n[n]))
 
 
 def dd_13(clean: Results) -> Finding:
     """Without label noise there is no peak; the paper's own net would give `cifar10_height_left`."""
     plain = peak(clean)
-    return Finding("DD-13", {"height_left": plain.height_left}, gate(clean, plain))
+    return Finding("DD-13", {"height_left": plain.height_left}, gate(clean))
 
 
 # ---- what removes the peak, and what lies beyond it ----

@@ -66,14 +66,16 @@ def test_every_claim_gets_the_parts_that_its_check_asks_for():
 
 def test_thresholds_and_peaks_of_literal_curves():
     hills = sweep([HILL] * 4, [FITS] * 3 + [[50, 10, 5, 3]])
-    assert claims.threshold(hills)[:3].tolist() == [8, 8, 8] and np.isnan(claims.threshold(hills)[3])
-    assert claims.threshold(hills, 0.05).tolist() == [8] * 4
-    assert claims.gate(hills, claims.peak(hills)) == {"widest_net_interpolates": False, "halves_agree": True}
+    first = 4 * 2 ** (8 / 9)  # from 10% to 1%, 2% is 8/9 of the way
+    assert claims.threshold(hills)[:3] == pytest.approx([first] * 3) and np.isnan(claims.threshold(hills)[3])
+    assert claims.threshold(hills, 0.05)[3] == pytest.approx(8)
+    assert claims.gate(hills) == {"widest_net_interpolates": False}
     finding = claims.dd_5(hills)
-    assert part(finding, "height_left") == pytest.approx([20] * 4)
-    assert part(finding, "height_right") == pytest.approx([30] * 4)
-    assert part(finding, "at_threshold")[:3] == [0, 0, 0] and part(finding, "peak_width") == [8] * 4
-    assert part(finding, "modern_below_classical") == pytest.approx([10] * 4)
+    assert part(finding, "height_left") == pytest.approx([20] * 3), "the fourth seed chooses, three judge"
+    assert part(finding, "height_right") == pytest.approx([30] * 3)
+    assert part(finding, "peak_width") == pytest.approx([8 * 2**-0.1] * 4)  # the vertex through 20, 40, 10
+    assert part(finding, "at_threshold")[:3] == pytest.approx([1.9 - (1 + 8 / 9)] * 3)
+    assert part(finding, "modern_below_classical") == pytest.approx([10] * 3)
     assert part(claims.dd_13(hills), "height_left") == part(finding, "height_left")
 
 
@@ -88,22 +90,22 @@ def test_the_peak_is_placed_by_its_parameters_over_the_numbers_to_fit():
     config = nets.WidthSweep(dataset="digits", pool=300, validation=50, tests=80, n=20, widths=WIDTHS)
     loss = made({"width": WIDTHS, "epoch": (9,)}, test_loss=[[[1], [0.5], [2], [1]]] * 2, train_error=[[[0]] * 4] * 2)
     finding = claims.dd_2(config, loss, loss)
-    assert part(finding, "params_at_peak_over_kn") == [(65 * 8 + 9 * 10) / 200] * 2
-    assert part(finding, "height_left") == [1.5] * 2 and finding.gate["widest_net_interpolates"]
+    assert part(finding, "params_at_peak_over_kn") == pytest.approx([((65 + 10) * 8 * 2**0.1 + 10) / 200] * 2)
+    assert part(finding, "height_left") == [1.5] and finding.gate["widest_net_interpolates"]
 
 
 def test_the_threshold_of_nets_and_features_grows_with_the_examples():
-    narrow, wide = sweep([HILL] * 2, [[50, 1, 0, 0]] * 2), sweep([HILL] * 2, [[50, 10, 10, 1]] * 2)
+    narrow, wide = sweep([HILL] * 2, [[50, 2, 0, 0]] * 2), sweep([HILL] * 2, [[50, 10, 10, 2]] * 2)
     finding = claims.dd_3(found("threshold").first(2), {100: narrow, 400: wide})
     assert part(finding, "net_slope") == pytest.approx([1] * 2)  # width 4 to 16 as n goes from 100 to 400
     assert part(finding, "rff_slope") == pytest.approx([1] * 2)
 
 
 def test_the_threshold_through_training_is_tracked_where_all_seeds_have_one():
-    train = np.array([[[50, 50, 50, 9], [50, 50, 9, 0], [50, 9, 1, 0], [50, 1, 0, 0]]] * 2)
+    train = np.array([[[50, 50, 50, 9], [50, 50, 9, 2], [50, 9, 2, 0], [50, 2, 0, 0]]] * 2)
     nets_ = sweep(train, train, epochs=(0, 1, 2, 4))
     epochs, widths = claims.tracks(nets_)
-    assert epochs.tolist() == [1, 2, 4] and widths.tolist() == [[4, 3, 2]] * 2
+    assert epochs.tolist() == [1, 2, 4] and np.allclose(widths, [[4, 3, 2]] * 2)
     assert part(claims.dd_11(nets_), "threshold_time_slope") == pytest.approx([-1] * 2)
     short = sweep(train[..., :2], train[..., :2], epochs=(0, 1))
     assert np.isnan(claims.dd_11(short).parts["threshold_time_slope"]).all()
@@ -111,10 +113,10 @@ def test_the_threshold_through_training_is_tracked_where_all_seeds_have_one():
 
 def test_fall_rise_and_fall_of_the_widest_net_are_timed_by_its_fit():
     test = np.zeros((2, 4, 7)) + np.array([90, 50, 30, 40, 60, 50, 45])
-    train = np.zeros((2, 4, 7)) + np.array([90, 50, 20, 1, 0, 0, 0])
+    train = np.zeros((2, 4, 7)) + np.array([90, 50, 20, 2, 0, 0, 0])
     finding = claims.dd_6(sweep(test, train, epochs=(0, 1, 2, 4, 8, 16, 32)))
-    assert part(finding, "rise") == pytest.approx([30] * 2) and part(finding, "fall") == pytest.approx([15] * 2)
-    assert part(finding, "t2_over_interpolation") == [8 / 4] * 2
+    assert part(finding, "rise") == pytest.approx([30]) and part(finding, "fall") == pytest.approx([15])
+    assert part(finding, "t2_over_interpolation") == pytest.approx([2 * 2 ** (1 / 6)] * 2)  # vertex of 40, 60, 50
 
 
 def test_more_data_hurt_by_the_error_at_n_minus_that_at_half():
@@ -123,18 +125,19 @@ def test_more_data_hurt_by_the_error_at_n_minus_that_at_half():
     half = sweep([[30, 20, 33, 10], [30, 20, 44, 10]], [FITS] * 2)
     finding = claims.dd_7(samples, {200: half, 400: sweep([HILL] * 2, [FITS] * 2)}, 400)
     assert part(finding, "rff_harm") == pytest.approx([4.0, -0.25])
-    assert part(finding, "net_harm") == pytest.approx([40 - 33, 40 - 44])
+    assert part(finding, "net_harm") == pytest.approx([40 - 33]), "the second seed chooses"
     with pytest.raises(BadInput, match="sample = 50"):
         claims.dd_7(made({"sample": (60, 120), "count": (100,)}, test_zero_one=errors[:, :2]), {400: half}, 400)
 
 
 def test_noise_shifts_and_data_move_thresholds_and_peaks_by_octaves():
-    low, high = sweep([[30, 20, 40, 10]] * 4, [FITS] * 4), sweep([[30, 40, 20, 10]] * 4, [[50, 1, 0, 0]] * 4)
+    low, high = sweep([[30, 20, 40, 10]] * 4, [FITS] * 4), sweep([[30, 40, 20, 10]] * 4, [[50, 2, 0, 0]] * 4)
+    low["train_error"][:, 2] = 0.02
     noise = claims.dd_8(low, high)
-    assert part(noise, "threshold_shift") == [1] * 4 and part(noise, "height_gain") == pytest.approx([10] * 4)
-    assert part(claims.dd_9(low.first(2), high), "peak_shift") == [1] * 2
+    assert part(noise, "threshold_shift") == [1] * 4 and part(noise, "height_gain") == pytest.approx([10] * 3)
+    assert part(claims.dd_9(low.first(2), high), "peak_shift") == pytest.approx([1 - 0.1 + 1 / 6] * 2)
     assert part(claims.dd_9(low.first(2), high), "threshold_shift") == [1] * 2
-    assert part(claims.dd_10({400: high, 800: low}, 400), "peak_shift") == [1] * 4
+    assert part(claims.dd_10({400: high, 800: low}, 400), "peak_shift") == pytest.approx([1 - 0.1 + 1 / 6] * 4)
 
 
 def test_complexity_interpolates_between_sample_sizes_in_log_n():
@@ -143,7 +146,7 @@ def test_complexity_interpolates_between_sample_sizes_in_log_n():
     assert found_[0] == pytest.approx(200)  # half-way from 0 to 20% error is half-way in log n
     assert np.isnan(claims.complexity({400: fifth, 100: zero}, np.array([8.0]))[0])
     both = {n: sweep([[30, 20, 40, 10]] * 2, [[50, 10, error, 0]] * 2) for n, error in ((100, 0), (400, 20))}
-    assert part(claims.dd_12(both, 100), "emc_over_n") == pytest.approx([2] * 2)
+    assert part(claims.dd_12(both, 100), "emc_over_n") == pytest.approx([2])
 
 
 def test_after_the_fit_counts_from_the_first_perfect_width_and_censors_seeds_without_one():
@@ -170,7 +173,7 @@ def test_the_penalty_is_that_of_the_validation_set_not_of_the_test_set():
 def test_the_best_penalty_is_the_theoretical_one_and_its_risk_falls_with_n():
     flat = sweep([[30, 20, 20, 10]] * 3, [FITS] * 3)
     finding = claims.dd_17(found("ridge"), flat)
-    assert max(part(finding, "ridge_upward_step_z")) < 0 and part(finding, "net_height_left") == [0] * 3
+    assert max(part(finding, "ridge_upward_step_z")) < 0 and part(finding, "net_height_left") == [0] * 2
     many = linear.RidgeSweep(dim=12, samples=(12,), multiples=(0.25, 1.0, 4.0), repetitions=400, seeds=tiny.SEEDS)
     best = many.results(many.run())["ridge"].mean(-1).argmin(-1)
     assert (best == 1).all() and part(finding, "best_penalty_over_125")
@@ -195,7 +198,8 @@ def test_random_features_double_descend():
     finding = claims.dd_1(one)
     for name in ("height_left", "height_right", "modern_below_classical", "norm_falls"):
         assert min(part(finding, name)) > 0, name
-    assert part(finding, "peak_over_n") == part(finding, "norm_peak_over_n") == [1] * 3 and finding.gate["halves_agree"]
+    assert part(finding, "peak_over_n") == pytest.approx([1] * 3, abs=0.2)
+    assert part(finding, "norm_peak_over_n") == [1] * 3
 
 
 def test_sgd_converges_only_with_many_features():
@@ -227,7 +231,7 @@ def test_the_interior_minimum_is_chosen_by_the_other_seeds():
     total = np.array([[4.0, 1.0, 3.0, 5.0], [4.0, 2.0, 1.0, 5.0]])  # each would choose its own minimum
     config = linear.PolynomialBias(degrees=(1, 2, 3, 4), noise=0.0)
     finding = claims.dd_0(config, made({"degree": config.degrees}, bias2=total, variance=np.zeros((2, 4)), total=total))
-    assert part(finding, "interior_left") == [1, 2] and part(finding, "interior_right") == [2, 3]
+    assert part(finding, "interior_left") == [1] and part(finding, "interior_right") == [2]
     assert part(finding, "identity_gap") == [0, 0]
 
 
