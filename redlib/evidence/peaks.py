@@ -68,8 +68,8 @@ def split_peak(err: ArrayLike, grid: ArrayLike, right: Right = "end") -> Peak:
     valley, peak, foot = (int(place[0]) for place in _places(choosing.mean(axis=0, keepdims=True), right))
     start, low, top, end = judging[:, (0, valley, peak, foot)].T
     own = _between(sizes, _vertex(curves, _places(curves, right)[1]))
-    places = (float(sizes[place]) for place in (peak, valley, foot))
-    return Peak(*places, start - low, top - low, top - end, own, sizes)
+    n_peak, n_valley, n_right = (float(sizes[place]) for place in (peak, valley, foot))
+    return Peak(n_peak, n_valley, n_right, start - low, top - low, top - end, own, sizes)
 
 
 def split_epochwise(err: ArrayLike, steps: ArrayLike) -> Peak:
@@ -150,7 +150,7 @@ def _vertex(curves: Floats, peak: Ints) -> Floats:
     left, top, right = (_at(curves, peak + step) for step in (-1, 0, 1))
     bend = 2 * top - left - right
     highest = (top >= left) & (top >= right) & (bend > 0)
-    return peak + np.divide(right - left, 2 * bend, out=np.zeros_like(top), where=highest)
+    return np.asarray(peak + np.divide(right - left, 2 * bend, out=np.zeros_like(top), where=highest), np.float64)
 
 
 def _crossing(curves: Floats, low: NDArray[np.bool_], level: float) -> Floats:

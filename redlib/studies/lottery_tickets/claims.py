@@ -565,8 +565,8 @@ def lth_4(tickets: Results, arms: Results, conv: Results) -> Finding:
     Read at the end of training, as the paper's figure 14 is; beside it at early stopping. The gate: in every seed the
     conv arms fit their training images, so that none is cut short.
     """
-    full = [arms.at(arm=arm, level=D21) for arm in ("reinit", "random")]
-    filters = [end(conv, arm=arm) for arm in ("reinit", "random")]
+    full = arms.at(arm="reinit", level=D21), arms.at(arm="random", level=D21)
+    filters = end(conv, arm="reinit"), end(conv, arm="random")
     parts = {
         "fc_reinit_minus_random_end": gain(*full, "final"),
         "cnn_reinit_minus_random_end": gain(*filters, "final"),

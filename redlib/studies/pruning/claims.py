@@ -312,7 +312,7 @@ def lth_32(forward: Results, steps: Results) -> Finding:
     mask that cuts nothing takes the time of one without.
     """
     faster, masked = speedup(steps, "sparse", "stack"), speedup(forward, "masked")
-    lowest, whole = (int(find(forward["densities"])) for find in (np.argmin, np.argmax))
+    lowest, whole = int(forward["densities"].argmin()), int(forward["densities"].argmax())
     tenth = int(np.abs(np.log(steps["densities"] / 0.1)).argmin())
     parts = {
         "half_units_speedup": speedup(forward, "half_units"),

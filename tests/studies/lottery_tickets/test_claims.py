@@ -493,7 +493,7 @@ def test_rewinding_is_averaged_over_levels_and_judged_where_its_premise_holds():
     start = lines([[9, 0], [9, 0]], {"level": (1, 4)})
     finding = claims.lth_7(late, initial, start, tickets, tickets.at(level=D11))
     assert finding.parts["cnn_late_minus_initial"] == pytest.approx([2, -10 / 3])
-    assert finding.parts["cnn_late_minus_dense"] == pytest.approx([-10, -20 / 3])
+    assert finding.parts["cnn_late_minus_dense"] == pytest.approx([-10, -40 / 3])
     difference = accuracy(tickets, level=D11) - accuracy(tickets, level=0)
     np.testing.assert_allclose(finding.parts["lenet_initial_minus_dense"], difference)
     assert finding.parts["lenet_late_minus_initial"].tolist() == [0, 0] and all(finding.gate.values())
