@@ -28,7 +28,7 @@ help:  ## list these targets
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev,sparse,dask]'
+	$(PY) -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev,sparse,structured,dask]'
 	$(PY) -m redlib.training.precompile
 	env $$($(PY) -m redlib.evidence.instructions) $(PY) -m redlib.training.precompile
 	touch $@

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from redlib.data.numbers import strided, whole
 from redlib.errors import BadInput
 
 # Where a position at[...] of the padded axis reads the image; outside of 0..width - 1 it reads 0.
@@ -35,9 +36,9 @@ def gaussian_kernel(size: int, sigma: float | Sequence[float] | Tensor) -> Tenso
 
     For several sigma [S] it is [S, size]. Raises BadInput for a size that is not odd, or a negative or infinite sigma.
     """
-    if size < 1 or size % 2 == 0:
+    if whole("size", size, 1, "an odd number of taps") % 2 == 0:
         raise BadInput.of("size", size, "an odd number >= 1", "use odd_size(width) for a kernel as large as the image")
-    widths = _finite_sigmas(sigma)
+    size, widths = int(size), _finite_sigmas(sigma)
     # At the smallest positive number all weights but the middle one are 0: sigma = 0 needs no case of its own.
     steps = (torch.arange(size) - size // 2) / widths.clamp(min=torch.finfo(torch.float64).tiny)[..., None]
     weights = torch.exp(-steps.square() / 2)
@@ -51,7 +52,7 @@ def blur_matrix(width: int, sigmas: Sequence[float] | Tensor, size: int, padding
     edge ("reflect"), "replicate", "zero" or "circular". Raises BadInput as gaussian_kernel does, for another padding,
     and if half the kernel is longer than the image can be mirrored (width - 1) or repeated (width).
     """
-    _check_padding(width, size, padding)
+    size = _check_padding(width, size, padding)
     taps = gaussian_kernel(size, sigmas)
     if taps.ndim != 2:
         raise BadInput.of("sigmas", sigmas, "a list or tensor [S]", "pass a list for a single sigma, too")
@@ -70,7 +71,7 @@ def blur(x: Tensor, sigmas: Sequence[float] | Tensor, size: int | None = None, p
     height and of the width, the source's "as large as the image". Raises BadInput as blur_matrix does, and for x that
     is not a float tensor of that shape.
     """
-    if x.ndim not in (3, 4) or not x.is_floating_point():
+    if x.ndim not in (3, 4) or not strided(x, "x").is_floating_point():
         given = f"{x.dtype} {list(x.shape)}"
         raise BadInput.of("x", given, "float images [n, C, H, W] or [n, H, W]", "scale and reshape the images first")
     sizes = [odd_size(width) if size is None else size for width in x.shape[-2:]]
@@ -83,16 +84,20 @@ def blur(x: Tensor, sigmas: Sequence[float] | Tensor, size: int | None = None, p
 
 
 def _finite_sigmas(sigma: float | Sequence[float] | Tensor) -> Tensor:
+    strided(torch.as_tensor(sigma), "sigma")
     widths = torch.as_tensor(sigma, dtype=torch.float64, device="cpu")
     if not bool(((widths >= 0) & widths.isfinite()).all()):
         raise BadInput.of("sigma", sigma, "0 <= sigma < infinity", "state the blur in pixels; 0 is none")
     return widths
 
 
-def _check_padding(width: int, size: int, padding: str) -> None:
+def _check_padding(width: int, size: int, padding: str) -> int:
+    """Return the size of the kernel as an integer."""
+    size = whole("size", size, 1, "use odd_size(width) for a kernel as large as the image")
     if padding not in PADDINGS:
         raise BadInput.of("padding", padding, f"one of {list(PADDINGS)}", "name how images go on beyond their edges")
     longest = {"reflect": width - 1, "circular": width}.get(padding, size)
     if size // 2 > longest:
         allowed = f"odd and at most {2 * longest + 1} for {padding} padding of {width} pixels"
         raise BadInput.of("size", size, allowed, "take a smaller kernel, or replicate or zero padding")
+    return size

@@ -33,7 +33,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", "
 # What programs leave beside data, and what begins with a dot (.ipynb_checkpoints, ._0.png), is no data.
 LEFT_BEHIND = frozenset({"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "lost+found"})
 _LAYOUT = "ROOT/train/CLASS/*.jpg with ROOT/test/CLASS/*.jpg, or ROOT/CLASS/*.jpg"
-_FORMAT = 2  # of the cache file
+_FORMAT = 3  # of the cache file and of what it tells
 _PROOF = frozenset({"fingerprint", "checksum"})  # what the cache holds beside the arrays
 Arrays = dict[str, np.ndarray]
 

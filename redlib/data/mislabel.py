@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from redlib.data.numbers import unmasked, whole
 from redlib.data.replicates import draw_rows
 from redlib.data.streams import rng
 from redlib.errors import BadInput
@@ -24,8 +25,8 @@ def mislabel(y: Tensor | np.ndarray, k: int, classes: int, seed: int) -> tuple[T
     Raises BadInput for k < 2 or above the size of the smallest class that occurs, fewer than 2 classes or labels
     outside [0, classes).
     """
-    true = torch.as_tensor(y)
-    _check_labels(true, classes)
+    true = torch.as_tensor(unmasked(y, "y"))
+    classes = _check_labels(true, classes)
     labels = true.cpu().numpy().astype(np.int64)
     _check_step(k, labels)
     wrong = _place_in_class(labels) % k == k - 1
@@ -34,14 +35,16 @@ def mislabel(y: Tensor | np.ndarray, k: int, classes: int, seed: int) -> tuple[T
     return torch.from_numpy(assigned).to(true.device), torch.from_numpy(wrong).to(true.device)
 
 
-def mislabel_rows(y: Tensor, k: int, classes: int, seeds: Sequence[int]) -> Tensor:
-    """Return the labels [S, n] that each seed is told: every k-th image of each class, in its own order, is wrong.
+def mislabel_rows(y: Tensor | np.ndarray, k: int, classes: int, seeds: Sequence[int]) -> Tensor:
+    """Return the labels int64 [S, n] that each seed is told: every k-th image of a class, in its own order, is wrong.
 
     In one order for all, every seed would be told lies about the same images. BadInput as in `mislabel`.
     """
-    assigned = y.repeat(len(seeds), 1)
-    for row, order, seed in zip(assigned, draw_rows(len(y), len(y), seeds), seeds, strict=True):
-        row[order] = mislabel(y[order], k, classes, seed)[0]
+    true = torch.as_tensor(unmasked(y, "y"))
+    _check_labels(true, classes)
+    assigned = true.long().repeat(len(seeds), 1)
+    for row, order, seed in zip(assigned, draw_rows(len(true), len(true), seeds), seeds, strict=True):
+        row[order] = mislabel(true[order], k, classes, seed)[0]
     return assigned
 
 
@@ -61,11 +64,12 @@ def _check_step(k: int, labels: np.ndarray) -> None:
         raise BadInput.of("k", k, allowed, "mislabel more often, or load more images")
 
 
-def _check_labels(y: Tensor, classes: int) -> None:
-    if classes < 2:
-        raise BadInput.of("classes", classes, "classes >= 2", "a label cannot be wrong with one class only")
+def _check_labels(y: Tensor, classes: int) -> int:
+    """Return the number of classes as an integer."""
+    classes = whole("classes", classes, 2, "a label cannot be wrong with one class only")
     if y.ndim != 1 or not y.numel() or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise BadInput.of("y", f"{y.dtype} {list(y.shape)}", "integer labels [n], n >= 1", "pass class indices")
     if not 0 <= int(y.min()) <= int(y.max()) < classes:
         found = f"labels {int(y.min())}..{int(y.max())}"
         raise BadInput.of("y", found, f"0..{classes - 1}", "pass the number of classes of the data set")
+    return classes

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from redlib.data.numbers import unmasked, whole
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 
@@ -20,8 +21,8 @@ def corrupt_labels(
     With `per_class` the count is exact within every class, round(fraction·n_k). Rounding is half to even.
     Raises BadInput for a fraction outside [0, 1], fewer than 2 classes or labels outside [0, classes).
     """
-    true = torch.as_tensor(y)
-    _check(true, fraction, classes)
+    true = torch.as_tensor(unmasked(y, "y"))
+    classes = _check(true, fraction, classes)
     labels = true.cpu().numpy().astype(np.int64)
     place = rng(seed, "noise", 0).permutation(labels.size)
     # Drawn for every label, flipped or not: that is what makes the wrong labels the same at every rate.
@@ -40,13 +41,14 @@ def _groups(labels: np.ndarray, place: np.ndarray, per_class: bool) -> list[np.n
     return [place[labels[place] == k] for k in np.unique(labels)]
 
 
-def _check(y: Tensor, fraction: float, classes: int) -> None:
+def _check(y: Tensor, fraction: float, classes: int) -> int:
+    """Return the number of classes as an integer."""
     if not 0 <= fraction <= 1:  # also refuses NaN
         raise BadInput.of("fraction", fraction, "0 <= fraction <= 1", "pass the share of labels to flip")
-    if classes < 2:
-        raise BadInput.of("classes", classes, "classes >= 2", "a label cannot be wrong with one class only")
+    classes = whole("classes", classes, 2, "a label cannot be wrong with one class only")
     if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise BadInput.of("y", f"{y.dtype} {list(y.shape)}", "integer labels [n]", "pass class indices")
     if y.numel() and not 0 <= int(y.min()) <= int(y.max()) < classes:
         found = f"labels {int(y.min())}..{int(y.max())}"
         raise BadInput.of("y", found, f"0..{classes - 1}", "pass the number of classes of the data set")
+    return classes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ _WHITE = 255  # of the pixels returned
 _WHITE_16 = 2**16 - 1
 _TURNED = range(2, 9)  # EXIF orientations other than upright
 _SIGNED, _WHITE_IS_ZERO = 2, 0  # values of the TIFF tags SampleFormat and PhotometricInterpretation
+_HIGH_BYTE = re.compile(r";16[BLN]$")  # raw modes of two bytes a channel; those of BMP (BGR;16) have two a pixel
 _FORMATS = "grey or colour of at most 8 bits, grey of 16 bits (12 in TIFF), or floats from 0 (black) to 1 (white)"
 
 
@@ -29,7 +31,8 @@ class Picture(NamedTuple):
 def read_picture(path: Path, mode: str = "RGB", size: int | None = None, background: str | None = None) -> Picture:
     """Return the picture in a file, turned upright by its EXIF orientation, in `mode` RGB or L (grey).
 
-    Deep grey values are scaled by the range of their format, 0..65535 or 0..1, to 0..255. `size` scales the picture to
+    Deep grey values are scaled by the range of their format, 0..65535 or 0..1, to 0..255; of deep colours the high byte
+    of each channel is kept (a PPM's are scaled), which `changes` says. `size` scales the picture to
     size × size (bilinear). Where it is transparent, the colour `background` (a name or #rrggbb) shines through. Raises
     BadInput, naming the file, for damage of whatever kind, transparency without a background, several pictures in one
     file (previews of a photograph do not count), and values whose range is not known: signed, 32 bits, floats outside
@@ -63,7 +66,7 @@ def _read(stored: Image.Image, path: Path, mode: str, size: int | None, backgrou
     frames = getattr(stored, "n_frames", 1)
     if frames > 1 and stored.format != "MPO":
         raise BadInput.of("image", f"{path}: {frames} pictures", "one picture a file", "store each in its own file")
-    changes, upright = [], stored
+    changes, upright = _deep_colour(stored), stored
     if stored.getexif().get(ExifTags.Base.Orientation) in _TURNED:
         changes.append("turned upright by their EXIF orientation")
         upright = ImageOps.exif_transpose(stored)  # a TIFF turns itself, and says then that it is upright
@@ -85,6 +88,21 @@ def _read(stored: Image.Image, path: Path, mode: str, size: int | None, backgrou
 def _is_deep(stored: Image.Image) -> bool:
     """Return whether Pillow's own conversion would clip the values at 255, or take negative ones for large."""
     return stored.mode[0] in "IF" or _tag(stored, SAMPLEFORMAT, 1) == _SIGNED
+
+
+def _deep_colour(stored: Image.Image) -> list[str]:
+    """Return what Pillow does with colours of more than 8 bits a channel, in words; nothing for others."""
+    if _is_deep(stored):
+        return []
+    # Before the pixels are read the tiles say how they lie in the file: (codec, extents, offset, raw mode or a tuple).
+    found = []
+    for *_, arguments in getattr(stored, "tile", []):
+        raw, *others = arguments if isinstance(arguments, tuple) else (arguments,)
+        if isinstance(raw, str) and _HIGH_BYTE.search(raw):
+            found.append("cut from 16 to 8 bits a channel (the high byte)")
+        elif stored.format == "PPM" and others and isinstance(others[0], int) and others[0] > _WHITE:
+            found.append(f"scaled from 0..{others[0]} to 0..{_WHITE} a channel")
+    return sorted(set(found))
 
 
 def _scaled(stored: Image.Image, values: np.ndarray, path: Path) -> np.ndarray:

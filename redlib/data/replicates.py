@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from redlib.data.noise import corrupt_labels
+from redlib.data.numbers import unmasked, whole, whole_labels
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 
@@ -26,6 +27,7 @@ def draw_rows(n_pool: int, n: int, seeds: Sequence[int]) -> Tensor:
     _check_seeds(seeds)
     if not 1 <= n <= n_pool:
         raise BadInput.of("n", n, f"1 <= n <= {n_pool} (the pool)", "draw fewer rows or load a larger pool")
+    n, n_pool = whole("n", n, 1, "round it"), whole("n_pool", n_pool, 1, "round it")
     subsets = [rng(seed, "split", _SUBSET).permutation(n_pool)[:n] for seed in seeds]
     return torch.from_numpy(np.stack(subsets).astype(np.int64))
 
@@ -39,6 +41,7 @@ def fold_rows(n_pool: int, count: int, seeds: Sequence[int]) -> tuple[Tensor, Te
     _check_seeds(seeds)
     if not 2 <= count <= n_pool:
         raise BadInput.of("folds", count, f"2 <= folds <= {n_pool}", "five are usual")
+    count, n_pool = whole("folds", count, 2, "five are usual"), whole("n_pool", n_pool, 1, "round it")
     orders = [rng(seed, "split", _FOLDS).permutation(n_pool)[: n_pool - n_pool % count] for seed in seeds]
     parts = [np.split(order, count) for order in orders]
     held = [own[i] for own in parts for i in range(count)]
@@ -53,6 +56,7 @@ def corrupt_rows(y: Tensor, rows: Tensor, fraction: float, classes: int, seeds: 
     Raises BadInput if rows and seeds differ in R, if a row lies outside the pool, or for bad noise.
     """
     _check_seeds(seeds)
+    y, rows = torch.as_tensor(unmasked(y, "y")), whole_labels(torch.as_tensor(rows), "rows")
     if rows.ndim != 2 or len(rows) != len(seeds):
         raise BadInput.of("rows", list(rows.shape), f"[{len(seeds)}, n]: one row per seed", "use draw_rows")
     if rows.numel() and not 0 <= int(rows.min()) <= int(rows.max()) < len(y):

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from redlib.data.numbers import whole
 from redlib.data.streams import rng
-from redlib.errors import BadInput
 
 
 def taught(seed: int, n: int, inputs: int, units: int) -> tuple[Tensor, Tensor]:
@@ -16,10 +16,8 @@ def taught(seed: int, n: int, inputs: int, units: int) -> tuple[Tensor, Tensor]:
     The net has one layer of `units` rectified units with weights N(0, 1) and output weights of 1 or -1, so that a
     student as wide as it can fit the labels (Livni et al. 2014). All is drawn in the stream "features".
     """
-    if min(n, inputs, units) < 1:
-        raise BadInput.of(
-            "n, inputs, units", (n, inputs, units), "each >= 1", "Give the teacher a layer, and examples."
-        )
+    remedy = "Give the teacher a layer, and examples."
+    n, inputs, units = (whole(what, each, 1, remedy) for what, each in (("n", n), ("inputs", inputs), ("units", units)))
     source = rng(seed, "features")
     x = source.standard_normal((n, inputs))
     hidden = np.maximum(x @ source.standard_normal((inputs, units)), 0)

@@ -33,11 +33,18 @@ def ensure_torchvision() -> ModuleType:
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:
-        if not _SYMPTOM.search(str(error)):
+        if not declare_for(error):
             raise
     _forget_partial_import()
-    _declare()
     return importlib.import_module("torchvision")
+
+
+def declare_for(error: RuntimeError) -> bool:
+    """Declare the operators if `error` says that they are missing, and return whether it does."""
+    missing = bool(_SYMPTOM.search(str(error)))
+    if missing:
+        _declare()
+    return missing
 
 
 def declared() -> bool:

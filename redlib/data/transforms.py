@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from redlib.data.blur import blur
+from redlib.data.numbers import strided
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 
@@ -72,9 +73,11 @@ def _gradient(x: Tensor, strengths: Strengths, *, seed: int = 0, direction: Tens
 
     The length is strength * sqrt(pixels), so every pixel moves by the strength where the direction is a full sign.
     """
+    _checked(x, strengths)
     if direction is None or direction.shape != x.shape:
         given = None if direction is None else list(direction.shape)
         raise BadInput.of("direction", given, f"a tensor {list(x.shape)}, as x", "pass gradient_sign(logits, x, y)")
+    strided(direction, "direction")
     lengths = direction.to(x).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
     usable = ((lengths > 0) & lengths.isfinite()).flatten()
     if not bool(usable.all()):
@@ -99,7 +102,13 @@ _HIGHEST, _DOUBLINGS, _HALVINGS = 1024.0, 17, 24
 
 
 def change_norms(x: Tensor, changed: Tensor) -> Tensor:
-    """Return how far `changed` [S, n, ...] lies from x [n, ...]: the L2 length averaged over images, float64 [S]."""
+    """Return how far `changed` [S, n, ...] lies from x [n, ...]: the L2 length averaged over images, float64 [S].
+
+    BadInput for other shapes, and without an image.
+    """
+    if changed.shape[1:] != x.shape or not len(x):
+        given = (tuple(x.shape), tuple(changed.shape))
+        raise BadInput.of("shapes of x and changed", given, "[n, ...] and [S, n, ...], n >= 1", "pass the same images")
     return (changed - x).flatten(2).norm(dim=2).double().mean(1)
 
 
@@ -144,8 +153,9 @@ def _bisect(size: Callable[[Tensor], Tensor], targets: Tensor, top: float) -> Te
 
 def _checked(x: Tensor, strengths: Strengths, what: str = "strengths") -> Tensor:
     """Return the strengths as float64 [S] on the CPU; BadInput for other images or strengths."""
-    if x.ndim != 4 or not x.is_floating_point():
+    if x.ndim != 4 or not strided(x, "x").is_floating_point():
         raise BadInput.of("x", f"{x.dtype} {list(x.shape)}", "float images [n, C, H, W]", "reshape the images first")
+    strided(torch.as_tensor(strengths), what)
     values = torch.as_tensor(strengths, dtype=torch.float64, device="cpu")
     if values.ndim != 1 or not bool(((values >= 0) & values.isfinite()).all()):
         raise BadInput.of(what, strengths, "a list of finite numbers >= 0", "0 is the unchanged image")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import inf, isfinite, isinf, nan
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import optimize
 from scipy import stats as distributions
@@ -57,11 +58,13 @@ def compare(
     paired  whether place s of both is the same seed (same data, same order): the t interval of the differences (Student
             1908), else that of two independent groups (Welch 1947)
 
-    A NaN makes its pair a censored seed, as in the studies. BadInput for other shapes and claims, infinite values, and
-    NaN in unpaired groups.
+    A NaN makes its pair a censored seed, as in the studies. BadInput for other shapes and claims, infinite, complex and
+    masked values, NaN in unpaired groups, and paired tables whose lines are not named alike, in one order.
     """
     leaf = _leaf(claim, float(than), delta)
     evidence: Floats | Interval
+    if not isinstance(paired, bool | np.bool_):
+        raise BadInput.of("paired", paired, "True or False", "say whether place s of both is the same seed")
     if paired:
         evidence = _differences(a, b)
         known = evidence[~np.isnan(evidence)]
@@ -99,7 +102,12 @@ def _differences(a: ArrayLike, b: ArrayLike) -> Floats:
     if len(first) != len(second):
         remedy = "pass the same seeds in the same order, or paired=False for two independent groups"
         raise BadInput.of("lengths of a and b", (len(first), len(second)), "the same number of seeds", remedy)
-    return first - second
+    names = [getattr(values, "index", None) for values in (a, b)]  # of pandas; a list has a method of that name
+    if all(isinstance(own, pd.Index) for own in names) and not names[0].equals(names[1]):  # type: ignore[union-attr]
+        given = [list(own)[:10] for own in names]  # type: ignore[arg-type]
+        raise BadInput.of("index of a and b", given, "the same, in one order", "b.reindex(a.index) pairs by name")
+    with np.errstate(over="ignore"):  # refused with the interval
+        return first - second
 
 
 def _power(claim: str, delta: float, error: float, freedom: float) -> float:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import integrate
 from scipy import stats as distributions
 
+from redlib.data.numbers import floats
 from redlib.errors import BadInput
 
 Floats = NDArray[np.float64]
@@ -50,7 +51,7 @@ def finite(values: ArrayLike, what: str, ndim: int = 1, allow_nan: bool = False)
     BadInput if it is empty, has another number of dimensions, or holds a non-finite value (NaN may pass as
     "censored" where `allow_nan`); the message names the index.
     """
-    array = np.asarray(values, dtype=np.float64)
+    array = floats(values, what)
     if array.ndim != ndim or array.size == 0:
         raise BadInput.of(f"shape of {what}", array.shape, f"{ndim} non-empty dimension(s)", "reshape it")
     bad = np.argwhere(np.isinf(array) if allow_nan else ~np.isfinite(array))
@@ -278,9 +279,12 @@ def wilson_band(successes: ArrayLike, n: int) -> Floats:
 def weighted_mean(values: ArrayLike, weights: ArrayLike, axis: int) -> Floats:
     """Return the weighted mean of values along an axis; NaN where all weights are 0.
 
-    Weights have the shape of the values, or lack their last axes. A value with weight 0 may be NaN.
+    Weights have the shape of the values, or lack their last axes. A value with weight 0 may be NaN. BadInput for
+    negative weights.
     """
-    given, heavy = np.asarray(values, np.float64), np.asarray(weights, np.float64)
+    given, heavy = floats(values, "values"), floats(weights, "weights")
+    if (heavy < 0).any():
+        raise BadInput.of("weights", float(heavy.min()), "numbers >= 0", "they are shares, or counts")
     heavy = heavy.reshape(heavy.shape + (1,) * (given.ndim - heavy.ndim))
     total = heavy.sum(axis)
     weighted = (np.where(heavy > 0, given, 0) * heavy).sum(axis)
@@ -335,7 +339,7 @@ def _mean_and_error(x: Floats) -> tuple[float, float]:
 
 
 def _proportion(successes: int, n: int, level: float, method: str) -> Interval:
-    if not (n >= 1 and 0 <= successes <= n):
+    if not (n >= 1 and 0 <= successes <= n and float(successes).is_integer() and float(n).is_integer()):
         raise BadInput.of("successes of n", (successes, n), "0 <= successes <= n, n >= 1", "pass counts")
     found = distributions.binomtest(int(successes), int(n)).proportion_ci(_fraction("level", level), method)
     return Interval(successes / n, float(found.low), float(found.high), level, method, int(n))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from redlib.data.numbers import floats, unmasked, whole
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 
@@ -23,9 +24,10 @@ def changed_rate(pred: ArrayLike, pred0: ArrayLike, among: ArrayLike | None = No
 
     With the assigned labels in place of `pred0` it is the share of wrong decisions.
     `among` (bool [n] or [..., n]) restricts it to a group, e.g. the mislabelled images learned as labelled. Raises
-    BadInput for another number of images and for a group without any.
+    BadInput for decisions that are no whole numbers (NaN would count as changed), for another number of images and for
+    a group without any.
     """
-    decisions, reference = np.asarray(pred), np.asarray(pred0)
+    decisions, reference = _decisions(pred, "pred"), _decisions(pred0, "pred0")
     group = np.ones(decisions.shape[-1:], np.bool_) if among is None else np.asarray(among)
     for what, given in (("pred0", reference), ("among", group)):
         if given.shape[-1:] != decisions.shape[-1:]:
@@ -44,7 +46,7 @@ def percent_changed(pred: ArrayLike, reference: ArrayLike, among: ArrayLike) -> 
 
     `reference` and `among` are [..., n], or lack leading axes of pred [..., S, n].
     """
-    decisions = np.asarray(pred)
+    decisions = _decisions(pred, "pred")
     shape = *decisions.shape[:-2], decisions.shape[-1]
     others, group = (np.broadcast_to(np.asarray(part), shape) for part in (reference, among))
     some, found = group.any(-1), np.full(decisions.shape[:-1], np.nan)
@@ -83,10 +85,15 @@ def slope(curve: ArrayLike, sigmas: ArrayLike, low: float, high: float) -> Float
 def height_at(curve: ArrayLike, x: ArrayLike, at: float) -> Floats:
     """Return the height of curves [..., S] over rising or falling x [..., S] at one place: [...], NaN outside of x.
 
-    The curve is taken as straight between its points.
+    The curve is taken as straight between its points. NaN where some x is; BadInput for x in no order.
     """
 
     def height(heights: Floats, places: Floats) -> float:
+        if np.isnan(places).any():
+            return np.nan
+        first, second = places[:-1], places[1:]
+        if not ((first <= second).all() or (first >= second).all()):
+            raise BadInput.of("x", places.tolist(), "rising or falling numbers", "sort the points of the curve")
         order = np.argsort(places)
         return float(np.interp(at, places[order], heights[order], np.nan, np.nan))
 
@@ -96,12 +103,13 @@ def height_at(curve: ArrayLike, x: ArrayLike, at: float) -> Floats:
 def last_fall(curve: ArrayLike, x: ArrayLike, least: float) -> Floats:
     """Return the x [..., S] at which curves [..., S] fall below `least` for good: [...], in their order.
 
-    Straight between the last point that reaches it and the next one. NaN where none reaches it, or the last one does.
+    Straight between the last point that reaches it and the next one. NaN where none reaches it, or the last one does,
+    and where a later point is NaN: it could.
     """
 
     def place(heights: Floats, places: Floats) -> float:
         enough = np.flatnonzero(heights >= least)
-        if not len(enough) or enough[-1] == len(heights) - 1:
+        if not len(enough) or enough[-1] == len(heights) - 1 or np.isnan(heights[enough[-1] :]).any():
             return np.nan
         around = [enough[-1] + 1, enough[-1]]
         return float(np.interp(least, heights[around], places[around]))
@@ -115,7 +123,7 @@ def roughness(curve: ArrayLike) -> Floats:
     The grid's spacing is not divided out, so bends of a smooth curve and an uneven grid count as well as jitter: only
     curves on one grid can be compared, and their shapes should be alike. Raises BadInput for fewer than 3 points.
     """
-    heights = np.asarray(curve, np.float64)
+    heights = floats(curve, "curve")
     if heights.ndim < 1 or heights.shape[-1] < 3:
         raise BadInput.of("shape of curve", heights.shape, "[..., S] with S >= 3", "add strengths")
     return np.asarray(np.square(np.diff(heights, 2)).sum(-1))
@@ -128,7 +136,9 @@ def roughness_parts(changed: ArrayLike) -> tuple[float, float]:
     that of the expected curve, the shape, plus chance / n, where chance is the variance between images of the second
     differences of their own curves, summed over strengths. Both estimates are unbiased; NaN for fewer than two images.
     """
-    own = np.asarray(changed, np.float64)
+    own = floats(changed, "changed")
+    if own.ndim != 2:
+        raise BadInput.of("shape of changed", own.shape, "[S, n]", "pass one curve per image")
     if own.shape[1] < 2:
         return np.nan, np.nan
     chance = float(np.diff(own, 2, axis=0).var(1, ddof=1).sum())
@@ -140,8 +150,11 @@ def matched_counts(labels: ArrayLike, pool: ArrayLike) -> NDArray[np.int64]:
 
     `labels` [m] are the classes of the group, `pool` [n] those of the pool; no more are taken than are there.
     """
-    classes = 1 + max(int(np.max(part, initial=-1)) for part in (np.asarray(labels), np.asarray(pool)))
-    return np.minimum(*(np.bincount(np.asarray(part, np.int64), minlength=classes) for part in (labels, pool)))
+    groups = [_decisions(part, what) for part, what in ((labels, "labels"), (pool, "pool"))]
+    if any(part.ndim != 1 or np.min(part, initial=0) < 0 for part in groups):
+        raise BadInput.of("labels, pool", [part.shape for part in groups], "classes 0, 1, ...", "pass one per image")
+    classes = 1 + max(int(np.max(part, initial=-1)) for part in groups)
+    return np.minimum(*(np.bincount(part.astype(np.int64), minlength=classes) for part in groups))
 
 
 def roughness_null(changed: ArrayLike, labels: ArrayLike, counts: ArrayLike, draws: int, seed: int) -> Floats:
@@ -156,8 +169,10 @@ def random_curves(changed: ArrayLike, labels: ArrayLike, counts: ArrayLike, draw
     counts[c] images of each class c = 0 ... C-1, without repetition: as many as the group it is the null of. Raises
     BadInput where a class has fewer, or for no image or no draw at all.
     """
-    pool, classes, wanted = np.asarray(changed), np.asarray(labels), np.asarray(counts)
-    _check_subsets(pool, classes, wanted, draws)
+    pool = np.asarray(unmasked(changed, "changed"))
+    classes, wanted = (_decisions(part, what) for part, what in ((labels, "labels"), (counts, "counts")))
+    draws = whole("draws", draws, 1, "the smallest p is 1 / (draws + 1)")
+    _check_subsets(pool, classes, wanted)
     source, totals = rng(seed, "eval", SUBSETS), np.zeros((draws, len(pool)))
     for label in np.flatnonzero(wanted):
         members = pool[:, classes == label].T
@@ -181,13 +196,13 @@ def roughness_p(observed: float, null: ArrayLike) -> float:
 
 def _of_each(function: Callable[[Floats, Floats], float], curve: ArrayLike, x: ArrayLike) -> Floats:
     """Return function(curve, x) of every curve [..., S]: [...]."""
-    heights, places = np.broadcast_arrays(np.asarray(curve, np.float64), np.asarray(x, np.float64))
+    heights, places = np.broadcast_arrays(floats(curve, "curve"), floats(x, "x"))
     rows = zip(*(part.reshape(-1, part.shape[-1]) for part in (heights, places)), strict=True)
     return np.array([function(*row) for row in rows]).reshape(heights.shape[:-1])
 
 
 def _curve(curve: ArrayLike, sigmas: ArrayLike, low: float, high: float) -> tuple[Floats, Floats]:
-    heights, at = np.asarray(curve, np.float64), np.asarray(sigmas, np.float64)
+    heights, at = floats(curve, "curve"), floats(sigmas, "sigmas")
     if at.ndim != 1 or len(at) < 2 or not (np.diff(at) > 0).all() or heights.shape[-1:] != at.shape:
         given = (heights.shape, at.tolist())
         raise BadInput.of("curve and sigmas", given, "[..., S] and S >= 2 rising numbers", "sort the strengths")
@@ -197,12 +212,22 @@ def _curve(curve: ArrayLike, sigmas: ArrayLike, low: float, high: float) -> tupl
     return heights, at
 
 
-def _check_subsets(pool: NDArray, labels: NDArray, wanted: NDArray, draws: int) -> None:
+def _decisions(values: ArrayLike, what: str) -> NDArray:
+    """Return class indices as they are, whole floats as integers; BadInput for other numbers."""
+    given = np.asarray(unmasked(values, what))
+    if given.dtype.kind in "biu" or not given.size:
+        return given if given.size else given.astype(np.int64)
+    if given.dtype.kind != "f" or not (np.isfinite(given).all() and (given == np.rint(given)).all()):
+        raise BadInput.of(what, str(given.dtype), "whole numbers", "pass class indices, one per image")
+    return given.astype(np.int64)
+
+
+def _check_subsets(pool: NDArray, labels: NDArray, wanted: NDArray) -> None:
     if pool.dtype != np.bool_ or pool.ndim != 2 or labels.shape != pool.shape[1:]:
         given = (pool.dtype.name, pool.shape, labels.shape)
         raise BadInput.of("changed and labels", given, "bool [S, n] and [n]", "pass one label per image")
-    if draws < 1:
-        raise BadInput.of("draws", draws, "draws >= 1", "the smallest p is 1 / (draws + 1)")
+    if labels.dtype == np.bool_ or np.min(labels, initial=0) < 0:
+        raise BadInput.of("labels", labels.tolist()[:10], "classes 0, 1, ...", "number the classes from 0")
     have = np.bincount(labels, minlength=wanted.size)
     if wanted.ndim != 1 or wanted.sum() < 1 or np.any(wanted < 0) or np.any(wanted > have[: wanted.size]):
         allowed = f"one count per class, 0 to {have.tolist()}, not all 0"

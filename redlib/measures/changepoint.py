@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from redlib.data.numbers import floats, whole
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 
@@ -68,6 +69,7 @@ def best_on_noise(x: ArrayLike, draws: int, seed: int) -> dict[str, float]:
     The criterion is made for many values. With few, as when every seed is judged alone, it favours a step.
     """
     at = np.asarray(x, np.float64)
+    draws = whole("draws", draws, 1, "a few hundred tell")
     runs = rng(seed, "eval", NOISE).standard_normal((draws, len(at)))
     return {name: count / draws for name, count in best_of_each(at, runs).items()}
 
@@ -78,7 +80,7 @@ def bootstrap_break(x: ArrayLike, values: ArrayLike, draws: int, seed: int) -> F
     Errors as in compare, and for fewer than 2 seeds or no draw.
     """
     at, given = _measured(x, values)
-    _check_draws(given, draws)
+    draws = _check_draws(given, draws)
     rows = rng(seed, "eval", RESAMPLED).integers(0, len(given), (draws, len(given)))
     split = _gains(given[rows].mean(1)).argmax(1)
     return np.asarray((at[split] + at[split + 1]) / 2)
@@ -105,17 +107,20 @@ def single_run_split_probability(
     or a split with nothing on one side.
     """
     given = _finite(values)
-    _check_draws(given, draws)
+    draws = _check_draws(given, draws)
     last = given.shape[1] - 1
-    if not below or not all(1 <= count <= last for count in below):
+    if not below or not all(1 <= count <= last and float(count).is_integer() for count in below):
         raise BadInput.of("below", [*below], f"one or more of 1 to {last}", "count the places below each split")
     if not size >= 0:
         raise BadInput.of("size", size, "size >= 0", "state the smallest gap that counts as a split")
     residuals = (given - given.mean(0)) * np.sqrt(len(given) / (len(given) - 1))
     noise = rng(seed, "eval", SINGLE_RUNS).choice(residuals.ravel(), (draws, given.shape[1]))
-    runs = np.asarray(noise + trend, np.float64)
+    rise = floats(trend, "trend")
+    if rise.shape not in ((), given.shape[1:]) or not np.isfinite(rise).all():
+        raise BadInput.of("trend", trend, f"finite, a number or [{given.shape[1]}]", "pass one value per place")
+    runs = np.asarray(noise + rise, np.float64)
     gaps = np.maximum(_rises(runs), _rises(-runs))
-    return float((gaps[:, np.array(below) - 1] >= size).any(1).mean())
+    return float((gaps[:, np.array(below, np.int64) - 1] >= size).any(1).mean())
 
 
 def _rises(runs: Floats) -> Floats:
@@ -136,11 +141,13 @@ def _gains(means: Floats) -> Floats:
 def _bic(values: Floats, fit: Floats, parameters: int) -> float:
     rounding = np.finfo(np.float64).eps * np.abs(values).max()
     mean_square = max(float(np.square(values - fit).mean()), rounding**2, np.finfo(np.float64).tiny)
+    if not np.isfinite(mean_square):
+        raise BadInput.of("size of the values", np.abs(values).max(), "squares that are finite", "change their unit")
     return float(values.size * np.log(mean_square) + parameters * np.log(values.size))
 
 
 def _measured(x: ArrayLike, values: ArrayLike) -> tuple[Floats, Floats]:
-    at, given = np.asarray(x, np.float64), _finite(values)
+    at, given = floats(x, "x"), _finite(values)
     if at.shape != given.shape[1:] or len(at) < 3 or not np.isfinite(at).all() or not (np.diff(at) > 0).all():
         found = (at.tolist(), given.shape)
         raise BadInput.of("x and shape of values", found, "K >= 3 rising numbers and [S, K]", "sort the columns by x")
@@ -148,14 +155,14 @@ def _measured(x: ArrayLike, values: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def _finite(values: ArrayLike) -> Floats:
-    given = np.asarray(values, np.float64)
+    given = floats(values, "values")
     if given.ndim != 2 or not given.size or not np.isfinite(given).all():
         raise BadInput.of("values", given.shape, "finite numbers [S, K]", "leave out seeds with a failed run")
     return given
 
 
-def _check_draws(values: Floats, draws: int) -> None:
+def _check_draws(values: Floats, draws: int) -> int:
+    """Return the number of draws as an integer; BadInput for other numbers, and of seeds."""
     if len(values) < 2:
         raise BadInput.of("number of seeds", len(values), "at least 2", "one run per place says nothing about chance")
-    if draws < 1:
-        raise BadInput.of("draws", draws, "draws >= 1", "a few thousand give a probability to 0.01")
+    return whole("draws", draws, 1, "a few thousand give a probability to 0.01")

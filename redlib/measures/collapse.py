@@ -18,6 +18,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from redlib.data.numbers import strided, whole
 from redlib.errors import BadInput
 from redlib.measures.simplex import equiangularity, equinorm, simplex_etf, vector_stack
 
@@ -95,6 +96,7 @@ def class_means(batches: Batches, classes: int) -> ClassMeans:
     """
     if classes < 2:
         raise BadInput.of("classes", classes, "classes >= 2", "One class has nothing to be compared with.")
+    classes = whole("classes", classes, 2, "Count them.")
     totals: tuple[Tensor, Tensor] | None = None
     for features, labels in _stacks(batches, classes):
         if totals is None:
@@ -156,8 +158,11 @@ def mean_spectrum(means: ClassMeans) -> Tensor:
 def nc1_among(features: Tensor, labels: Tensor, among: Tensor, classes: int) -> Tensor:
     """Return NC1 of some examples alone, [R], NaN where a class has none of them.
 
-    features [R, n, p], labels [n] or [R, n]; `among` is bool [R, n].
+    features [R, n, p], labels [n] or [R, n]; `among` is bool [R, n] (BadInput for others).
     """
+    if among.dtype != torch.bool or among.shape != features.shape[:2]:
+        given = (str(among.dtype), tuple(among.shape))
+        raise BadInput.of("among", given, f"bool, {tuple(features.shape[:2])}", "True where an example counts.")
     found = []
     for h, y, part in zip(features, labels.expand(among.shape), among, strict=True):
         whole = len(torch.unique(y[part])) == classes
@@ -266,7 +271,7 @@ def _stacks(
 def _stack(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return features [b, p] or [R, b, p] as [R, b, p] and labels [b] or [R, b] as int64 [R, b], without copies."""
     empty = 0 in features.shape[:-2] + features.shape[-1:]  # a batch may be, R and p may not
-    if not features.is_floating_point() or features.dim() not in (2, 3) or empty:
+    if not strided(features, "features").is_floating_point() or features.dim() not in (2, 3) or empty:
         given = (str(features.dtype), tuple(features.shape))
         raise BadInput.of("features", given, "floats, [n, p] or [R, n, p]", "Flatten the features of an image.")
     stack = features.detach()[None] if features.dim() == 2 else features.detach()

@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from redlib.data.numbers import unmasked, whole
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.measures.matrices import has_replicates
@@ -122,7 +123,7 @@ def column_null(
     `expected_co_survival`.
     """
     kept = _stack(mask, replicates)
-    _check_draws(kept, seeds, draws)
+    draws = _check_draws(kept, seeds, draws)
     allowed = _groups(kept.shape, columns, None) >= 0
     counts = np.empty((len(kept), draws, kept.shape[1]), np.int64)
     for r, seed in enumerate(seeds):
@@ -164,7 +165,7 @@ def margin_null(
     once. Streams as in `column_null`.
     """
     kept = _stack(mask, replicates)
-    _check_draws(kept, seeds, draws)
+    draws = _check_draws(kept, seeds, draws)
     if trades < 1:
         raise BadInput.of("trades", trades, "trades >= 1", "Without a trade every draw is the mask itself.")
     null = np.empty((len(kept), draws))
@@ -249,7 +250,7 @@ def _groups(shape: tuple[int, ...], columns: ArrayLike | None, strata: ArrayLike
 
 
 def _stack(mask: ArrayLike, replicates: bool | None) -> Bools:
-    kept = np.asarray(mask)
+    kept = np.asarray(unmasked(mask, "mask"))
     if kept.dtype != np.bool_ or kept.ndim < 2 or 0 in kept.shape:
         given = (kept.dtype.name, kept.shape)
         raise BadInput.of("mask", given, "bool, [out, in, ...] or [R, out, in, ...]", "True where a weight is kept.")
@@ -257,11 +258,11 @@ def _stack(mask: ArrayLike, replicates: bool | None) -> Bools:
     return rows.reshape(*rows.shape[:2], -1)
 
 
-def _check_draws(kept: Bools, seeds: Sequence[int], draws: int) -> None:
+def _check_draws(kept: Bools, seeds: Sequence[int], draws: int) -> int:
+    """Return the number of draws as an integer; BadInput for other numbers, and of seeds."""
     if len(seeds) != len(kept):
         raise BadInput.of("number of seeds", len(seeds), f"{len(kept)}, one per replicate", "Pass the net's seeds.")
-    if draws < 1:
-        raise BadInput.of("draws", draws, "draws >= 1", "A few hundred give the null's tail.")
+    return whole("draws", draws, 1, "A few hundred give the null's tail.")
 
 
 def _divide(above: ArrayLike, below: ArrayLike) -> Floats:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from redlib.data.numbers import whole
 from redlib.errors import BadInput
+from redlib.nets.modules import modules_of
 from redlib.nets.stacked import StackedMLP
 
 State = dict[str, Tensor]
@@ -57,19 +59,22 @@ def points(alphas: int = 30) -> Tensor:
     """Return that many evenly spaced positions from 0 (first net) to 1 (second net), both included."""
     if alphas < 2:
         raise BadInput.of("alphas", alphas, "alphas >= 2", "A path has two ends; Frankle et al. use 30 points.")
-    return torch.linspace(0, 1, alphas, dtype=torch.float64)
+    count = whole("alphas", alphas, 2, "Frankle et al. use 30 points.")
+    return torch.linspace(0, 1, count, dtype=torch.float64)
 
 
 def path_errors(net_a: StackedMLP, net_b: StackedMLP, examples: Parts, alphas: int = 30) -> Tensor:
     """Return the share of errors in [0, 1] at `points(alphas)` between replicate r of a and of b: [R, alphas].
 
     Weights and biases are interpolated; if the nets carry different masks, the path lies in their union.
-    Raises BadInput for nets of unequal shape, for labels that are no output, and where an output is NaN.
+    Raises BadInput for nets of unequal shape, no examples, labels that are no output, and where an output is NaN.
     """
     _check_pair(net_a, net_b)
     net = StackedMLP(net_a.sizes, net_a.seeds, net_a.flat.clone(), net_a.activation)
+    if not len(examples):
+        raise BadInput.of("number of examples", 0, ">= 1", "Pass some.")
     where = points(alphas).tolist()
-    wrong = torch.zeros(net.replicates, alphas, dtype=torch.float64)
+    wrong = torch.zeros(net.replicates, len(where), dtype=torch.float64)
     for x, y in examples.parts(net.replicates, 1024):
         _check_labels(y, net.sizes[-1])
         padded = net.pad(x)  # once, not at every point
@@ -97,12 +102,14 @@ def module_path_errors(
     _check_states(state_a, state_b)
     where = points(alphas).tolist()
     net = copy.deepcopy(a).eval()
-    errors = torch.zeros(alphas, dtype=torch.float64)
+    errors = torch.zeros(len(where), dtype=torch.float64)
     for i, alpha in enumerate(where):
         net.load_state_dict(_between(state_a, state_b, alpha))
         if recalibrate is not None:
             refresh_statistics(net, recalibrate)
         outputs = torch.cat([net(inputs) for inputs in x.split(512)])
+        if outputs.dim() != 2:
+            raise BadInput.of("shape of the outputs", tuple(outputs.shape), "[n, classes]", "One decision per input.")
         _check_labels(y, outputs.shape[-1])
         found = _classes(outputs)
         errors[i] = (found != y).double().mean()
@@ -110,21 +117,28 @@ def module_path_errors(
 
 
 def line_errors(
-    a: StackedMLP | Sequence[nn.Module],
-    b: StackedMLP | Sequence[nn.Module],
+    a: StackedMLP | nn.Module | Sequence[nn.Module],
+    b: StackedMLP | nn.Module | Sequence[nn.Module],
     test: Labelled,
     alphas: int = 30,
     train: Labelled | None = None,
 ) -> Tensor:
     """Return the path errors [R, alphas] of two stacks, or of two lists of modules, on test examples they share.
 
+    One module is a list of one. BadInput for unlike kinds and numbers of nets.
     Batch-norm statistics of modules are measured anew on the training examples of their replicate (of which each has
     its own), at every point; BadInput where they are needed and missing.
     """
     if isinstance(a, StackedMLP) and isinstance(b, StackedMLP):
         return path_errors(a, b, test, alphas)
+    if isinstance(a, StackedMLP) or isinstance(b, StackedMLP):
+        kinds = type(a).__name__, type(b).__name__
+        raise BadInput.of("nets", kinds, "two stacks, or modules in both", "See nets.stacked.unstacked.")
+    ones, others = modules_of(a), modules_of(b)
+    if len(ones) != len(others):
+        raise BadInput.of("numbers of nets", (len(ones), len(others)), "the same", "Pass the replicates in one order.")
     lines = []
-    for r, (one, other) in enumerate(zip(a, b, strict=True)):  # type: ignore[arg-type]
+    for r, (one, other) in enumerate(zip(ones, others, strict=True)):
         device = next(other.parameters()).device
         x = _inputs(train, r).to(device) if any(isinstance(part, _BatchNorm) for part in one.modules()) else None
         lines.append(module_path_errors(one.to(device), other, test.x.to(device), test.y.to(device), alphas, x))
@@ -143,6 +157,7 @@ def refresh_statistics(net: nn.Module, x: Tensor, batch: int = 512) -> None:
         raise BadInput.of("number of inputs", len(x), "at least 2", "Pass training inputs.")
     if batch < 1:
         raise BadInput.of("batch", batch, ">= 1 input", "Leave it out.")
+    batch = whole("batch", batch, 1, "Leave it out.")
     if not bool(torch.isfinite(x.sum())) and not bool(torch.isfinite(x).all()):
         raise BadInput.of("inputs", "NaN or infinity among them", "finite numbers", "Leave these inputs out.")
     modes = [(module, module.training) for module in net.modules()]
@@ -172,7 +187,7 @@ def _classes(outputs: Tensor) -> Tensor:
 
 
 def _check_labels(y: Tensor, outputs: int) -> None:
-    if y.is_floating_point() or int(y.min()) < 0 or int(y.max()) >= outputs:
+    if not y.numel() or y.is_floating_point() or y.is_complex() or int(y.min()) < 0 or int(y.max()) >= outputs:
         raise BadInput.of(
             "labels", y.unique().tolist()[:10], f"whole numbers 0 <= label < {outputs}", "Number them so."
         )

@@ -7,6 +7,7 @@ from math import sqrt
 
 import numpy as np
 
+from redlib.data.numbers import floats
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 
@@ -19,21 +20,24 @@ def dip(sample: np.ndarray) -> float:
     """Return the distance of the empirical distribution from the nearest unimodal one (Hartigan & Hartigan 1985).
 
     The modal interval shrinks between touching points of the greatest convex minorant and the least concave
-    majorant, as long as these are farther apart than what is found outside of it. Values must differ; BadInput for
-    values that are not finite, or none.
+    majorant, as long as these are farther apart than what is found outside of it. Equal values are one step of the
+    empirical distribution, which a unimodal one can follow at its mode alone. At least 1/(2n), for n values.
+    BadInput for values that are not finite, or none, and for more than one axis.
     """
-    _check_finite(sample)
-    x = np.sort(np.asarray(sample, np.float64))
-    low, high, found = 0, len(x) - 1, 1 / len(x)
+    values = _finite(sample, 1)
+    (x, steps), n = np.unique(values, return_counts=True), len(values)
+    low, high, found, reached = 0, len(x) - 1, 1 / n, steps.cumsum()
     while True:
-        part, after = x[low : high + 1], np.arange(low + 1, high + 2) / len(x)
-        before = after - 1 / len(x)
+        part, own, after = x[low : high + 1], steps[low : high + 1], reached[low : high + 1] / n
+        before = after - own / n
         convex, concave = _hull(part, before), _hull(part, -after)
         below, above = np.interp(part, part[convex], before[convex]), np.interp(part, part[concave], after[concave])
         left, right, apart = _modal_interval(above - below, convex, concave)
         if apart <= found:
             return found / 2
-        found = max(found, (after - below)[: left + 1].max(), (above - before)[right:].max())
+        # Where the interval ends, a step of several values may be the mode's, and is no distance.
+        left_of, right_of = (after - below)[: left + (own[left] == 1)], (above - before)[right + (own[right] > 1) :]
+        found = max(found, left_of.max(initial=0), right_of.max(initial=0))
         if (left, right) == (0, high - low):
             return found / 2
         low, high = low + left, low + right
@@ -53,20 +57,24 @@ def density_at_zero(values: np.ndarray) -> np.ndarray:
     """Return, for values [R, K], the height of their histogram at 0 over its largest, [R]: 1 for a peak at 0.
 
     21 equal bins to ±3 root mean squares, the eleventh centred at 0. NaN where all values are 0. BadInput for values
-    that are not finite.
+    that are not finite, and other shapes.
     """
-    _check_finite(values)
     found = []
-    for row in values:
+    for row in _finite(values, 2):
         reach = REACH * sqrt(np.square(row).mean())
         heights = np.histogram(row, BINS, (-reach, reach))[0] if reach else np.zeros(BINS)
         found.append(heights[BINS // 2] / heights.max() if heights.max() else np.nan)
     return np.array(found)
 
 
-def _check_finite(values: np.ndarray) -> None:
-    if not np.size(values) or not np.isfinite(values).all():
+def _finite(values: np.ndarray, axes: int) -> np.ndarray:
+    """Return the values as float64; BadInput for another number of axes, and what is not finite."""
+    given = floats(values, "values")
+    if given.ndim != axes:
+        raise BadInput.of("shape of values", given.shape, "[n]" if axes == 1 else "[R, K]", "Flatten each replicate.")
+    if not given.size or not np.isfinite(given).all():
         raise BadInput.of("values", "none, nan or inf", "finite numbers", "Has the net diverged?")
+    return given
 
 
 @cache

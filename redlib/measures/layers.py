@@ -10,9 +10,10 @@ from torch.nn.modules.conv import _ConvNd
 
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
+from redlib.nets.modules import acting, modules_of
 from redlib.nets.stacked import unstacked
 
-Net = StackedMLP | Sequence[nn.Module]
+Net = StackedMLP | nn.Module | Sequence[nn.Module]
 BATCH = 2000  # examples that go through the net at a time
 WEIGHTED = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase)
 
@@ -21,11 +22,12 @@ def layers_of(net: Net, x: Tensor) -> list[Tensor]:
     """Return the layers [R, n, ...] of examples x [n, ...]: inputs first, features and logits last.
 
     Of a stack every layer; of modules (nn.Sequential, put into evaluation mode) what goes into each part with weights
-    (linear, convolutional, recurrent), flattened, and the logits. BadInput for other modules.
+    (linear, convolutional, recurrent), flattened, and the logits. One module is one replicate, and so in all functions
+    here. BadInput for other modules.
     """
     if isinstance(net, StackedMLP):
         return net.hidden(x)
-    parts = [_module_layers(module.eval(), x) for module in net]
+    parts = [_module_layers(module.eval(), x) for module in modules_of(net)]
     return [torch.stack(layer) for layer in zip(*parts, strict=True)]
 
 
@@ -45,16 +47,17 @@ def classifier_of(net: Net) -> tuple[Tensor, Tensor]:
     """Return (weights [R, C, p], biases [R, C]) of the last linear layer; BadInput where there is none, or no bias."""
     if isinstance(net, StackedMLP):
         return net.weights[-1], net.biases[-1]
-    linear = [[part for part in module.modules() if isinstance(part, nn.Linear)] for module in net]
+    modules = modules_of(net)
+    linear = [[part for part in module.modules() if isinstance(part, nn.Linear)] for module in modules]
     if not all(parts and parts[-1].bias is not None for parts in linear):
-        raise BadInput.of("net", [type(module).__name__ for module in net], "linear layers with a bias", "Add one.")
+        raise BadInput.of("net", [type(module).__name__ for module in modules], "linear layers with a bias", "Add one.")
     last = [parts[-1] for parts in linear]
-    return torch.stack([part.weight for part in last]), torch.stack([part.bias for part in last])
+    return torch.stack([acting(part) for part in last]), torch.stack([part.bias for part in last])
 
 
 def replicates_of(net: Net) -> list[nn.Module]:
     """Return one module for each replicate: copies of those of a stack, the modules themselves otherwise."""
-    return [unstacked(net, r) for r in range(net.replicates)] if isinstance(net, StackedMLP) else list(net)
+    return [unstacked(net, r) for r in range(net.replicates)] if isinstance(net, StackedMLP) else modules_of(net)
 
 
 def _module_layers(module: nn.Module, x: Tensor) -> list[Tensor]:

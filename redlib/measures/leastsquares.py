@@ -13,6 +13,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
+from redlib.data.numbers import floats
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 
@@ -25,10 +26,10 @@ def fourier_bank(dim: int, count: int, bandwidth: float, seed: int, *key: int) -
     """Return frequencies [count, dim] ~ N(0, 1/bandwidth²) and phases [count] ~ U[0, 2π) of random features.
 
     Drawn in the stream "features"; a smaller count gives the first rows of a larger one. `bandwidth` has the
-    unit of the inputs. Raises BadInput for a bandwidth <= 0. See `fourier_features`.
+    unit of the inputs. Raises BadInput unless it is finite and > 0. See `fourier_features`.
     """
-    if bandwidth <= 0:
-        raise BadInput.of("bandwidth", bandwidth, "bandwidth > 0", "pass the kernel's length scale")
+    if not 0 < bandwidth < np.inf:
+        raise BadInput.of("bandwidth", bandwidth, "finite, bandwidth > 0", "pass the kernel's length scale")
     frequencies = rng(seed, "features", *key, 0).standard_normal((count, dim)) / bandwidth
     return frequencies, rng(seed, "features", *key, 1).uniform(0, 2 * np.pi, count)
 
@@ -62,7 +63,8 @@ def min_norm(a: Floats, y: Floats) -> Floats:
     """Return the least-squares solution of a·w = y that has the smallest norm: [..., N, K].
 
     Complete orthogonal factorisation (LAPACK gelsy, no ridge), so the condition number is not squared. What
-    is below machine precision × max(n, N) of the largest part counts as zero. Raises BadInput for unequal n.
+    is below machine precision × max(n, N) of the largest part counts as zero. Raises BadInput for unequal n, no
+    example, and numbers that are complex or not finite, as all fits here do.
     """
     _check_rows(a, y)
     rcond = np.finfo(np.float64).eps * max(a.shape[-2:])
@@ -146,7 +148,13 @@ def fewest_columns(a: Floats, y: Floats, tolerance: float) -> tuple[float, float
 
 
 def scores(outputs: Floats, y: Floats) -> tuple[float, float]:
-    """Return the mean over examples of Σ over classes (output - y)², and the share whose largest output is not y's."""
+    """Return the mean over examples of Σ over classes (output - y)², and the share whose largest output is not y's.
+
+    BadInput for unequal shapes, and for outputs that are NaN, of which none is the largest.
+    """
+    if outputs.shape != y.shape or np.isnan(outputs).any():
+        given = (outputs.shape, y.shape) if outputs.shape != y.shape else "NaN among the outputs"
+        raise BadInput.of("outputs and y", given, "numbers of one shape [n, K]", "give one target row per example")
     wrong = outputs.argmax(axis=1) != y.argmax(axis=1)
     return float(((outputs - y) ** 2).sum(axis=1).mean()), float(wrong.mean())
 
@@ -199,7 +207,13 @@ def isotropic(seed: int, shape: tuple[int, int, int], noise: float, norm: float 
 
 
 def excess_risk(fits: Sequence[Floats], truth: Floats) -> Floats:
-    """Return |ŵ - w|² [len(fits), ...], the excess risk on isotropic data, of fits [..., d, 1] of true ones [d, 1]."""
+    """Return |ŵ - w|² [len(fits), ...], the excess risk on isotropic data, of fits [..., d, 1] of true ones [d, 1].
+
+    BadInput for other shapes.
+    """
+    for w in fits:
+        if w.shape[-2:] != truth.shape:
+            raise BadInput.of("shape of a fit", w.shape, f"[..., {truth.shape}]", "fit what is to be compared")
     return np.stack([((w - truth) ** 2).sum(axis=(-2, -1)) for w in fits])
 
 
@@ -207,9 +221,12 @@ def isotropic_risk(n: ArrayLike, dim: int, noise: float, norm: float = 1.0) -> F
     """Return the exact expected excess risk E|ŵ - w|² of minimum-norm least squares for each n: shape of n.
 
     For n examples x ~ N(0, I_dim), y = x·w + N(0, noise²), |w| = norm (limit n, d -> ∞: Hastie et al. 2022):
-    noise²·d/(n-d-1) for n > d+1, norm²(1-n/d) + noise²·n/(d-n-1) for n < d-1, infinite between.
+    noise²·d/(n-d-1) for n > d+1, norm²(1-n/d) + noise²·n/(d-n-1) for n < d-1, infinite between. BadInput for a negative
+    n or dim < 1.
     """
-    size = np.asarray(n, dtype=np.float64)
+    size = floats(n, "n")
+    if not (size >= 0).all() or dim < 1:
+        raise BadInput.of("n, dim", (n, dim), "n >= 0, dim >= 1", "count examples and inputs")
     # Within one of d the expectation diverges: the divisor is set to 0 on purpose.
     with np.errstate(divide="ignore"):
         over = noise**2 * dim / np.maximum(size - dim - 1, 0)
@@ -262,11 +279,14 @@ def sgd_losses(features: Floats, targets: Floats, step: Floats, orders: Ints, ba
 
     From w = 0, w -= step·aᵀ(a·w - y)/m on batches of m = `batch` rows; features [S, n, N], targets [S, n, K],
     step [S], orders [S, epochs, n] the rows in order of use. Loss = Σ_k residual², averaged over examples.
-    Raises BadInput if the batch does not divide n.
+    Raises BadInput if the batch does not divide n, and for other orders.
     """
     _check_rows(features, targets)
     if batch < 1 or features.shape[1] % batch:
         raise BadInput.of("batch", batch, f"a divisor of n = {features.shape[1]}", "choose equal batches")
+    if orders.ndim != 3 or orders.shape[::2] != features.shape[:2]:
+        allowed = f"[{len(features)}, epochs, {features.shape[1]}]"
+        raise BadInput.of("shape of orders", orders.shape, allowed, "give every row a place in every epoch")
     weights = np.zeros((len(features), features.shape[2], targets.shape[2]))
     rate, replicate = step[:, None, None] / batch, np.arange(len(features))[:, None]
     losses = [_loss(features @ weights - targets)]
@@ -284,9 +304,11 @@ def gd_excess(features: Floats, targets: Floats, step: Floats, times: ArrayLike)
     """Return gradient descent's excess loss [S, T] after `times` [T] steps, and the least loss [S].
 
     Exact, from the eigenvalues λ of aᵀa/n: along each the residual shrinks by (1 - step·λ) a step. Shapes,
-    start and loss as in `sgd_losses`.
+    start and loss as in `sgd_losses`. BadInput for negative times.
     """
     _check_rows(features, targets)
+    if not (floats(times, "times") >= 0).all():
+        raise BadInput.of("times", times, "numbers of steps >= 0", "0 is the start")
     u, s, _ = np.linalg.svd(features, full_matrices=False)
     energy = ((np.swapaxes(u, -1, -2) @ targets) ** 2).sum(axis=-1) / features.shape[-2]
     factor = np.abs(1 - step[:, None] * s**2 / features.shape[-2])
@@ -317,6 +339,10 @@ def _check_rows(a: NDArray[Any], y: NDArray[Any]) -> None:
     if a.ndim < 2 or a.ndim != y.ndim or a.shape[:-1] != y.shape[:-1]:
         allowed = f"{a.shape[:-1]} + (K,)"
         raise BadInput.of("shape of targets", y.shape, allowed, "give one target row per example")
+    for what, part in (("matrix", a), ("targets", y)):
+        if part.dtype.kind not in "biuf" or not part.size or not np.isfinite(part).all():
+            given = part.dtype.name if part.dtype.kind not in "biuf" else "nothing, nan or inf"
+            raise BadInput.of(what, given, "finite real numbers, at least one", "leave out what is not measured")
 
 
 def _check_predictions(predictions: NDArray[Any], truth: NDArray[Any], least: int) -> int:

@@ -12,8 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
+from redlib.data.numbers import strided
 from redlib.errors import BadInput
+from redlib.nets.modules import acting
 
 Weight = Tensor | nn.Module | Sequence[nn.Module]
 
@@ -21,6 +24,7 @@ LAYERS = (
     *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
+LARGEST = 1e150  # magnitude whose square, summed over a layer, is a number
 MOST = 5  # dimensions of a weight without replicates: kernels of volumes
 TELL = "Say replicates=True for what weights_of(net) returns, False for the weight of one layer, or pass the layer."
 
@@ -33,7 +37,12 @@ def stacked(weight: Weight, replicates: bool | None = None) -> tuple[Tensor, int
     """
     if not isinstance(weight, Tensor):
         return _of_layers(weight, replicates)
-    if not weight.is_floating_point() or weight.dim() < 2 or weight.dim() > MOST + 1 or 0 in weight.shape:
+    if (
+        not strided(weight, "weight").is_floating_point()
+        or weight.dim() < 2
+        or weight.dim() > MOST + 1
+        or 0 in weight.shape
+    ):
         given = (str(weight.dtype), tuple(weight.shape))
         raise BadInput.of("weight", given, "floats, [out, in, ...] or [R, out, in, ...]", "Pass the weight of a layer.")
     if has_replicates(weight, replicates):
@@ -60,8 +69,8 @@ def matrices(weight: Weight, replicates: bool | None = None, groups: int = 1, ze
 
     Kernels are the [out, in·k·k] that multiplies unfolded patches, those of transposed convolutions the [in, out·k·k]
     that makes patches. In a grouped convolution every group has a matrix of its own; tensors need to be told `groups`.
-    Raises BadInput as `stacked` does, for groups that do not divide the channels, weights that are not finite, and,
-    unless `zero`, a replicate whose weights are all 0.
+    Raises BadInput as `stacked` does, for groups that do not divide the channels, weights that are not finite or whose
+    squares are not, and, unless `zero`, a replicate whose weights are all 0.
     """
     stack, own = stacked(weight, replicates)
     groups = own if groups == 1 else groups
@@ -70,6 +79,8 @@ def matrices(weight: Weight, replicates: bool | None = None, groups: int = 1, ze
     stack = stack.double()
     if not stack.isfinite().all():
         raise BadInput.of("weight", "nan or inf", "finite numbers", "Has the net diverged?")
+    if (largest := float(stack.abs().max())) > LARGEST:
+        raise BadInput.of("largest weight", largest, f"<= {LARGEST:g}", "Squares would overflow: scale the weights.")
     for r in [] if zero else (stack.flatten(1) == 0).all(1).nonzero().flatten().tolist():
         raise BadInput.of(f"weight of replicate {r}", 0, "a weight that is not 0", "Is the layer pruned to nothing?")
     flat = stack.flatten(2)
@@ -84,8 +95,9 @@ def _of_layers(weight: nn.Module | Sequence[nn.Module], replicates: bool | None)
         raise BadInput.of("weight", given, allowed, "Of other modules pass the parameter, e.g. lstm.weight_hh_l0.")
     if replicates is not None:
         raise BadInput.of("replicates", replicates, "nothing, for layers", "A list of layers are the replicates.")
-    weights, groups = [layer.weight for layer in layers], [getattr(layer, "groups", 1) for layer in layers]
-    kinds = {(type(layer), tuple(w.shape), g) for layer, w, g in zip(layers, weights, groups, strict=True)}  # type: ignore[arg-type]
+    weights, groups = [acting(layer) for layer in layers], [getattr(layer, "groups", 1) for layer in layers]
+    types = [parametrize.type_before_parametrizations(layer) for layer in layers]  # each masked layer has its own
+    kinds = {(kind, tuple(w.shape), g) for kind, w, g in zip(types, weights, groups, strict=True)}
     if len(kinds) > 1:
         raise BadInput.of("layers", kinds, "layers of one kind and shape", "Pass the same layer of every net.")
-    return torch.stack([w.detach() for w in weights]), groups[0]  # type: ignore[operator]
+    return torch.stack(weights), groups[0]

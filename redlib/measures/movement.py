@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+from redlib.data.numbers import floats, unmasked, whole
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 
@@ -51,6 +52,7 @@ def selection_null(
     pairs = _movements(initial, final, within)
     counts = [kept] * len(pairs) if isinstance(kept, int | np.integer) else list(kept)
     _check_null(seeds, counts, [len(start) for start, _ in pairs], draws)
+    counts, draws = [int(count) for count in counts], int(draws)
     null = np.empty((len(pairs), draws))
     for r, ((start, delta), count) in enumerate(zip(pairs, counts, strict=True)):
         source, cut = rng(seeds[r], "mask", SELECTION_DRAWS, key), len(start) - count
@@ -99,6 +101,7 @@ def excess_kurtosis(values: ArrayLike) -> Floats:
 
 def _movements(initial: ArrayLike, final: ArrayLike, within: ArrayLike | None) -> list[tuple[Floats, Floats]]:
     """Return (initial, final - initial) of the weights that took part, 1-D, of every replicate."""
+    _check_axes(initial, final, "final")
     start, end = _rows(initial), _rows(final)
     if start.shape != end.shape:
         raise BadInput.of("shape of final", end.shape, f"{start.shape}, as initial", "Pass one layer twice.")
@@ -110,6 +113,8 @@ def _compared(
     initial: ArrayLike, final: ArrayLike, mask: ArrayLike, within: ArrayLike | None
 ) -> Iterator[tuple[Floats, Floats, Bools]]:
     """Yield (initial, final - initial, is kept) of the weights that took part, 1-D, for every replicate."""
+    for other, what in ((mask, "mask"), *([] if within is None else [(within, "within")])):
+        _check_axes(initial, other, what)
     kept = _flags(mask, "mask", _rows(initial).shape)
     part = np.ones(kept.shape, np.bool_) if within is None else _flags(within, "within", kept.shape)
     if (kept & ~part).any():
@@ -132,7 +137,7 @@ def _rows(values: ArrayLike) -> Floats:
     if isinstance(values, nn.Parameter):
         remedy = "Pass weights_of(net)[name]: a module's own weight has no replicate axis."
         raise BadInput.of("values", f"a parameter {tuple(values.shape)}", "[R, ...]", remedy)
-    array = np.asarray(values, np.float64)
+    array = floats(values, "values")
     if array.ndim < 2 or not array.size:
         raise BadInput.of("shape", array.shape, "[R, ...] with at least one value", "The replicate axis is first.")
     if not np.isfinite(array).all():
@@ -140,8 +145,15 @@ def _rows(values: ArrayLike) -> Floats:
     return array.reshape(len(array), -1)
 
 
+def _check_axes(values: ArrayLike, other: ArrayLike, what: str) -> None:
+    """Raise BadInput where two arrays of more than two axes differ: transposed ones would flatten to one length."""
+    shapes = [np.shape(part) for part in (values, other)]
+    if min(map(len, shapes)) > 2 and shapes[0] != shapes[1]:
+        raise BadInput.of(f"shape of {what}", shapes[1], f"{shapes[0]}, as initial", "Pass the same layer.")
+
+
 def _flags(values: ArrayLike, name: str, shape: tuple[int, ...]) -> Bools:
-    array = np.asarray(values)
+    array = np.asarray(unmasked(values, name))
     if array.dtype != np.bool_ or array.ndim < 2 or array.reshape(len(array), -1).shape != shape:
         given = (array.dtype.name, array.shape)
         raise BadInput.of(name, given, f"bool, {shape} when flattened", "One flag per weight, as in `initial`.")
@@ -152,8 +164,9 @@ def _check_null(seeds: Sequence[int], counts: Sequence[int], sizes: Sequence[int
     if not len(seeds) == len(counts) == len(sizes):
         given = (len(seeds), len(counts))
         raise BadInput.of("number of seeds and counts", given, f"{len(sizes)} each", "One per replicate.")
-    if draws < 1:
-        raise BadInput.of("draws", draws, "draws >= 1", "A few hundred give the null's tail.")
+    whole("draws", draws, 1, "A few hundred give the null's tail.")
     for count, size in zip(counts, sizes, strict=True):
-        if not 0 < count < size:
-            raise BadInput.of("kept", count, f"0 < kept < {size}", "Without kept and cut weights there is no ratio.")
+        if not 0 < count < size or not float(count).is_integer():
+            raise BadInput.of(
+                "kept", count, f"a whole number, 0 < kept < {size}", "Without kept and cut weights there is no ratio."
+            )

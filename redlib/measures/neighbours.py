@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from redlib.data.numbers import strided, whole
 from redlib.errors import BadInput
 from redlib.measures.simplex import vector_stack
 
@@ -24,6 +25,7 @@ def nearest_neighbours(features: Tensor, k: int = 30) -> Tensor:
     stack = vector_stack(features, "features")
     if not 1 <= k < stack.shape[1]:
         raise BadInput.of("k", k, f"1 <= k < {stack.shape[1]}, the number of examples", "Pass more examples.")
+    k = whole("k", k, 1, "Round it.")
     return torch.stack([_nearest(x - x.mean(0), k) for x in stack])
 
 
@@ -35,7 +37,7 @@ def same_class_fraction(neighbours: Tensor, labels: Tensor) -> Tensor:
     about 1/C, where labels and features are unrelated.
     """
     count, n, _ = _indices(neighbours).shape
-    if labels.is_floating_point() or tuple(labels.shape) not in ((n,), (count, n)):
+    if strided(labels, "labels").is_floating_point() or tuple(labels.shape) not in ((n,), (count, n)):
         given = (str(labels.dtype), tuple(labels.shape))
         raise BadInput.of("labels", given, f"integers, {(n,)} or {(count, n)}", "One label per example.")
     rows = labels.expand(count, n)
@@ -52,6 +54,10 @@ def neighbourhood_overlap(first: Tensor, second: Tensor) -> Tensor:
     if _indices(first).shape != _indices(second).shape:
         shapes = (tuple(first.shape), tuple(second.shape))
         raise BadInput.of("shapes of neighbours", shapes, "two equal ones", "Use the same examples and k.")
+    for neighbours in (first, second):
+        ordered = neighbours.sort(2).values
+        if bool((ordered[:, :, 1:] == ordered[:, :, :-1]).any()):
+            raise BadInput.of("neighbours", "one twice", "k different ones", "Pass what nearest_neighbours returns.")
     both = torch.cat([first, second], 2).sort(2).values  # a neighbour in both now stands beside itself
     return (both[:, :, 1:] == both[:, :, :-1]).double().sum(2).mean(1) / first.shape[2]
 
@@ -72,4 +78,8 @@ def _indices(neighbours: Tensor) -> Tensor:
     if neighbours.dtype != torch.int64 or neighbours.dim() != 3 or 0 in neighbours.shape:
         given = (str(neighbours.dtype), tuple(neighbours.shape))
         raise BadInput.of("neighbours", given, "int64, [R, n, k]", "Pass what nearest_neighbours returns.")
+    low, high = int(neighbours.min()), int(neighbours.max())
+    if low < 0 or high >= neighbours.shape[1]:
+        allowed = f"0 ... {neighbours.shape[1] - 1}, the examples"
+        raise BadInput.of("neighbours", (low, high), allowed, "Pass what nearest_neighbours returns.")
     return neighbours

@@ -22,6 +22,7 @@ from scipy.optimize import brentq, minimize
 from scipy.special import erfc, erfcx, log_ndtr
 from torch import Tensor
 
+from redlib.data.numbers import floats, whole
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.measures.matrices import Weight
@@ -99,6 +100,7 @@ def fit_power_law(values: ArrayLike, least: int = LEAST_TAIL) -> PowerLaw:
     count = ascending.shape[1]
     if not 2 <= least <= count:
         raise BadInput.of("least", least, f"2 <= least <= {count} values", f"The default is {LEAST_TAIL}.")
+    least = whole("least", least, 2, f"The default is {LEAST_TAIL}.")
     logs = np.log(np.maximum(ascending, TINY))
     # From the top, so that a tail's sum holds its own values alone.
     above = np.cumsum(logs[:, ::-1], 1)[:, ::-1] / np.arange(count, 0, -1) - logs
@@ -385,7 +387,7 @@ def _tails(values: ArrayLike, fit: PowerLaw) -> list[Floats]:
 
 
 def _stack(values: ArrayLike) -> Floats:
-    stack = np.asarray(values, np.float64)
+    stack = floats(values, "values")
     if stack.ndim not in (1, 2) or 0 in stack.shape:
         raise BadInput.of("shape of values", stack.shape, "[n] or [R, n]", "One list per replicate.")
     stack = stack.reshape(-1, stack.shape[-1])

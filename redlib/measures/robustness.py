@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from redlib.data.blur import blur
+from redlib.data.numbers import strided, whole, whole_labels
 from redlib.data.streams import rng
 from redlib.data.transforms import TRANSFORMS, change_norms, matched_strengths
 from redlib.errors import BadInput
+from redlib.nets.modules import modules_of
 
 Logits = Callable[[Tensor], Tensor]
 
@@ -34,11 +36,14 @@ def _cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
 def logit_gap(outputs: Tensor, y: Tensor) -> Tensor:
     """Return [...] how far the logit of class y [...] lies above the largest other one; outputs [..., K].
 
-    BadInput for labels of another shape.
+    BadInput for labels of another shape, or that are no output, and for a single class, above which there is no other.
     """
+    if outputs.shape[-1] < 2:
+        raise BadInput.of("number of classes", outputs.shape[-1], ">= 2", "A gap is between two of them.")
     if y.shape != outputs.shape[:-1]:
         raise BadInput.of("shape of the labels", tuple(y.shape), str(tuple(outputs.shape[:-1])), "One per output row.")
-    own = functional.one_hot(y, outputs.shape[-1]).bool()
+    _check_range(y, outputs)
+    own = functional.one_hot(whole_labels(y), outputs.shape[-1]).bool()
     return outputs[own].view(y.shape) - outputs.masked_fill(own, -torch.inf).amax(-1)
 
 
@@ -60,14 +65,20 @@ def gradient_sign(logits: Logits, x: Tensor, y: Tensor, loss: str = "cross_entro
 
     Source: Goodfellow, Shlens & Szegedy 2015, section 4, with cross-entropy. Its gradient rounds to 0 where a net is
     certain, and an attack without a direction looks like robustness; `loss="margin"`, the largest other logit minus
-    that of y (Carlini & Wagner 2017), has one always. Raises BadInput for another loss, or labels of another shape.
+    that of y (Carlini & Wagner 2017), has one always. Raises BadInput for another loss, labels of another shape or that
+    are no output, and where the gradient is NaN, which has no sign.
     """
     if loss not in LOSSES:
         raise BadInput.of("loss", loss, f"one of {list(LOSSES)}", "Take margin where nets are certain.")
     _check_labels(x, y)
     moving = x.detach().clone().requires_grad_(True)
     with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(LOSSES[loss](logits(moving), y), moving)
+        outputs = logits(moving)
+        _check_range(y, outputs)
+        (gradient,) = torch.autograd.grad(LOSSES[loss](outputs, y.long()), moving)
+    if bool(gradient.isnan().any()):
+        remedy = "Look for NaN in the weights and in the inputs."
+        raise BadInput.of("gradient of the loss", "NaN", "numbers", remedy)
     return gradient.sign()
 
 
@@ -77,20 +88,29 @@ def smallest_step(logits: Logits, x: Tensor, y: Tensor, direction: Tensor, steps
 
     0 where it is wrong to begin with, infinity where no step is enough. With the gradient sign as `direction` the unit
     is that of one input (the largest change of any of them). `logits` maps [n, ...] to [n, K].
-    Raises BadInput for no steps, or steps that do not rise above 0, for labels of another shape than [n], and for NaN.
+    Raises BadInput for no steps, or steps that do not rise above 0, for labels of another shape than [n] or that are no
+    output, a direction of another shape than x, and for NaN.
     """
     if not len(steps) or list(steps) != sorted(set(steps)) or steps[0] <= 0:
         raise BadInput.of("steps", list(steps), "rising numbers > 0", "Start with a small one.")
     _check_labels(x, y)
+    if direction.shape != x.shape:
+        raise BadInput.of(
+            "shape of direction", tuple(direction.shape), str(tuple(x.shape)), "Expand it to every input."
+        )
     found = torch.full((len(x),), torch.inf, dtype=torch.float64)
     for step in (*reversed(steps), 0.0):
-        found[_classes(logits(x + step * direction)) != y] = step
+        outputs = logits(x + step * direction)
+        _check_range(y, outputs)
+        found[_one_each(outputs) != y] = step
     return found
 
 
 def margins(nets: Sequence[nn.Module], x: Tensor, y: Tensor, steps: Sequence[float]) -> Tensor:
     """Return for each net and example, [R, n], the `smallest_step` along the sign of the gradient of its margin."""
-    return torch.stack([smallest_step(net, x, y, gradient_sign(net.eval(), x, y, "margin"), steps) for net in nets])
+    return torch.stack(
+        [smallest_step(net, x, y, gradient_sign(net.eval(), x, y, "margin"), steps) for net in modules_of(nets)]
+    )
 
 
 def attacked(
@@ -100,7 +120,15 @@ def attacked(
 
     Projected gradient descent of `steps` steps along the sign of the gradient, from a random start that `source` draws;
     grey values stay in [0, 1]. The net is put into evaluation mode: an attack must not move BatchNorm's statistics.
+    BadInput for images outside of [0, 1], a negative epsilon, and no step.
     """
+    steps = whole("steps", steps, 1, "Madry et al. take 7 or more.")
+    if not 0 <= epsilon < np.inf:
+        raise BadInput.of("epsilon", epsilon, "0 <= epsilon < infinity", "It is the largest change of a grey value.")
+    darkest, brightest = float(x.min()), float(x.max())
+    if not 0 <= darkest <= brightest <= 1:  # clamped to [0, 1] they would move by more than epsilon
+        found = f"{darkest:g} ... {brightest:g}"
+        raise BadInput.of("grey values of x", found, "0 ... 1", "Attack images that are not standardised.")
     net.eval()
     low, high = (x - epsilon).clamp(min=0), (x + epsilon).clamp(max=1)
     moved = low + (high - low) * torch.from_numpy(source.random(x.shape, np.float32)).to(x)
@@ -114,8 +142,8 @@ def attacked(
 def decisions(net: nn.Module, x: Tensor) -> Tensor:
     """Return the classes that a net takes images x [n, C, H, W] for, int64 [n] on the CPU; BadInput for NaN."""
     net.eval()
-    device = next(net.parameters()).device
-    return torch.cat([_classes(net(part.to(device))).cpu() for part in x.split(BATCH)])
+    device = next((values.device for values in net.parameters()), x.device)
+    return torch.cat([_one_each(net(part.to(device))).cpu() for part in x.split(BATCH)])
 
 
 def pixels(sigmas: Sequence[float], width: int) -> list[float]:
@@ -124,8 +152,8 @@ def pixels(sigmas: Sequence[float], width: int) -> list[float]:
 
 
 def blurred_decisions(nets: Sequence[nn.Module], x: Tensor, sigmas: Sequence[float]) -> np.ndarray:
-    """Return what nets decide on images x [n, C, H, W] at every blur: int8 [R, K, n]."""
-    parts = []
+    """Return what nets decide on images x [n, C, H, W] at every blur: int8 [R, K, n], int64 where it takes more."""
+    parts, nets = [], modules_of(nets)
     for part in x.split(BATCH):
         images = blur(part, pixels(sigmas, x.shape[-1]))
         parts.append(torch.stack([_decided(net, images) for net in nets]))
@@ -138,8 +166,11 @@ def changed_shares(
     """Return the shares of images in a group (bool [n]) and of the others that a change moves, [2, J].
 
     Moved is what the net decides otherwise on than `labels` [n], the decisions without the change `name`, which is as
-    large on average as the blurs `sizes` [J]. NaN where the group, or the rest, has no image.
+    large on average as the blurs `sizes` [J]. NaN where the group, or the rest, has no image. BadInput for others.
     """
+    if labels.shape != x.shape[:1] or group.shape != x.shape[:1] or group.dtype != torch.bool:
+        given = (tuple(labels.shape), str(group.dtype), tuple(group.shape))
+        raise BadInput.of("labels and group", given, f"[{len(x)}] and bool [{len(x)}]", "One of each per image.")
     moved = _decided(net, matched_variants(net, name, x, sizes, seed)) != labels
     return torch.stack([moved[:, part].double().mean(1) for part in (group, ~group)]).numpy()
 
@@ -183,9 +214,22 @@ def flips(net: nn.Module, x: Tensor, epsilons: Sequence[float], seed: int) -> tu
 
 
 def image_correlations(a: Tensor, b: Tensor) -> Tensor:
-    """Return the correlation over pixels of each image of a with its counterpart in b, both [n, ...]: [n]."""
+    """Return the correlation over pixels of each image of a with its counterpart in b, both [n, ...]: [n].
+
+    0 where one of the two is constant. BadInput for unequal shapes, and for whole numbers.
+    """
+    if a.shape != b.shape or not (a.is_floating_point() and b.is_floating_point()):
+        given = f"{a.dtype} {tuple(a.shape)}, {b.dtype} {tuple(b.shape)}"
+        raise BadInput.of("images", given, "floats of one shape [n, ...]", "Pass each image's counterpart.")
     first, second = ((x := images.flatten(1)) - x.mean(1, keepdim=True) for images in (a, b))
     return torch.cosine_similarity(first, second)
+
+
+def _check_range(y: Tensor, outputs: Tensor) -> None:
+    """Raise BadInput for labels that none of the outputs [..., K] has: they would count as errors, or as none."""
+    if y.numel() and not 0 <= int(y.min()) <= int(y.max()) < outputs.shape[-1]:
+        allowed = f"0 <= label < {outputs.shape[-1]}, the outputs"
+        raise BadInput.of("labels", (int(y.min()), int(y.max())), allowed, "Number the classes from 0.")
 
 
 def _classes(outputs: Tensor) -> Tensor:
@@ -195,12 +239,20 @@ def _classes(outputs: Tensor) -> Tensor:
     return outputs.argmax(-1)
 
 
+def _one_each(outputs: Tensor) -> Tensor:
+    """Return the decisions [n] of outputs [n, K]; BadInput for several outputs per image."""
+    if outputs.dim() != 2:
+        raise BadInput.of("shape of the outputs", tuple(outputs.shape), "[n, classes]", "One decision per image.")
+    return _classes(outputs)
+
+
 def _check_labels(x: Tensor, y: Tensor) -> None:
-    if tuple(y.shape) != (len(x),) or y.is_floating_point():
+    if tuple(y.shape) != (len(x),) or strided(y, "labels").is_floating_point():
         told = f"{y.dtype} {tuple(y.shape)}"
         raise BadInput.of("labels", told, f"whole numbers [{len(x)}], one per input", "Flatten them.")
 
 
 def _decided(net: nn.Module, images: Tensor) -> Tensor:
-    """Return what a net takes images [K, n, C, H, W] for, int8 [K, n]."""
-    return decisions(net, images.flatten(0, 1)).view(images.shape[:2]).to(torch.int8)
+    """Return what a net takes images [K, n, C, H, W] for, int8 [K, n], int64 where a class has a larger number."""
+    found = decisions(net, images.flatten(0, 1)).view(images.shape[:2])
+    return found if found.numel() and int(found.max()) > torch.iinfo(torch.int8).max else found.to(torch.int8)

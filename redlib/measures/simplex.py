@@ -11,7 +11,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from redlib.data.numbers import strided
 from redlib.errors import BadInput
+
+LARGEST = 1e150  # magnitude whose square, summed, is a number; beyond it a vector over its norm would be 0
 
 
 def simplex_etf(classes: int, dim: int) -> Tensor:
@@ -134,12 +137,19 @@ def vector_stack(vectors: Tensor, what: str = "vectors") -> Tensor:
     if isinstance(vectors, nn.Parameter) and vectors.dim() == 3:
         remedy = "Pass weight.flatten(1): one vector per filter."
         raise BadInput.of(what, f"a parameter {tuple(vectors.shape)}", "[N, d] or [R, N, d]", remedy)
-    if not vectors.is_floating_point() or vectors.dim() not in (2, 3) or 0 in vectors.shape or vectors.shape[-2] < 2:
+    if (
+        not strided(vectors, what).is_floating_point()
+        or vectors.dim() not in (2, 3)
+        or 0 in vectors.shape
+        or vectors.shape[-2] < 2
+    ):
         given = (str(vectors.dtype), tuple(vectors.shape))
         raise BadInput.of(what, given, "floats, [N, d] or [R, N, d] with N >= 2", "One vector per row.")
     stack = vectors.detach().double()
     if not stack.isfinite().all():
         raise BadInput.of(what, "nan or inf", "finite numbers", "Has the net diverged?")
+    if vectors.dtype == torch.float64 and (largest := float(stack.abs().max())) > LARGEST:
+        raise BadInput.of(f"largest of the {what}", largest, f"<= {LARGEST:g}", "Norms would overflow: scale them.")
     return stack.reshape(-1, *stack.shape[-2:])
 
 

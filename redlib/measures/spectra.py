@@ -27,6 +27,7 @@ from scipy.optimize import brentq
 from scipy.special import airy
 from torch import Tensor, nn
 
+from redlib.data.numbers import floats
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.measures.matrices import Weight, matrices, stacked
@@ -187,7 +188,7 @@ def fit_bulk(eigenvalues: ArrayLike, larger: int, level: float = 0.99) -> Bulk:
     """
     ascending = np.sort(_spectra(eigenvalues), axis=1)
     count = ascending.shape[1]
-    if larger < count or count < 2:
+    if not larger >= count or count < 2 or not float(larger).is_integer():
         remedy = "The aspect ratio N/M is >= 1 by definition; pass the larger side of the matrix."
         raise BadInput.of("larger", larger, f"larger >= {count} = M >= 2 eigenvalues", remedy)
     spikes = np.zeros(len(ascending), np.int64)
@@ -251,12 +252,15 @@ def tracy_widom_edge(larger: ArrayLike, smaller: ArrayLike, variance: ArrayLike 
     Arguments broadcast. Raises BadInput unless N >= M >= 1, N >= 2.
     """
     n, m = np.asarray(larger, np.float64), np.asarray(smaller, np.float64)
-    if not ((n >= m) & (m >= 1) & (n >= 2)).all():
+    if not ((n >= m) & (m >= 1) & (n >= 2) & np.isfinite(n)).all():
         remedy = "Pass the larger side of the matrix first."
         raise BadInput.of("larger and smaller", (larger, smaller), "larger >= smaller >= 1, larger >= 2", remedy)
+    scale = np.asarray(variance, np.float64)
+    if not ((scale >= 0) & np.isfinite(scale)).all():  # 0 where most eigenvalues of a spectrum are
+        raise BadInput.of("variance", variance, "finite, variance >= 0", "It is the mean square of the noise.")
     roots = np.sqrt(n - 1) + np.sqrt(m)
     width = roots * (1 / np.sqrt(n - 1) + 1 / np.sqrt(m)) ** (1 / 3)
-    return np.asarray(variance, np.float64) * (roots**2 + tracy_widom_quantile(level) * width) / n
+    return scale * (roots**2 + tracy_widom_quantile(level) * width) / n
 
 
 def spike_threshold(aspect: ArrayLike, variance: ArrayLike = 1.0) -> Floats:
@@ -273,8 +277,8 @@ def spike_location(strength: ArrayLike, aspect: ArrayLike, variance: ArrayLike =
     """
     root, scale = _law(aspect, variance)
     theta = np.asarray(strength, np.float64)
-    if not (theta >= 0).all():
-        raise BadInput.of("strength", strength, "strength >= 0", "A singular value of the signal.")
+    if not ((theta >= 0) & np.isfinite(theta)).all():
+        raise BadInput.of("strength", strength, "finite, strength >= 0", "A singular value of the signal.")
     t = np.maximum(theta**2 / scale, root)  # at the threshold t = √c it is the edge
     return scale * (1 + t) * (root**2 + t) / t
 
@@ -294,7 +298,7 @@ def top_k(weight: Tensor, start: Tensor, k: int, replicates: bool | None = None)
     Of tensors only, a grouped convolution being one matrix. Raises BadInput for weights of other shapes than those of
     this module, unequal or non-finite ones, and unless 0 <= k <= M.
     """
-    update = _update(weight, start, k, replicates)
+    update, k = _update(weight, start, k, replicates), int(k)
     left, sizes, right = torch.linalg.svd(update, full_matrices=False)
     return _added(start, (left[..., :k] * sizes[:, None, :k]) @ right[:, :k], weight)
 
@@ -308,7 +312,7 @@ def random_k(
     each replicate's seed; `key` numbers the layer; fewer dimensions are among those of more. Errors as in `top_k`, and
     for another number of seeds.
     """
-    update = _update(weight, start, k, replicates)
+    update, k = _update(weight, start, k, replicates), int(k)
     if len(seeds) != len(update):
         raise BadInput.of("number of seeds", len(seeds), f"{len(update)}, one per replicate", "Pass the net's seeds.")
     draws = np.stack([rng(seed, "eval", SUBSPACES, key).standard_normal((k, update.shape[1])) for seed in seeds])
@@ -334,8 +338,8 @@ def _update(weight: Tensor, start: Tensor, k: int, replicates: bool | None) -> T
         raise BadInput.of("shapes of weight and start", given, "the same", "Pass one layer, trained and at its start.")
     told = False if replicates is None and isinstance(weight, nn.Parameter) else replicates
     update = as_matrices(weight, True, told) - as_matrices(start, True, told).to(weight.device)
-    if not 0 <= k <= min(update.shape[1:]):
-        allowed = f"0 <= k <= {min(update.shape[1:])}, the smaller side"
+    if not 0 <= k <= min(update.shape[1:]) or not float(k).is_integer():
+        allowed = f"a whole number, 0 <= k <= {min(update.shape[1:])}, the smaller side"
         raise BadInput.of("k", k, allowed, "Scale k with the width of the layer.")
     return update
 
@@ -384,7 +388,7 @@ def _singular_values(matrices: Tensor) -> Floats:
 
 
 def _spectra(eigenvalues: ArrayLike) -> Floats:
-    stack = np.asarray(eigenvalues, np.float64)
+    stack = floats(eigenvalues, "eigenvalues")
     if stack.ndim not in (1, 2) or 0 in stack.shape or not np.isfinite(stack).all() or (stack < 0).any():
         given = stack.shape if np.isfinite(stack).all() else "nan or inf"
         raise BadInput.of("eigenvalues", given, "finite numbers >= 0, [M] or [R, M]", "Pass what `esd` returns.")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from redlib.data.numbers import floats, whole
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 
@@ -63,7 +64,7 @@ def best_subset(target: float, candidates: ArrayLike) -> Bools:
     Meet in the middle: all sums of either half, one half sorted, O(n·2^(n/2)). The empty subset counts. Raises
     BadInput for more than 40 candidates, and for what is not finite.
     """
-    values = np.asarray(candidates, np.float64)
+    values = floats(candidates, "candidates")
     if values.ndim != 1 or len(values) > MOST_CANDIDATES:
         raise BadInput.of("candidates", values.shape, f"[n] with n <= {MOST_CANDIDATES}", "Pass fewer.")
     if not np.isfinite([target, *values]).all():
@@ -81,13 +82,13 @@ def best_subset(target: float, candidates: ArrayLike) -> Bools:
 
 def best_subset_error(target: float, candidates: ArrayLike) -> float:
     """Return min over subsets of |target - sum of the subset| for candidates [n]; see `best_subset`."""
-    values = np.asarray(candidates, np.float64)
+    values = floats(candidates, "candidates")
     return abs(target - float(values[best_subset(target, values)].sum()))
 
 
 def prune_to(weights: ArrayLike, first: ArrayLike, second: ArrayLike) -> PrunedNeuron:
     """Return the random units first, second [d, n] pruned as near to the weights [d] as their `bound` allows."""
-    w, u, v = (np.asarray(a, np.float64) for a in (weights, first, second))
+    w, u, v = (floats(a, "weights and units") for a in (weights, first, second))
     if w.ndim != 1 or u.shape != v.shape or u.ndim != 2 or len(u) != len(w):
         raise BadInput.of("shapes", (w.shape, u.shape, v.shape), "[d], [d, n], [d, n]", "n units per weight.")
     if not all(np.isfinite(part).all() for part in (w, u, v)):
@@ -119,6 +120,8 @@ def errors(seeds: Sequence[int], counts: Sequence[int], inputs: int = 10) -> Flo
     """
     if not len(counts) or min(counts) < 1 or max(counts) > MOST_CANDIDATES:
         raise BadInput.of("counts", counts, f"1 <= count <= {MOST_CANDIDATES}", "The search is exact, so 2^(n/2).")
+    inputs = whole("inputs", inputs, 1, "A neuron has some.")
+    counts = [whole("count", count, 1, "The search is exact, so 2^(n/2).") for count in counts]
     bounds = np.empty((len(seeds), len(counts)))
     for s, seed in enumerate(seeds):
         weights, first, second = random_neuron(seed, inputs, max(counts))

@@ -139,6 +139,8 @@ class StackedMLP:
         for layer, (mask, weights) in enumerate(zip(masks, self.weights, strict=True)):
             if mask is not None and mask.shape != weights.shape:
                 raise BadInput.of(f"shape of mask {layer}", tuple(mask.shape), str(tuple(weights.shape)), "Fit it.")
+            if mask is not None and mask.dtype != torch.bool:  # others would scale the weights
+                raise BadInput.of(f"type of mask {layer}", str(mask.dtype), "bool", "True keeps a weight.")
             if mask is not None:
                 weights.mul_(mask)
         self.masks = list(masks)

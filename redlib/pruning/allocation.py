@@ -6,6 +6,7 @@ Scores are {name: [R, *shape]} and the larger is kept; of equal scores the one w
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import TypeVar
@@ -13,10 +14,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from redlib.data.numbers import strided, whole
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
-from redlib.pruning.masks import Tensors, apply, empty_layers, remove, weights_of
+from redlib.pruning.masks import Tensors, apply, check_own, empty_layers, remove, weights_of
 
 Shapes = Mapping[str, Sequence[int]]
 Pruned = TypeVar("Pruned", StackedMLP, nn.Module)
@@ -46,9 +48,11 @@ def round_counts(
     and 10% of the output layer; those of conv nets differ by kind of layer (Frankle & Carbin 2019, fig. 2).
     """
     hidden = rate if linear is None else linear
-    if rounds < 0 or not all(0 <= share < 1 for share in (rate, last, hidden)):
-        found = rounds, rate, last, linear
-        raise BadInput.of("rounds, rates", found, ">= 0 and in [0, 1)", "A rate is the fraction CUT a round.")
+    rounds = whole("rounds", rounds, 0, "A rate is the fraction CUT a round.")
+    if not shapes or not all(0 <= share < 1 for share in (rate, last, hidden)):
+        found = len(shapes), rate, last, linear
+        allowed = "at least one layer, rates in [0, 1)"
+        raise BadInput.of("layers, rates", found, allowed, "A rate is the fraction CUT a round.")
     rates = {name: hidden if len(shape) == 2 else rate for name, shape in shapes.items()}
     rates[list(shapes)[-1]] = last
     return {name: round(prod(shape) * (1 - rates[name]) ** rounds) for name, shape in shapes.items()}
@@ -77,18 +81,17 @@ def keep(
 ) -> Tensors:
     """Return masks that keep exactly counts[name] weights of each layer and replicate, the best by score.
 
-    `within` are earlier masks: what they cut stays cut. BadInput for more weights than there are, EmptyLayer for none.
+    `within` are earlier masks: what they cut stays cut, as does what scores -inf where there are none. BadInput for
+    more weights than there are left, other shapes, and scores without an order (NaN, complex), EmptyLayer for none.
     """
-    if set(scores) != set(counts):
-        raise BadInput.of("layers of counts", sorted(counts), str(sorted(scores)), "One count per layer.")
+    _check_layers(scores, counts, within)
     masks = {}
     for name, values in scores.items():
         flat, available = _ranked(values, None if within is None else within[name])
-        if counts[name] < 1:
-            raise EmptyLayer.of(f"weights kept in {name}", counts[name], ">= 1", "Keep more, or prune this layer less.")
-        if counts[name] > available:
-            raise BadInput.of(f"weights kept in {name}", counts[name], f"<= {available} left", "Masks are nested.")
-        masks[name] = _best(flat, counts[name]).view(values.shape)
+        count = _count(name, counts[name])
+        if count > available:
+            raise BadInput.of(f"weights kept in {name}", count, f"<= {available} left", "Masks are nested.")
+        masks[name] = _best(flat, count).view(values.shape)
     return masks
 
 
@@ -97,12 +100,17 @@ def keep_global(
 ) -> Tensors:
     """Return masks that keep the `total` best weights of each replicate in one ranking over all layers.
 
-    Raises EmptyLayer where a layer loses its last weight, unless `allow_empty` (to measure layer collapse).
+    Raises EmptyLayer where a layer loses its last weight, unless `allow_empty` (to measure layer collapse), and
+    BadInput as `keep` does.
     """
+    _check_layers(scores, scores, within)
     ranked = [_ranked(values, None if within is None else within[name]) for name, values in scores.items()]
     available = int((torch.cat([flat for flat, _ in ranked], 1) > -torch.inf).sum(1).min())
     if not 1 <= total <= available:
         raise BadInput.of("weights kept", total, f"1 <= total <= {available}", "Masks are nested; keep at least one.")
+    total = whole("weights kept", total, 1, "Round it.")
+    if len({flat.dtype for flat, _ in ranked}) > 1:  # float32 beside whole numbers would round these
+        ranked = [(flat.double(), left) for flat, left in ranked]
     best = _best(torch.cat([flat for flat, _ in ranked], 1), total)
     parts = best.split([flat.shape[1] for flat, _ in ranked], 1)
     masks = {name: part.reshape(scores[name].shape) for name, part in zip(scores, parts, strict=True)}
@@ -115,7 +123,9 @@ def keep_global(
 
 def shuffled(masks: Mapping[str, Tensor], seeds: Sequence[int], key: int = 0) -> Tensors:
     """Return each layer's mask permuted at random within the layer: same counts, the positions forgotten."""
-    found = {}
+    found: Tensors = {}
+    if sizes := {name: len(mask) for name, mask in masks.items() if len(mask) != len(seeds)}:
+        raise BadInput.of("number of seeds", len(seeds), f"one per replicate of {sizes}", "Pass the net's seeds.")
     for layer, (name, mask) in enumerate(masks.items()):
         flat = mask.flatten(1)
         orders = {
@@ -129,9 +139,11 @@ def shuffled(masks: Mapping[str, Tensor], seeds: Sequence[int], key: int = 0) ->
 
 def random_masks(shapes: Shapes, counts: Mapping[str, int], seeds: Sequence[int], key: int = 0) -> Tensors:
     """Return masks that keep counts[name] weights of each layer, drawn uniformly, one per seed; errors as in `keep`."""
+    if set(shapes) != set(counts) or not len(seeds):
+        allowed = f"{sorted(shapes)} and at least one seed"
+        raise BadInput.of("layers of counts, seeds", (sorted(counts), len(seeds)), allowed, "One count per layer.")
+    counts = {name: _count(name, counts[name]) for name in shapes}
     first = {name: torch.arange(prod(shape)).view(1, *shape) < counts[name] for name, shape in shapes.items()}
-    if empty := [name for name in shapes if counts[name] < 1]:
-        raise EmptyLayer.of("emptied layers", empty, "none", "Keep at least one weight in each layer.")
     if over := {name: counts[name] for name, shape in shapes.items() if counts[name] > prod(shape)}:
         raise BadInput.of("weights kept", over, "<= weights of the layer", "Pass counts of these shapes.")
     return shuffled({name: mask.expand(len(seeds), *mask.shape[1:]) for name, mask in first.items()}, seeds, key)
@@ -141,10 +153,13 @@ def pruned(net: Pruned, density: float, every_pass: bool = False) -> Pruned:
     """Return a copy of `net` that keeps the largest `density` of each layer's weights, at their values.
 
     The masks stay in force with `every_pass`, else the cut weights are plain zeros. `net` is a stack or a module.
+    BadInput for weights that something else computes, such as weight norm.
     """
     weights = weights_of(net)
     counts = layer_counts(shapes_of(weights), density)
     kept = keep({name: values.abs() for name, values in weights.items()}, counts)
+    if not isinstance(net, StackedMLP):
+        check_own(net)
     cut = net.clone() if isinstance(net, StackedMLP) else copy.deepcopy(net)
     apply(cut, kept)
     if not every_pass:
@@ -158,13 +173,44 @@ def check_density(density: float) -> None:
         raise BadInput.of("density", density, "0 < density <= 1", "Pass the fraction of weights KEPT.")
 
 
+def _check_layers(
+    scores: Mapping[str, Tensor], counts: Mapping[str, object], within: Mapping[str, Tensor] | None
+) -> None:
+    """Raise BadInput where layers, replicates or shapes of scores, counts and masks differ, or types do not do."""
+    if not scores or set(scores) != set(counts):
+        raise BadInput.of("layers of counts", sorted(counts), f"at least one, {sorted(scores)}", "One count per layer.")
+    shapes = {name: tuple(strided(values, f"scores of {name}").shape) for name, values in scores.items()}
+    if odd := [name for name, values in scores.items() if isinstance(values, nn.Parameter) or values.dim() < 2]:
+        given = {name: shapes[name] for name in odd}
+        raise BadInput.of("scores", given, "[R, *shape], no parameters", "The replicate axis is first: see weights_of.")
+    if len({shape[0] for shape in shapes.values()}) > 1 or not next(iter(shapes.values()))[0]:
+        raise BadInput.of("shapes of scores", shapes, "one number of replicates, >= 1", "Score all layers of one net.")
+    for name in scores if within is not None else ():
+        mask = within.get(name)  # type: ignore[union-attr]
+        given_mask = None if mask is None else (str(mask.dtype), tuple(mask.shape))
+        if mask is None or mask.dtype != torch.bool or tuple(mask.shape) != shapes[name]:
+            raise BadInput.of(
+                f"mask of {name} in `within`", given_mask, f"bool, {shapes[name]}", "True is kept so far."
+            )
+
+
+def _count(name: str, count: int) -> int:
+    """Return the count of a layer as an integer; BadInput for other numbers, EmptyLayer below 1."""
+    found = whole(f"weights kept in {name}", count, -sys.maxsize, "Round it.")
+    if found < 1:
+        raise EmptyLayer.of(f"weights kept in {name}", found, ">= 1", "Keep more, or prune this layer less.")
+    return found
+
+
 def _ranked(values: Tensor, within: Tensor | None) -> tuple[Tensor, int]:
     """Return (scores [R, n] with -inf for what is cut already, how many the poorest replicate has left)."""
     flat = values.flatten(1).clone()
+    if not flat.is_floating_point():  # truth values and whole numbers, none of which is infinite
+        flat = flat.double() if within is not None or flat.dtype == torch.bool else flat
     if bool(torch.isnan(flat).any()):
         raise BadInput.of("scores", "NaN", "numbers", "A criterion divided by zero, or training diverged.")
     if within is None:
-        return flat, flat.shape[1]
+        return flat, int((flat > -torch.inf).sum(1).min())
     cut = ~within.flatten(1)
     lowest = torch.finfo(flat.dtype).min  # what is left ranks before what is cut, also where it scores -inf
     return flat.clamp_(min=lowest).masked_fill_(cut, -torch.inf), int((~cut).sum(1).min())

@@ -7,7 +7,8 @@ A unit whose incoming weights are all zero is no silent unit: its bias, norm or 
 
 Chains of Linear and Conv layers in (nested) `nn.Sequential` can lose units, and so can the inner channels of the
 residual blocks of `redlib.nets`. The outputs of a net stay, and so do channels that a skip connection adds up. A net
-in which no layer can lose units is refused, and so is one in which a parameter has two names.
+in which no layer can lose units is refused, and so is one in which a parameter has two names. Nets of any other wiring
+are for `redlib.pruning.structured`.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ def _some_links(net: nn.Module) -> dict[str, _Link]:
     if not found:
         layers = {name: type(part).__name__ for name, part in net.named_modules() if isinstance(part, LAYERS)}
         allowed = "chains of Linear and Conv layers in nn.Sequential, and residual blocks of redlib.nets"
-        remedy = f"Its layers {layers} stay whole: write them as an nn.Sequential, or mask weights instead."
+        remedy = f"Its layers {layers} stay whole: structured.shrink cuts nets of any wiring, or mask weights instead."
         raise BadInput.of("net to cut", type(net).__name__, allowed, remedy)
     return found
 

@@ -8,6 +8,7 @@ module draws a weight.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -16,22 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
+from redlib.data.numbers import strided, whole, whole_labels
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
 from redlib.nets.losses import check_loss, losses_and_errors
+from redlib.nets.modules import modules_of
 from redlib.pruning.allocation import EmptyLayer, check_density, keep_global
-from redlib.pruning.masks import (
-    Net,
-    Tensors,
-    check_fit,
-    check_masks,
-    dense,
-    modules_of,
-    paths_of,
-    plain_copy,
-    weights_of,
-)
+from redlib.pruning.masks import Net, Tensors, check_fit, check_masks, dense, paths_of, plain_copy, weights_of
 from redlib.training.examples import Examples
 
 GRASP_TEMPERATURE = 200.0  # of the authors' code; the paper's equation has none
@@ -80,8 +73,8 @@ class Context:
                 check_fit(weights, self.initial, what)
         if self.masks is not None:
             check_masks(self.masks, self.initial)
-        if not self.temperature > 0:
-            raise BadInput.of("temperature", self.temperature, "> 0", "1 leaves the logits as they are.")
+        if not 0 < self.temperature < math.inf:
+            raise BadInput.of("temperature", self.temperature, "finite, > 0", "1 leaves the logits as they are.")
         check_loss(self.loss)
 
     @property
@@ -98,10 +91,12 @@ CRITERIA: dict[str, Criterion] = {}
 def score(name: str, context: Context) -> Tensors:
     """Return the scores of criterion `name`, [R, *shape] by layer: larger = keep, -inf where a weight is cut.
 
-    Raises BadInput for an unknown name, or where the context lacks what the criterion needs.
+    Raises BadInput for an unknown name, where the context lacks what the criterion needs, and for weights that are not
+    finite: a rank or a sign would make finite scores of them.
     """
     if name not in CRITERIA:
         raise BadInput.of("criterion", name, f"one of {sorted(CRITERIA)}", "Register others in CRITERIA.")
+    _check_finite(context)
     return _at_cut(context, CRITERIA[name](context), -torch.inf)
 
 
@@ -278,7 +273,9 @@ def synflow_scores(context: Context) -> Tensors:
     shape = _need(context.input_shape, "input_shape", "Pass the shape of one example, e.g. (1, 28, 28).")
     leaves = _leaves({name: w.double().abs() for name, w in _start(context).items()})
     ones = next(iter(leaves.values())).new_ones(context.replicates, 1, *shape)
-    flow = model(leaves, ones, linear=True).sum()
+    outputs = model(leaves, ones, linear=True)
+    _check_flow(context, outputs.detach().flatten(1).sum(1))
+    flow = outputs.sum()
     slopes = torch.autograd.grad(flow, list(leaves.values()), materialize_grads=True)
     return {name: w.detach() * g for (name, w), g in zip(leaves.items(), slopes, strict=True)}
 
@@ -297,8 +294,7 @@ def synflow(
     Modules need the `input_shape` of one example. An emptied layer raises EmptyLayer unless `allow_empty`.
     """
     check_density(density)
-    if rounds < 1:
-        raise BadInput.of("rounds", rounds, ">= 1", "One round prunes in one shot; the paper takes 100.")
+    rounds = whole("rounds", rounds, 1, "One round prunes in one shot; the paper takes 100.")
     context = context_of(net) if input_shape is None else context_of(net, input_shape=input_shape)
     total = sum(weights[0].numel() for weights in context.initial.values())
     if round(density * total) < (1 if allow_empty else len(context.initial)):
@@ -317,8 +313,7 @@ def class_batch(examples: Examples, per_class: int, seeds: Sequence[int]) -> tup
 
     Ten of each class are what SNIP and GraSP are scored on. BadInput where a replicate sees fewer of some class.
     """
-    if per_class < 1:
-        raise BadInput.of("per_class", per_class, ">= 1", "SNIP and GraSP take ten examples of each class.")
+    per_class = whole("per_class", per_class, 1, "SNIP and GraSP take ten examples of each class.")
     rows, labels = examples.table(len(seeds))
     picks = torch.stack([_balanced(y, labels.unique(), per_class, s) for y, s in zip(labels, seeds, strict=True)])
     return examples.x[rows.gather(1, picks)], labels.gather(1, picks)
@@ -329,7 +324,8 @@ def functional(net: Net) -> Model:
 
     Biases and everything else that is not a weight keep today's values (in the type of the weights), and masks do
     not act: pass cut weights as 0. Modules normalise by the batch, as in training, but drop nothing out and update
-    no running statistics. Each replicate is computed alone, so its bits do not depend on the others.
+    no running statistics. Each replicate is computed alone, so its bits do not depend on the others. BadInput for a
+    DataParallel, which has no such pass.
     """
     one = _stacked(net) if isinstance(net, StackedMLP) else _modules(modules_of(net))
 
@@ -370,6 +366,8 @@ def _stacked(net: StackedMLP) -> OneModel:
 
 def _modules(modules: Sequence[nn.Module]) -> OneModel:
     # Copies with the same values: their modes and masks can be changed without touching the net that is scored.
+    if any(isinstance(part, nn.DataParallel) for module in modules for part in module.modules()):
+        raise BadInput.of("net", "DataParallel", "the module inside", "Pass net.module.")
     copies = [plain_copy(module).eval() for module in modules]
 
     def one(r: int, weights: Tensors, x: Tensor, linear: bool) -> Tensor:
@@ -391,7 +389,26 @@ def _fixed(name: str, value: Tensor, dtype: torch.dtype, linear: bool) -> Tensor
     value = value.to(dtype, copy=True)
     if not linear:
         return value
-    return torch.zeros_like(value) if name.endswith(("bias", "running_mean")) else value.abs()
+    last = name.rpartition(".")[2]  # recurrent parts number theirs: bias_ih_l0; attention has bias_k, in_proj_bias
+    return torch.zeros_like(value) if "bias" in last or last == "running_mean" else value.abs()
+
+
+def _check_finite(context: Context) -> None:
+    """Raise BadInput where weights that are to be ranked are not finite."""
+    for what, weights in (("initial", context.initial), ("final", context.final), ("rewound", context.rewound)):
+        for name, values in (weights or {}).items():
+            if not bool(values.isfinite().all()):
+                raise BadInput.of(
+                    f"{what} weights of {name}", "NaN or infinity", "finite numbers", "Training diverged."
+                )
+
+
+def _check_flow(context: Context, flow: Tensor) -> None:
+    """Raise BadInput where the flow [R] of SynFlow is not finite, or 0 though nothing is cut: no score has an order."""
+    collapsed = context.masks is not None and any(not bool(mask.all()) for mask in context.masks.values())
+    if not bool(flow.isfinite().all()) or not (collapsed or bool((flow != 0).all())):
+        remedy = "Scale the weights of each layer to a size near 1: the order of the scores stays."
+        raise BadInput.of("flow through the net", flow.tolist()[:10], "finite numbers other than 0", remedy)
 
 
 def _each(function: Callable[..., Tensor], *tensors: Tensors) -> Tensors:
@@ -460,8 +477,11 @@ def _leaves(weights: Tensors) -> Tensors:
 def _gradient(context: Context, leaves: Tensors, temperature: float = 1.0, create_graph: bool = False) -> Tensors:
     model = _need(context.model, "model", "Pass model=functional(net), or use context_of(net, batch=(x, y)).")
     batch = _need(context.batch, "batch", "Pass batch=(x, y), e.g. class_batch(examples, 10, seeds).")
-    x, y = _per_replicate(batch[0], batch[1], context.replicates)
+    x, y = _per_replicate(strided(batch[0], "inputs of the batch"), whole_labels(batch[1]), context.replicates)
     logits = model(leaves, x.to(next(iter(leaves.values())).dtype)) / temperature
+    if not 0 <= int(y.min()) <= int(y.max()) < logits.shape[-1]:
+        given = f"{int(y.min())}..{int(y.max())}"
+        raise BadInput.of("labels of the batch", given, f"0..{logits.shape[-1] - 1}", "The net has so many outputs.")
     losses, _ = losses_and_errors(logits, y, context.loss)
     # The replicates share no weight, so the gradient of the sum holds the gradient of each.
     found = torch.autograd.grad(
@@ -473,9 +493,11 @@ def _gradient(context: Context, leaves: Tensors, temperature: float = 1.0, creat
 def _per_replicate(x: Tensor, y: Tensor, replicates: int) -> tuple[Tensor, Tensor]:
     if y.dim() == 1:
         x, y = x.expand(replicates, *x.shape), y.expand(replicates, *y.shape)
-    if y.dim() != 2 or y.shape[0] != replicates or x.shape[:2] != y.shape:
+    if y.dim() != 2 or y.shape[0] != replicates or x.shape[:2] != y.shape or not y.numel():
         allowed = f"x [B, ...], y [B], or x [{replicates}, B, ...], y [{replicates}, B]"
-        raise BadInput.of("shapes of batch", (tuple(x.shape), tuple(y.shape)), allowed, "One label per example.")
+        raise BadInput.of(
+            "shapes of batch", (tuple(x.shape), tuple(y.shape)), allowed, "One label per example, one example at least."
+        )
     return x, y
 
 

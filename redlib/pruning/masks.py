@@ -19,9 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
+from redlib.nets.modules import acting, maps_of, modules_of
 
 Tensors = dict[str, Tensor]  # name -> [R, *shape]
 Net = StackedMLP | nn.Module | Sequence[nn.Module]
@@ -50,16 +53,14 @@ class Slot:
     @property
     def acting(self) -> Tensor:
         """The weight as it acts, without its gradient."""
-        with torch.no_grad():
-            found: Tensor = getattr(self.part, self.attribute)
-            return found.detach()
+        return acting(self.part, self.attribute)
 
     @property
     def mask(self) -> Masked | None:
         """The mask in force."""
         if not parametrize.is_parametrized(self.part, self.attribute):
             return None
-        first = _maps(self.part)[self.attribute][0]  # type: ignore[index]
+        first = maps_of(self.part)[self.attribute][0]  # type: ignore[index]
         return first if isinstance(first, Masked) else None
 
     @property
@@ -71,7 +72,7 @@ class Slot:
             given = f"computed ({', '.join(others or [self.attribute])})"
             raise BadInput.of(f"weight of {self.name!r}", given, "a parameter of its own", remedy)
         if self.mask is not None:
-            return _maps(self.part)[self.attribute].original  # type: ignore[return-value]
+            return maps_of(self.part)[self.attribute].original  # type: ignore[return-value]
         return self.part._parameters[self.attribute]  # type: ignore[return-value]
 
 
@@ -106,7 +107,12 @@ def left_out(net: nn.Module | Sequence[nn.Module], also: Sequence[str] = ()) -> 
 
 def load_weights(net: Net, weights: Mapping[str, Tensor]) -> None:
     """Copy weights [R, *shape] into the net; masks stay, and so does what they cut. BadInput where they do not fit."""
-    check_fit(weights, _weights(net, asked(net, weights)), "weights")
+    present = _weights(net, asked(net, weights))
+    check_fit(weights, present, "weights")
+    if lost := [name for name, values in weights.items() if values.is_complex() and not present[name].is_complex()]:
+        raise BadInput.of(
+            f"weights of {lost}", "complex", "real, as those of the net", "Their imaginary part would go."
+        )
     kept = masks_of(net)
     with torch.no_grad():
         if isinstance(net, StackedMLP):
@@ -175,7 +181,15 @@ def dense(weights: Mapping[str, Tensor]) -> Tensors:
 
 
 def counts(masks: Mapping[str, Tensor]) -> Tensors:
-    """Return the number of weights kept in each layer, name -> int64 [R]."""
+    """Return the number of weights kept in each layer, name -> int64 [R].
+
+    BadInput for what is no mask: the sum of weights is no count.
+    """
+    for name, mask in masks.items():
+        if mask.is_floating_point() or mask.is_complex() or isinstance(mask, nn.Parameter):
+            raise BadInput.of(
+                f"mask {name}", (str(mask.dtype), tuple(mask.shape)), "bool, [R, *shape]", "True is kept."
+            )
     return {name: mask.flatten(1).sum(1) for name, mask in masks.items()}
 
 
@@ -196,8 +210,8 @@ def degrees(mask: Tensor, groups: int = 1, transposed: bool = False) -> tuple[Te
     mask is [R, out, in / groups, ...], of a transposed convolution [R, in, out / groups, ...]: its shape does not tell.
     BadInput for a mask without the replicate axis, or channels that the groups do not divide.
     """
-    if mask.dim() < 3 or groups < 1 or mask.shape[1] % groups:
-        given = (tuple(mask.shape), groups)
+    if mask.dim() < 3 or groups < 1 or mask.shape[1] % groups or mask.is_floating_point():
+        given = (str(mask.dtype), tuple(mask.shape), groups)
         raise BadInput.of("mask and groups", given, "[R, out, in, ...] and a divisor of out", "Replicates first.")
     pairs = mask.flatten(3).sum(3) if mask.dim() > 3 else mask.long()
     rows, columns = pairs.sum(2), pairs.unflatten(1, (groups, -1)).sum(2).flatten(1)
@@ -252,15 +266,6 @@ def check_fit(given: Mapping[str, Tensor], weights: Mapping[str, Tensor], what: 
             raise BadInput.of(f"shape of {what} {name}", tuple(values.shape), allowed, "Make it fit the net.")
 
 
-def modules_of(net: nn.Module | Sequence[nn.Module]) -> list[nn.Module]:
-    """Return one module or several as a list, one per replicate; BadInput for anything else."""
-    modules = [net] if isinstance(net, nn.Module) else list(net) if isinstance(net, list | tuple) else []
-    if not modules or not all(isinstance(module, nn.Module) for module in modules):
-        allowed = "a StackedMLP, an nn.Module, or a list of them, one per replicate"
-        raise BadInput.of("net", type(net).__name__, allowed, "Pass the net itself.")
-    return modules
-
-
 def asked(net: Net, names: Iterable[str]) -> list[str]:
     """Return which of these names `weights_of` gives only if they are in its `also`, in their order."""
     if isinstance(net, StackedMLP):
@@ -294,7 +299,11 @@ def check_unshared(module: nn.Module, weights: Iterable[str] | None = None) -> N
 
 
 def plain_copy(net: nn.Module) -> nn.Module:
-    """Return a copy of a module whose weights are parameters again: masks, ours and torch's own, come off."""
+    """Return a copy of a module whose weights are parameters again: masks, ours and torch's own, come off.
+
+    BadInput for the hooks of weight_norm and spectral_norm.
+    """
+    _check_norms(net)
     # torch.nn.utils.prune leaves computed weights as attributes, which have a gradient and refuse to be copied.
     computed = [getattr(part, name) for part, name in _pruned(net)]
     plain = copy.deepcopy(net, {id(values): values.detach() for values in computed})
@@ -308,10 +317,19 @@ def plain_copy(net: nn.Module) -> nn.Module:
 
 def unparametrised(part: nn.Module) -> None:
     """Turn computed weights into parameters; torch's own way edits the class, which copies share with the original."""
-    computed = _maps(part)
+    computed = maps_of(part)
     values = {name: getattr(part, name).detach().clone() for name in computed}
     trained = {name: any(p.requires_grad for p in maps.parameters()) for name, maps in computed.items()}
     _restore(part, {name: nn.Parameter(value, trained[name]) for name, value in values.items()})
+
+
+def check_own(net: nn.Module | Sequence[nn.Module]) -> None:
+    """Raise BadInput where something else than a mask of ours or of torch computes a weight: it cannot be cut."""
+    for module in modules_of(net):
+        _check_norms(module)
+        for slot in _slots(module):
+            if parametrize.is_parametrized(slot.part):
+                _ = slot.parameter  # says what else computes it
 
 
 class Masked(nn.Module):
@@ -346,6 +364,16 @@ class _Span:
         if self.memory != later.memory:
             return False
         return self.start == later.start or (self.dense and later.dense and later.start < self.end)
+
+
+def _check_norms(module: nn.Module) -> None:
+    """Raise BadInput for weights that hooks compute and leave behind, in the way of copies and of masks."""
+    for name, part in module.named_modules():
+        for hook in part._forward_pre_hooks.values():
+            if isinstance(hook, WeightNorm | SpectralNorm):
+                kind = "weight_norm" if isinstance(hook, WeightNorm) else "spectral_norm"
+                remedy = f"Take it off first: torch.nn.utils.remove_{kind}."
+                raise BadInput.of(f"{hook.name} of {name!r}", f"computed by {kind}", "a parameter of its own", remedy)
 
 
 def _weights(net: Net, also: Sequence[str] = ()) -> Tensors:
@@ -438,7 +466,7 @@ def _asked_in_force(module: nn.Module) -> list[str]:
     known, found = list(_known(module)), []
     for name, part in module.named_modules():
         if parametrize.is_parametrized(part):
-            slots = [_slot(name, part, attribute) for attribute in _maps(part)]
+            slots = [_slot(name, part, attribute) for attribute in maps_of(part)]
             found += [slot.name for slot in slots if slot.mask is not None and slot not in known]
     return found
 
@@ -461,7 +489,7 @@ def _uncut(name: str, part: nn.Module) -> None:
     """
     if others := _computed_by_others(part):
         raise BadInput.of(f"parameters of {name!r}", others, "none but masked ones computed", "Take that off first.")
-    lists = _maps(part)
+    lists = maps_of(part)
     parameters = {}
     for attribute, maps in lists.items():
         parameters[attribute] = maps.original
@@ -490,11 +518,6 @@ def _forget(part: nn.Module, inputs: object, outputs: object) -> None:
     part._flat_weights = [None] * len(part._flat_weights_names)  # type: ignore[arg-type, assignment]
 
 
-def _maps(part: nn.Module) -> nn.ModuleDict:
-    """Return what computes the attributes of a part, a list of maps for each."""
-    return cast(nn.ModuleDict, part.parametrizations)
-
-
 def _moved(part: nn.RNNBase, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
     """Move or convert a masked recurrent part, which lists its weights anew."""
     of = cast(type[nn.Module], parametrize.type_before_parametrizations(part))
@@ -504,7 +527,7 @@ def _moved(part: nn.RNNBase, fn: Callable[[Tensor], Tensor], recurse: bool = Tru
 
 
 def _masked(part: nn.Module) -> bool:
-    lists = _maps(part)
+    lists = maps_of(part)
     return any(isinstance(maps[0], Masked) for maps in lists.values())  # type: ignore[index]
 
 
@@ -512,7 +535,7 @@ def _computed_by_others(part: nn.Module) -> list[str]:
     """Return the attributes of a part that something else than one of our masks computes."""
     if not parametrize.is_parametrized(part):
         return []
-    lists = _maps(part)
+    lists = maps_of(part)
     return [name for name, maps in lists.items() if not (len(maps) == 1 and isinstance(maps[0], Masked))]  # type: ignore[arg-type, index]
 
 

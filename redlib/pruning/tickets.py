@@ -18,6 +18,7 @@ from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
 from redlib.nets.initialisers import Initialiser
+from redlib.nets.modules import modules_of
 from redlib.pruning.allocation import EmptyLayer, Shapes, keep, keep_global, round_counts, shapes_of, shuffled
 from redlib.pruning.criteria import Context, score
 from redlib.pruning.masks import Cut as CutTo
@@ -31,7 +32,6 @@ from redlib.pruning.masks import (
     concat,
     dense,
     load_weights,
-    modules_of,
     remove,
     weights_of,
 )
@@ -324,10 +324,15 @@ def ticket_rounds(
 def survival(masks: Sequence[Tensors]) -> Tensors:
     """Return the last level at which each weight is kept, int8 [R, *shape]: nested masks in one byte a weight.
 
-    BadInput for more levels than a byte can number.
+    BadInput for more levels than a byte can number, and for masks of which one keeps what one before has cut.
     """
     if not 1 <= len(masks) <= LEVELS:
         raise BadInput.of("number of levels", len(masks), f"1 to {LEVELS}", "Keep the masks themselves.")
+    for level, (before, after) in enumerate(zip(masks, masks[1:], strict=False), 1):
+        if revived := [name for name, mask in after.items() if bool((mask & ~before[name]).any())]:
+            raise BadInput.of(
+                f"masks of level {level}", f"{revived} revived", "nested masks", "Keep the masks themselves."
+            )
     return {name: (torch.stack([m[name] for m in masks]).sum(0) - 1).to(torch.int8) for name in masks[0]}
 
 

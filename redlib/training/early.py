@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from redlib.errors import BadInput
 from redlib.nets import StackedMLP
-from redlib.training.checks import check_examples, check_finite_data, check_labels
+from redlib.training.checks import check_data, check_examples
 from redlib.training.engines import AutogradEngine
 from redlib.training.examples import Examples
 from redlib.training.execution import evaluator
@@ -40,14 +41,13 @@ class EarlyStop:
     At each call it measures the validation loss and error and keeps a copy of the best weights; at the last one it
     measures the test error there and at the end, two tests instead of one a probe. Returns [R, 4]: validation loss,
     validation error, and (NaN before the last call) test error at the best moment and at the end. One object
-    serves one run of `fit`.
+    serves one run of `fit`, which can write no checkpoints: they would not hold what it keeps.
     """
 
+    remembers = True
+
     def __init__(self, net: StackedMLP, validation: Examples, test: Examples, calls: int, loss: str = "cross_entropy"):
-        if calls < 1:
-            raise BadInput.of("calls", calls, ">= 1, the number of probes", "Probe at least at the end.")
-        for name, part in (("validation", validation), ("test", test)):
-            check_examples(net, part, name)
+        _check(calls, validation, test, partial(check_examples, net))
         self.validation, self.test = (part.with_inputs(net.pad(part.x.flatten(1))) for part in (validation, test))
         self.calls, self.loss = calls, loss
         self.seen: WeakKeyDictionary[StackedMLP, tuple[int, Tensor, StackedMLP]] = WeakKeyDictionary()
@@ -72,14 +72,12 @@ class EarlyStop:
 class EarlyModules:
     """The same probe for modules, one per replicate; it keeps a copy of each one's best state."""
 
+    remembers = True
+
     def __init__(
         self, validation: Examples, test: Examples, calls: int, loss: str = "cross_entropy", precision: str = "fp32"
     ):
-        if calls < 1:
-            raise BadInput.of("calls", calls, ">= 1, the number of probes", "Probe at least at the end.")
-        for name, part in (("validation", validation), ("test", test)):
-            check_labels(part, None, name)
-            check_finite_data(part, name)
+        _check(calls, validation, test, check_data)
         self.validation, self.test, self.calls, self.loss, self.precision = validation, test, calls, loss, precision
         self.count = 0
         self.least: dict[int, float] = {}
@@ -103,6 +101,14 @@ class EarlyModules:
     def _measure(self, nets: Sequence[nn.Module], part: Examples) -> tuple[Tensor, Tensor]:
         engine = AutogradEngine(list(nets), SGD(), self.loss, self.precision)
         return mean_loss_and_error(engine, part.to(engine.device), self.loss)
+
+
+def _check(calls: int, validation: Examples, test: Examples, check: Callable[[Examples, str], None]) -> None:
+    """Raise BadInput for no call, and for a set that `check` refuses."""
+    if calls < 1:
+        raise BadInput.of("calls", calls, ">= 1, the number of probes", "Probe at least at the end.")
+    for name, part in (("validation", validation), ("test", test)):
+        check(part, name)
 
 
 def early_values(history: History, name: str = "early") -> dict[str, Tensor]:

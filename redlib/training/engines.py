@@ -15,6 +15,7 @@ from redlib.nets import RaggedMLP, StackedMLP
 from redlib.nets.losses import Loss
 from redlib.training.arguments import check_precision
 from redlib.training.examples import Batches
+from redlib.training.labels import check_layout, per_label
 from redlib.training.optimisers import REMEMBERED, SGD, Rule, Update
 from redlib.training.rehearsal import drawing, draws, layout_of, rehearsed, set_sources, source_states, sure_layout
 
@@ -89,8 +90,10 @@ class StackedEngine(OneByOne):
 class AutogradEngine(OneByOne):
     """Any `nn.Module`s, one per replicate: resident tensors, channels_last for convs that stand it, bf16 on request."""
 
-    def __init__(self, net: Sequence[nn.Module], rule: Rule, loss: Loss, precision: str = "fp32"):
+    def __init__(self, net: Sequence[nn.Module], rule: Rule, loss: Loss, precision: str = "fp32",
+                 ignore: int | None = None):  # fmt: skip
         self.net, self.loss, self.bf16 = net, loss, check_precision(precision) == "bf16"
+        self.ignore = ignore  # the label that does not count
         self.groups = self.replicates = len(net)
         self.device = next(net[0].parameters()).device
         self.layouts = [sure_layout(module) for module in net]  # None: found out on the first batch
@@ -109,7 +112,7 @@ class AutogradEngine(OneByOne):
 
     @torch.enable_grad()
     def step(self, x: Tensor, y: Tensor, lr: float | Tensor) -> Tensor:
-        """Train every module on its own batch x[r] [B, ...], y[r] [B]."""
+        """Train every module on its own batch x[r] [B, ...], y[r] [B, ...]."""
         rates = lr.tolist() if isinstance(lr, Tensor) else [lr] * len(self.net)
         losses = []
         batches = zip(self.net, self.optimisers, rates, x, y, strict=True)
@@ -127,12 +130,14 @@ class AutogradEngine(OneByOne):
         return torch.stack(losses)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Return the outputs [R, B, K] in evaluation mode (BatchNorm uses its running statistics)."""
-        outputs = []
-        for r, (module, inputs) in enumerate(zip(self.net, x, strict=True)):
-            module.eval()
-            outputs.append(self._outputs(r, inputs).float())
-        return torch.stack(outputs)
+        """Return the outputs [R, B, K, ...] in evaluation mode (BatchNorm uses its running statistics)."""
+        parts = enumerate(zip(self.net, x, strict=True))
+        return torch.stack([_full(self.read(r, inputs)) for r, (_, inputs) in parts])
+
+    def read(self, r: int, x: Tensor) -> Any:
+        """Return what module r makes of x [B, ...] in evaluation mode, in which it stays."""
+        self.net[r].eval()
+        return self._outputs(r, x)
 
     def rehearse(self, r: int, x: Tensor) -> Any:
         """Return what a copy of module r, in training mode, makes of x [B, ...]; nothing changes."""
@@ -173,10 +178,14 @@ class AutogradEngine(OneByOne):
 
     def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
         if not isinstance(self.loss, str):
-            return self.loss(logits.float(), y)
+            return self.loss(_full(logits), y)
+        check_layout(logits, y.shape[1:])
+        logits, y = per_label(logits, y)
+        if self.ignore is not None:
+            logits, y = logits[y != self.ignore], y[y != self.ignore]
         if self.loss == "mse":
-            return functional.mse_loss(logits.float(), functional.one_hot(y, logits.shape[-1]).float())
-        return functional.cross_entropy(logits.float(), y)
+            return functional.mse_loss(_full(logits), functional.one_hot(y, logits.shape[-1]).to(_full(logits)))
+        return functional.cross_entropy(_full(logits), y)
 
 
 def torch_optimiser(rule: Rule, module: nn.Module, replicate: int = 0) -> torch.optim.Optimizer:
@@ -189,3 +198,8 @@ def torch_optimiser(rule: Rule, module: nn.Module, replicate: int = 0) -> torch.
         )
     kind = torch.optim.AdamW if rule.decoupled else torch.optim.Adam
     return kind(parameters, lr=lr, betas=rule.betas, eps=rule.eps, weight_decay=rule.weight_decay)
+
+
+def _full(logits: Tensor) -> Tensor:
+    """Return outputs in float32, float64 ones as they are."""
+    return logits if logits.dtype == torch.float64 else logits.float()

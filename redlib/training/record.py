@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from redlib.nets.losses import Loss, losses_and_errors
 from redlib.training.engines import Engine
 from redlib.training.examples import Examples
 from redlib.training.history import History
+from redlib.training.labels import check_layout, has_classes, per_label
 from redlib.training.optimisers import Rule
 from redlib.training.schedules import Schedule
 
@@ -41,6 +42,15 @@ class Plan:
     label: str = ""
     drop_last: bool = False
     first: int = 0  # number, in the whole stack, of the first replicate of a chunk
+    until: int | None = None  # the step at which a part of the run ends; None: total
+    remembers: bool = False  # whether the state holds what was seen so far
+
+    @property
+    def seen(self) -> list[str]:
+        """Names of what is probed."""
+        sets = [(f"{name}_loss", *([] if part.y.is_floating_point() else [f"{name}_error"]))
+                for name, part in self.evaluate.items()]  # fmt: skip
+        return sorted([*(name for names in sets for name in names), *self.probes])
 
 
 class Record:
@@ -55,6 +65,21 @@ class Record:
         self.stopped = torch.full((engine.replicates,), -1, dtype=torch.int64)
         per_replicate = isinstance(plan.rule.lr, tuple) or plan.stop is not None
         self.base = rates_of(plan.rule.lr, engine.replicates) if per_replicate else None
+
+    def past(self) -> dict[str, Any]:
+        """Return what was seen so far, as tensors."""
+        values = {name: torch.stack(seen, 1) for name, seen in self.values.items()}
+        losses = torch.cat(self.losses, 1).cpu() if self.losses else torch.zeros(self.engine.replicates, 0)
+        return {"first": self.first, "steps": list(self.steps), "values": values, "losses": losses}
+
+    def remember(self, past: dict[str, Any]) -> None:
+        """Go on from what `past` returned; BadInput where other things were probed."""
+        if past["steps"] and sorted(past["values"]) != self.plan.seen:
+            remedy = "Probe the same, or begin anew with another file."
+            raise BadInput.of("probes", self.plan.seen, f"those of the state, {sorted(past['values'])}", remedy)
+        self.first, self.steps = past["first"], list(past["steps"])
+        self.values = {name: list(seen.unbind(1)) for name, seen in past["values"].items()}
+        self.losses, self.checked = [past["losses"].to(self.engine.device)], 1
 
     def rate(self, step: int) -> float | Tensor:
         """Return the rate of this step: a number, or one per replicate (0 where it has stopped)."""
@@ -121,28 +146,54 @@ def evaluate_all(engine: Engine, plan: Plan) -> Iterable[tuple[str, Tensor]]:
 def mean_loss_and_error(engine: Engine, examples: Examples, loss: Loss) -> tuple[Tensor, Tensor]:
     """Return the mean loss and the share of errors in [0, 1] of each replicate, [R] float64 on the CPU.
 
-    The error is NaN where there is none: for NaN logits, and for targets that are no labels. BadInput without examples.
+    Labels per token are counted one by one, those to be ignored not at all. The error is NaN where there is none: for
+    NaN logits, for targets that are no labels, and where a callable loss takes outputs without classes on axis 1.
+    BadInput without examples.
     """
     if not len(examples):
         raise BadInput.of("number of examples", 0, ">= 1", "Leave the set out.")
     each = engine.replicates // engine.groups
     sums = torch.zeros(2, engine.replicates, dtype=torch.float64)
+    counts = torch.zeros(engine.replicates, dtype=torch.float64)
     for x, y in examples.parts(engine.groups):
-        values = _judged(engine.logits(x), y.repeat_interleave(each, 0), loss)
-        sums += torch.stack([v.double().sum(-1) for v in values]).cpu()
-    loss_mean, error = sums / len(examples)
+        found = judged(engine.logits(x), y.repeat_interleave(each, 0), loss, examples.ignore)
+        sums += torch.stack([v.double().sum(-1) for v in (found.losses, found.errors)]).cpu()
+        counts += found.counted.sum(-1).cpu()
+    loss_mean, error = sums / counts
     return loss_mean, error
 
 
-def _judged(logits: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
-    """Return (losses, errors) [R, n]; a callable loss is a mean, which stands for each of its n examples."""
+class Judged(NamedTuple):
+    """What nets make of some examples, [R, n] with a column for each label; 0 where it is not counted."""
+
+    losses: Tensor
+    errors: Tensor
+    labels: Tensor
+    counted: Tensor  # bool
+
+
+def judged(logits: Tensor, y: Tensor, loss: Loss, ignore: int | None = None) -> Judged:
+    """Return the losses and errors of outputs [R, B, ...] on y [R, B, ...].
+
+    A callable loss is a mean, which stands for each of its labels (or targets, one an example). BadInput where the
+    named losses cannot read the outputs.
+    """
+    labels = y.flatten(1) if not y.is_floating_point() else y.new_zeros(y.shape[:2])
+    counted = torch.ones_like(labels, dtype=torch.bool) if ignore is None else labels != ignore
+    told = labels if ignore is None else labels.masked_fill(~counted, 0)
     if isinstance(loss, str):
-        return losses_and_errors(logits, y, loss)
-    means = torch.stack([loss(own, told) for own, told in zip(logits, y, strict=True)])
-    losses = means[:, None].expand(-1, y.shape[1])
-    if y.is_floating_point():
-        return losses, torch.full_like(losses, torch.nan)
-    return losses, (logits.argmax(-1) != y).to(losses.dtype).masked_fill(losses.isnan(), torch.nan)
+        check_layout(logits[0], y.shape[2:])
+        losses, errors = losses_and_errors(per_label(logits, y, 1)[0], told, loss)
+    else:
+        means = torch.stack([loss(own, theirs) for own, theirs in zip(logits, y, strict=True)])
+        losses = means[:, None].expand(-1, labels.shape[1])
+        errors = torch.full_like(losses, torch.nan)
+        if not y.is_floating_point() and has_classes(logits[0], y.shape[2:]):
+            wrong = per_label(logits, y, 1)[0].argmax(-1) != told
+            errors = wrong.to(losses.dtype).masked_fill(losses.isnan(), torch.nan)
+    if ignore is not None:
+        losses, errors = (values.masked_fill(~counted, 0) for values in (losses, errors))
+    return Judged(losses, errors, told, counted)
 
 
 def rates_of(lr: float | tuple[float, ...], replicates: int) -> Tensor:

@@ -19,18 +19,18 @@ State = dict[str, Any]
 
 
 def description(
-    net: StackedMLP | RaggedMLP | Sequence[nn.Module],
+    net: str,
     examples: Examples,
     plan: Plan,
     seeds: Sequence[int],
     precision: str,
 ) -> dict[str, Any]:
-    """Return what a run is, by name: net, loss, optimizer, seeds, data, batch_size, drop_last and precision.
+    """Return what a run is, by name: net (lines of `architecture`), loss, optimizer, seeds, data, …
 
     Of data larger than `DIGEST_BYTES` numbers are read that are evenly spread, so that it costs milliseconds.
     """
     return {
-        "net": architecture(net),
+        "net": net,
         "loss": plan.loss if isinstance(plan.loss, str) else getattr(plan.loss, "__qualname__", repr(type(plan.loss))),
         "optimizer": repr(plan.rule),
         "seeds": tuple(int(seed) for seed in seeds),
@@ -41,25 +41,33 @@ def description(
     }
 
 
-def architecture(net: StackedMLP | RaggedMLP | nn.Module | Sequence[nn.Module]) -> str:
-    """Return a line that nets of equal layers, shapes and (stacks) masks share, and others do not."""
+def architecture(net: StackedMLP | RaggedMLP | nn.Module) -> str:
+    """Return a line that nets of equal layers, shapes and masks share, and others do not."""
     if isinstance(net, StackedMLP):
         masks = [mask for mask in net.masks or [] if mask is not None]
         return f"{type(net).__name__} {net.sizes} {net.activation}" + (f" masked {_digest(masks)}" if masks else "")
     if isinstance(net, RaggedMLP):
         return f"{type(net).__name__} {net.inputs} {net.widths} {net.outputs}"
-    if isinstance(net, nn.Module):
-        parts = [(name, type(part).__qualname__) for name, part in net.named_modules()]
-        shapes = [(name, tuple(values.shape)) for name, values in net.state_dict().items() if torch.is_tensor(values)]
-        word = hashlib.blake2b(repr((parts, shapes)).encode(), digest_size=6).hexdigest()
-        return f"{type(net).__name__} of {sum(p.numel() for p in net.parameters())} parameters ({word})"
-    return "; ".join(architecture(module) for module in net)
+    parts = [(name, type(part).__qualname__) for name, part in net.named_modules()]
+    shapes = [(name, tuple(values.shape)) for name, values in net.state_dict().items() if torch.is_tensor(values)]
+    word = hashlib.blake2b(repr((parts, shapes)).encode(), digest_size=6).hexdigest()
+    masks = [values for values in net.buffers() if values.dtype == torch.bool and values.numel() > 1]  # one is a flag
+    masked = f" masked {_digest(masks)}" if masks else ""
+    return f"{type(net).__name__} of {sum(p.numel() for p in net.parameters())} parameters ({word}){masked}"
+
+
+def weights_digest(net: StackedMLP | RaggedMLP | Sequence[nn.Module]) -> str:
+    """Return a digest of all weights and buffers; see `description` for what of large ones is read."""
+    if isinstance(net, StackedMLP | RaggedMLP):
+        return _digest([net.flat])
+    return _digest([value for module in net for value in module.state_dict().values() if torch.is_tensor(value)])
 
 
 def data_digest(examples: Examples) -> str:
     """Return a digest of inputs, labels and rows; see `description` for what of large data is read."""
     tensors = [examples.x, examples.y] + ([] if examples.rows is None else [examples.rows])
-    return f"{len(examples)} examples ({_digest(tensors)}, {examples.variants} variants)"
+    without = "" if examples.ignore is None else f" without label {examples.ignore}"
+    return f"{len(examples)} examples{without} ({_digest(tensors)}, {examples.variants} variants)"
 
 
 def check_state(resume: Any, run: dict[str, Any], needed: Sequence[str]) -> None:

@@ -268,3 +268,38 @@ def test_a_decoder_that_fails_in_its_own_way_is_named_too(tmp_path, monkeypatch)
     monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "load", fails)
     with pytest.raises(BadInput, match=r"picture\.tif.*requires a buffer"):
         read_picture(path)
+
+
+def deep_png(path, values, colour):
+    """A PNG of 16 bits a channel, written here: Pillow writes none in colour; `colour` is the type in its header."""
+    height, width = values.shape[:2]
+    lines = values.astype(">u2").reshape(height, -1)
+    data = zlib.compress(b"".join(b"\0" + line.tobytes() for line in lines))
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+    return path
+
+
+@pytest.mark.parametrize("colour, channels", [(2, 3), (6, 4), (4, 2)])
+def test_sixteen_bit_colours_keep_their_high_byte_and_this_is_told(tmp_path, colour, channels):
+    values = np.repeat(GREY_16[..., None], channels, 2)
+    if channels != 3:
+        values[..., -1] = 65535  # opaque
+    pixels, changes = read_picture(deep_png(tmp_path / "deep.png", values, colour))
+    assert all(np.array_equal(channel, RAMP) for channel in pixels)
+    assert changes == ("cut from 16 to 8 bits a channel (the high byte)",)
+
+
+def test_deep_colours_of_a_ppm_are_scaled_and_told_and_shallow_ones_need_no_word(tmp_path):
+    values = np.array([[[0, 1023, 512]]], ">u2")
+    deep = tmp_path / "deep.ppm"
+    deep.write_bytes(b"P6 1 1 1023\n" + values.tobytes())
+    pixels, changes = read_picture(deep)
+    assert pixels.ravel().tolist() == [0, 255, 128] and changes == ("scaled from 0..1023 to 0..255 a channel",)
+    colour = np.repeat(RAMP[..., None], 3, 2)
+    for suffix in ("ppm", "png", "bmp", "tif"):
+        assert read_picture(saved(tmp_path, colour, suffix)).changes == ()

@@ -12,7 +12,9 @@ from redlib.measures.dip import density_at_zero, dip, dip_p
 
 def distance_from_unimodal(sample):
     """Return the dip by linear programming: for each mode the nearest distribution convex before, concave after."""
-    x, n, best = np.sort(sample), len(sample), 1.0
+    x, steps = np.unique(sample, return_counts=True)
+    n, best, reached = len(x), 1.0, steps.cumsum() / len(sample)
+    before = reached - steps / len(sample)
     for mode in range(n):
         rows, bounds = [], []
 
@@ -30,9 +32,10 @@ def distance_from_unimodal(sample):
             return [(i + 1, sign / (x[i + 1] - x[i])), (first, -sign / (x[i + 1] - x[i]))]
 
         for i in range(n):
-            add([(i, 1), (n + 1, -1)], i / n)
-            add([(right(i), -1), (n + 1, -1)], -(i + 1) / n)
-        add([(n, 1), (n + 1, -1)], (mode + 1) / n)
+            add([(i, 1), (n + 1, -1)], before[i])
+            add([(right(i), -1), (n + 1, -1)], -reached[i])
+        add([(mode, -1), (n + 1, -1)], -before[mode])
+        add([(n, 1), (n + 1, -1)], reached[mode])
         add([(mode, 1), (n, -1)], 0)
         for i in range(n - 1):
             add([(right(i), 1), (i + 1, -1)], 0)
@@ -43,7 +46,17 @@ def distance_from_unimodal(sample):
         limits = [(0, 1)] * (n + 1) + [(0, None)]
         found = linprog(np.eye(n + 2)[-1], np.array(rows), bounds, bounds=limits)
         best = min(best, found.fun) if found.status == 0 else best
-    return best
+    return max(best, 1 / (2 * len(sample)))
+
+
+def test_equal_values_are_one_step():
+    source = np.random.default_rng(1)
+    for size in range(4, 10):
+        for spread in (1, 3):
+            sample = np.round(spread * source.standard_normal(size))
+            if len(set(sample)) > 1:
+                assert dip(sample) == pytest.approx(distance_from_unimodal(sample), abs=1e-7), sample
+    assert dip(np.repeat([0.0, 1.0], 10)) == 0.25 and dip(np.ones(10)) == dip(np.repeat([0.0, 1.0], [1, 9])) == 1 / 20
 
 
 def test_the_dip_is_the_distance_from_the_nearest_unimodal_distribution():

@@ -45,7 +45,7 @@ def conda():
 
 
 def test_conda_mirror_names_the_same_packages_in_the_same_ranges():
-    assert conda() == requirements("dev", "sparse", "dask")
+    assert conda() == requirements("dev", "sparse", "structured", "dask")
 
 
 def test_conda_mirror_allows_the_same_pythons():
@@ -58,7 +58,7 @@ def test_every_requirement_is_pinned_within_its_range():
     pinned = dict(pins())
     wrong = {
         name: pinned.get(name)
-        for name, specifier in requirements("dev", "sparse", "dask", "oracles").items()
+        for name, specifier in requirements("dev", "sparse", "structured", "dask", "oracles").items()
         if name not in pinned or Version(pinned[name]) not in specifier
     }
     assert not wrong
@@ -103,7 +103,12 @@ def imported(folder):
 def test_everything_imported_is_declared(folder, extras):
     owners = importlib.metadata.packages_distributions()
     declared = requirements(*extras)
-    optional = {"dask", "distributed", "numba"}  # imported inside functions, where someone asks for them
+    optional = {
+        "dask",
+        "distributed",
+        "numba",
+        "torch_pruning",
+    }  # imported inside functions, where someone asks for them
     undeclared = {
         name
         for name in imported(folder) - optional

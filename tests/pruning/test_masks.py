@@ -77,7 +77,7 @@ def conv() -> list[nn.Module]:
     torch.manual_seed(1)
     return [
         nn.Sequential(
-            nn.Unflatten(1, (1, 7)), nn.Conv1d(1, 4, 3), nn.BatchNorm1d(4), nn.Tanh(),
+            nn.Unflatten(1, (1, 7)), nn.Conv1d(1, 4, 3, bias=False), nn.BatchNorm1d(4), nn.Tanh(),
             nn.Unflatten(2, (5, 1)), nn.Conv2d(4, 3, (3, 1)), nn.Tanh(), nn.Flatten(), nn.Linear(9, 4),
         )
         for _ in SEEDS

@@ -126,6 +126,18 @@ def test_masks_belong_to_the_run_of_a_stack():
         fit(net, examples(), steps=9, resume=state, **OPTIONS)
 
 
+def test_masks_belong_to_the_run_of_modules():
+    def masked(every):
+        net = nets_of("modules", seeds=(0,))
+        net[0][0].register_buffer("mask", torch.arange(48).view(6, 8) % every > 0)
+        return net
+
+    state = fit(masked(3), examples(), steps=5, **OPTIONS).state
+    fit(masked(3), examples(), steps=6, resume=state, **OPTIONS)
+    with pytest.raises(BadInput, match="net of the run.*masked"):
+        fit(masked(4), examples(), steps=9, resume=state, **OPTIONS)
+
+
 def test_equal_architectures_have_one_line_and_others_have_not():
     one, same, wide = (nets_of("modules", width, (0,))[0] for width in (6, 6, 7))
     assert architecture(one) == architecture(same) == architecture(copy.deepcopy(one)) != architecture(wide)

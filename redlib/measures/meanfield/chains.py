@@ -13,6 +13,7 @@ from torch.nn import functional
 from redlib.errors import BadInput
 from redlib.measures.meanfield.weights import PerLayer, check_finite, masked
 from redlib.nets import StackedMLP
+from redlib.nets.modules import acting
 
 Net = StackedMLP | nn.Module | Sequence[nn.Module]
 
@@ -57,7 +58,7 @@ def chains(net: Net, x: Tensor, masks: PerLayer | None) -> list[tuple[Chain, Ten
         raise BadInput.of("layers", shapes, "at least one, and the same in all replicates", "Pass nets of one shape.")
     if x.dim() < 2 or 0 in x.shape:
         raise BadInput.of("shape of x", tuple(x.shape), "[B, ...]", "Pass a batch of inputs.")
-    weights = masked([torch.stack([part.weight for part in same]) for same in zip(*layers, strict=True)], masks)
+    weights = masked([torch.stack([acting(part) for part in same]) for same in zip(*layers, strict=True)], masks)
     start = x.detach().double()[None]
     return [(_module_chain(parts, [w[r] for w in weights]), start) for r, parts in enumerate(modules)]
 

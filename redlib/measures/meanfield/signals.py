@@ -91,8 +91,11 @@ def spectrum_summary(singular_values: Tensor) -> dict[str, Tensor]:
     """Return sigma_max, mean_square and condition of singular values [..., k], each [...].
 
     mean_square is ‖J‖²_F/k: with constant width N it falls or grows as χ to the number of layers. condition is the
-    largest over the smallest, leaving out zeros, which are values below 1e-12 of the largest; NaN if all are.
+    largest over the smallest, leaving out zeros, values below 1e-12 of the largest; NaN if all are. BadInput for
+    negative ones: eigenvalues are none.
     """
+    if bool((singular_values < 0).any()):
+        raise BadInput.of("singular values", float(singular_values.min()), ">= 0", "See jacobian_spectrum.")
     largest = singular_values.amax(-1)
     smallest = singular_values.where(singular_values > ROUNDING * largest[..., None], torch.inf).amin(-1)
     condition = torch.where(largest > 0, largest / smallest, torch.nan)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
+from redlib.data.numbers import floats, whole
 from redlib.errors import BadInput
 from redlib.measures.meanfield.moments import Activation, Floats, Moments, moments_of
 
@@ -56,6 +57,7 @@ def resnet_q_profile(
     mean_square: ArrayLike, sigma_w: float, sigma_b: float, depth: int, activation: Activation = "tanh"
 ) -> Floats:
     """Return q after each of `depth` pairs of layers, [..., depth], the first entry being the layer of the inputs."""
+    depth = whole("depth", depth, 1, "Count the pairs of layers.")
     profile = [q_map(mean_square, sigma_w, sigma_b, "linear")]
     while len(profile) < depth:
         profile.append(resnet_q_map(profile[-1], sigma_w, sigma_b, activation))
@@ -64,6 +66,7 @@ def resnet_q_profile(
 
 def c_profile(first: ArrayLike, sigma_w: float, sigma_b: float, depth: int, activation: Activation = "tanh") -> Floats:
     """Return the correlation of two inputs in `depth` layers, [..., depth], if it is `first` in one and q is q*."""
+    depth = whole("depth", depth, 1, "Count the layers.")
     q = q_fixed_point(sigma_w, sigma_b, activation)
     profile = [_correlations(first)]
     while len(profile) < depth:
@@ -225,7 +228,7 @@ def _variances(sigma_w: ArrayLike, sigma_b: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def _non_negative(values: ArrayLike, name: str) -> Floats:
-    array = np.asarray(values, np.float64)
+    array = floats(values, name)
     if not np.all((array >= 0) & np.isfinite(array)):
         worst = array[~((array >= 0) & np.isfinite(array))].ravel()[0]
         sigma = name.startswith("sigma")
@@ -235,7 +238,7 @@ def _non_negative(values: ArrayLike, name: str) -> Floats:
 
 
 def _correlations(c: ArrayLike) -> Floats:
-    array = np.asarray(c, np.float64)
+    array = floats(c, "c")
     if not np.all(np.abs(array) <= 1):
         worst = float(array[~(np.abs(array) <= 1)].ravel()[0])
         raise BadInput.of("c", worst, "-1 <= c <= 1", "It is a correlation; clip what rounding made larger.")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from redlib.data.numbers import strided
 from redlib.errors import BadInput
 from redlib.measures.meanfield.moments import Activation, Floats, moments_of
 from redlib.measures.meanfield.theory import q_profile
@@ -85,7 +86,7 @@ def predicted_q(
 
 def check_finite(values: Tensor, what: str) -> None:
     """Raise BadInput where values, called `what`, are not finite: activations can make finite numbers of them."""
-    if not values.isfinite().all():
+    if not strided(values, what).isfinite().all():
         raise BadInput.of(what, "nan or inf", "finite numbers", "Has the net diverged, or are there gaps in the data?")
 
 

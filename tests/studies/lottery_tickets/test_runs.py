@@ -23,8 +23,8 @@ from redlib.pruning.tickets import ARMS, REINIT, Cut, prepare
 from redlib.studies.lottery_tickets import runs
 from redlib.studies.lottery_tickets.runs import Barrier, Flips, OneShot, SmallNets, Supermask, Untrained
 from redlib.training import SGD, Examples, fit
+from redlib.training.evaluation import evaluate
 from redlib.training.execution import by_density
-from redlib.training.loop import evaluate
 
 spec = importlib.util.spec_from_file_location("tiny_tickets", Path(__file__).with_name("tiny.py"))
 tiny = importlib.util.module_from_spec(spec)

@@ -32,7 +32,7 @@ from redlib.studies.pruning.runs import (
     Units,
     Zoo,
 )
-from redlib.training.loop import evaluate
+from redlib.training.evaluation import evaluate
 
 spec = importlib.util.spec_from_file_location("tiny_pruning", Path(__file__).with_name("tiny.py"))
 tiny = importlib.util.module_from_spec(spec)
