@@ -19,6 +19,7 @@ from scipy.stats import fisher_exact
 from torch import Tensor
 
 from redlib.evidence.claims import Finding
+from redlib.evidence.peaks import judged_best
 from redlib.evidence.stats import Interval, mean_interval, slope_per_seed, wilson
 from redlib.experiments.chain import D3_6, D11, D13, D21, D51, masks_of_levels
 from redlib.experiments.lab import Lab, restored
@@ -114,11 +115,8 @@ def lth_3(tickets: Results) -> Finding:
 
 
 def peak_gain(tickets: Results) -> Floats:
-    """Return each seed's gain over dense at the level that is best for the *other* half of the seeds (cross-fit)."""
-    gains = accuracy(tickets) - accuracy(tickets.at(level=0))[:, None]
-    half = np.arange(len(gains)) % 2 == 0
-    best = np.where(half, gains[~half].mean(0).argmax() if (~half).any() else 0, gains[half].mean(0).argmax())
-    return np.asarray(gains[np.arange(len(gains)), best])
+    """Return the judges' gain over dense [J] at the level that is best for the choosers (`peaks.judged_best`)."""
+    return judged_best(accuracy(tickets) - accuracy(tickets.at(level=0))[:, None])
 
 
 def lth_10(tickets: Results, arms: Results, controls: Results, initial: Results, fresh: Results) -> Finding:

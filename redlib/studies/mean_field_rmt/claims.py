@@ -16,7 +16,7 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from redlib.evidence.claims import Finding
-from redlib.evidence.peaks import falls_through
+from redlib.evidence.peaks import falls_through, judged_best
 from redlib.evidence.stats import Interval, correlation_per_seed, slope_per_seed
 from redlib.experiments.chain import D4_4, D11, D21, D41, D51
 from redlib.experiments.results import Results
@@ -85,15 +85,14 @@ def hidden_chi(results: Results) -> Floats:
 
 
 def best_accuracy(chain: Results) -> Floats:
-    """Return each seed's accuracy at the pruned level at which the *other* seeds are best on average [S]."""
-    reached = accuracy(chain)
-    others = reached.sum(0) - reached if len(reached) > 1 else reached
-    return np.asarray(reached[np.arange(len(reached)), 1 + others[:, 1:].argmax(1)])
+    """Return the judges' accuracy [J] at the pruned level at which the choosers are best on average."""
+    return judged_best(accuracy(chain)[:, 1:])
 
 
 def gain(chain: Results) -> Floats:
-    """Return each seed's `best_accuracy` minus the accuracy of its dense net [S]."""
-    return best_accuracy(chain) - accuracy(chain)[:, 0]
+    """Return the judges' gain over their dense nets [J] at the pruned level where the choosers gain most on average."""
+    reached = accuracy(chain)
+    return judged_best(reached[:, 1:] - reached[:, :1])
 
 
 def prediction_error(tickets: Results, law: str, when: str = "start") -> Floats:
