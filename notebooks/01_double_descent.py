@@ -29,6 +29,7 @@
 # %% tags=["parameters"]
 profile = "laptop"
 seeds = 10  # judged seeds 0 … seeds-1 (tuning used 1000–1009)
+first = 0  # the first seed; 10 in make confirm
 few = 5  # seeds of the dearer runs
 noise = 0.2  # share of wrong training labels in the nets' runs
 linear = {}  # settings of the linear runs by name, e.g. {"features": {"samples": [100]}}
@@ -54,7 +55,7 @@ from redlib.studies.double_descent import claims, figures, nets
 from redlib.studies.double_descent import linear as lin
 
 plots.use_style()
-study = Study("01_double_descent", profile)
+study = Study("01_double_descent", profile, first)
 
 # %% [markdown]
 # ## 1. Models we can solve
@@ -70,7 +71,7 @@ kinds = {"polynomial": lin.PolynomialBias, "features": lin.RffSweep, "samples": 
 kinds |= {"threshold": lin.RffThreshold, "parts": lin.RffBiasVariance, "systems": lin.Solvability}
 kinds |= {"isotropic": lin.Gaussian, "ridge": lin.RidgeSweep}
 given = {"samples": more_data} | linear
-plan = {name: configure(kind, given.get(name, {}), seeds=range(seeds)) for name, kind in kinds.items()}
+plan = {name: configure(kind, given.get(name, {}), seeds=range(first, first + seeds)) for name, kind in kinds.items()}
 done = carry_out(study, plan, label="linear")
 settings(**plan)
 
@@ -163,8 +164,8 @@ study.figure(
 # both ways. Beyond it their nets start afresh, as ours do anyway.
 
 # %%
-main = configure(nets.WidthSweep, net, noise=noise, looks=looks[0], seeds=range(seeds))
-once = varied(main, looks=1, seeds=range(few))  # looked at before and after training
+main = configure(nets.WidthSweep, net, noise=noise, looks=looks[0], seeds=range(first, first + seeds))
+once = varied(main, looks=1, seeds=main.seeds[:few])  # looked at before and after training
 below = [width for width in main.widths if main.over_labels(width) <= 1]
 plan = {"noisy": main, "clean": varied(main, noise=0.0, looks=looks[1])}
 plan |= {"reused": varied(once, reuse=True, widths=below)}
@@ -205,7 +206,7 @@ study.figure(
 
 # %%
 deep_settings = (net if deep_net == "WidthSweep" else {}) | deep | {"widths": deep_widths}
-plan = {"deep": configure(getattr(nets, deep_net), deep_settings, seeds=range(seeds))}
+plan = {"deep": configure(getattr(nets, deep_net), deep_settings, seeds=range(first, first + seeds))}
 done |= carry_out(study, plan, label="deep")
 dd5 = study.check(claims.dd_5(done["deep"]))
 settings(**plan)
@@ -285,7 +286,7 @@ study.figure(
 
 # %%
 plan = {"team": varied(once, ensemble), "decayed": varied(side, decay)}
-plan |= {"students": configure(nets.Students, students, seeds=range(seeds))}
+plan |= {"students": configure(nets.Students, students, seeds=range(first, first + seeds))}
 done |= carry_out(study, plan, size=3, label="cures")
 tuned = claims.tuned(noisy, done["decayed"])
 settings(**plan)

@@ -196,14 +196,15 @@ def check(
     finding: Finding,
     *,
     seeds: Sequence[int] = (),
+    first: int = 0,
     data_source: str = "",
     note: str = "",
 ) -> Record:
     """Return the record of `claim` at `profile`: the verdict on the finding, or `plumbing_ok` at smoke.
 
-    Every array has one value per entry of `seeds`, where these are given; else they are 0, 1, … for the longest array,
-    and a part may have fewer. At every profile BadInput for a finding on another claim, missing or unknown names of
-    parts, wrong shapes and infinite values.
+    Every array has one value per entry of `seeds`, where these are given; else they are `first`, `first` + 1, … for the
+    longest array, and a part may have fewer. At every profile BadInput for a finding on another claim, missing or
+    unknown names of parts, wrong shapes and infinite values.
     """
     if finding.id != claim.id:
         _refuse("id of the finding", finding.id, repr(claim.id), "hand it in on its own claim")
@@ -213,8 +214,9 @@ def check(
         if seeds and not isinstance(values, stats.Interval) and len(values) != len(seeds):
             remedy = "one value per seed, or an Interval where the unit is no seed"
             _refuse(f"length of {claim.id} {name}", len(values), f"{len(seeds)} as seeds has", remedy)
-    if not seeds:  # verdicts are taken on seeds 0, 1, …: the contract of the statistics
-        seeds = range(max((len(v) for v in evidence.values() if not isinstance(v, stats.Interval)), default=0))
+    if not seeds:  # the contract of the statistics: seeds that follow each other
+        longest = max((len(v) for v in evidence.values() if not isinstance(v, stats.Interval)), default=0)
+        seeds = range(first, first + longest)
     decision = decide(rule, evidence, finding.gate)
     if profile == "smoke":
         decision = _plumbing(decision)

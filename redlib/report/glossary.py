@@ -38,6 +38,9 @@ GLOSSARY: Final = {
         "Two one-sided tests that an effect is smaller than a margin ±δ fixed beforehand. The way to show "
         "that there is no effect that matters; a large p-value is not."
     ),
+    "exploratory": (
+        "Said of a verdict whose check was written after its seeds had been seen. Only fresh seeds can judge it."
+    ),
     "forecast": ("What we expected before the run. It is shown beside each verdict, so that our misses stay visible."),
     "Holm correction": (
         "With many claims tested some succeed by luck. A claim marked Holm would still succeed if all "

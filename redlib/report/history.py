@@ -1,7 +1,8 @@
 """results/<profile>/history.jsonl: a line for every judged run of a claim that came to something else than the last.
 
-Written by the machinery when a study is published, never by hand. A line says when and at which commit, by which check
-and settings (digests), what came out, and what had changed since the line before.
+Written by the machinery when a study is published or confirmed, never by hand. A line says when and at which commit, by
+which check and settings (digests), what came out, and what had changed since the line before. Lines of a confirmation
+say so (`block`); those of the two blocks follow each other, and each has its own line before.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from redlib.evidence.claims import Claim, load_claims
+from redlib.evidence.confirmation import JUDGED
 from redlib.evidence.files import locked, write_atomic
 from redlib.evidence.paths import outputs, project_root
 from redlib.evidence.provenance import git_output, git_state
@@ -21,15 +23,23 @@ from redlib.evidence.reading import read_text
 from redlib.report.records import Row, parse_records, read_history, read_records
 from redlib.report.status import Inputs, reasons
 
-JUDGED = ("verdict", "estimate", "ci95")
-SAME = (*JUDGED, "check", "settings")  # where all of these are as before, nothing new was judged
+OUTCOME = ("verdict", "estimate", "ci95")
+SAME = (*OUTCOME, "check", "settings")  # where all of these are as before, nothing new was judged
 
 
-def append(profile: str, studies: Sequence[str], then: Mapping[str, Inputs], now: Mapping[str, Inputs]) -> int:
+def append(
+    profile: str,
+    studies: Sequence[str],
+    then: Mapping[str, Inputs],
+    now: Mapping[str, Inputs],
+    block: str = JUDGED,
+) -> int:
     """Append what these studies came to where it is new, with why by their inputs `then` and `now`; return how many."""
-    records = [row for row in read_records(profile) if row["study"] in studies]
-    known, claims, (commit, dirty) = read_history(profile), load_claims(), git_state()
+    records = [row for row in read_records(profile, block) if row["study"] in studies]
+    claims, (commit, dirty) = load_claims(), git_state()
+    known = {id: of_block(lines, block) for id, lines in read_history(profile).items()}
     told = {"date": datetime.date.today().isoformat(), "commit": f"{commit[:7]}{'+' * bool(dirty)}" if commit else None}
+    told |= {} if block == JUDGED else {"block": block}
     lines = []
     for row in records:
         study = row["study"]
@@ -61,9 +71,15 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
-def unexplained(records: Iterable[Row], known: Mapping[str, Sequence[Row]]) -> list[str]:
-    """Return the ids of the records whose verdict is not that of the last line of their history."""
-    return [row["id"] for row in records if (known.get(row["id"]) or [{}])[-1].get("verdict") != row["verdict"]]
+def of_block(lines: Iterable[Row], block: str) -> list[Row]:
+    """Return the lines that are about a block."""
+    return [line for line in lines if line.get("block", JUDGED) == block]
+
+
+def unexplained(records: Iterable[Row], known: Mapping[str, Sequence[Row]], block: str = JUDGED) -> list[str]:
+    """Return the ids of a block's records whose verdict is not that of its last line in their history."""
+    last = {id: of_block(lines, block)[-1:] for id, lines in known.items()}
+    return [row["id"] for row in records if [line["verdict"] for line in last.get(row["id"], ())] != [row["verdict"]]]
 
 
 def _stated(claim: Claim, profile: str) -> Any:
@@ -80,7 +96,7 @@ def _why(then: Inputs | None, now: Inputs, judged: bool) -> str:
 
 def _line(row: Row, known: dict[str, list[Row]], told: Mapping[str, Any], why: str) -> list[Row]:
     """Return [the line of a record], noted in `known`; [] where the last line says the same."""
-    line = {"id": row["id"], **told, **{name: row.get(name) for name in JUDGED}, "why": why}
+    line = {"id": row["id"], **told, **{name: row.get(name) for name in OUTCOME}, "why": why}
     last = known.setdefault(row["id"], [])
     if last and all(last[-1].get(name) == line[name] for name in SAME):
         return []

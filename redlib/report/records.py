@@ -6,15 +6,19 @@ from typing import Any
 
 from redlib.errors import BadInput
 from redlib.evidence.claims import VERDICTS
+from redlib.evidence.confirmation import JUDGED, RECORDS
 from redlib.evidence.paths import outputs
 from redlib.evidence.reading import RESTORE, json_lines, read_json, read_text
 
 Row = dict[str, Any]
 
 
-def read_records(profile: str) -> list[Row]:
-    """Return the lines of results/<profile>/claims.jsonl, parsed; empty where the profile has no results."""
-    path = outputs(profile).results / "claims.jsonl"
+def read_records(profile: str, block: str = JUDGED) -> list[Row]:
+    """Return the lines of a block's file in results/<profile>, parsed; empty where there is none.
+
+    The judged block lies in claims.jsonl, the confirmation in confirmation.jsonl.
+    """
+    path = outputs(profile).results / RECORDS[block]
     return parse_records(read_text(path), f"{profile}/{path.name}") if path.exists() else []
 
 
@@ -33,7 +37,7 @@ def read_runs(profile: str) -> dict[str, Any]:
 
 
 def read_history(profile: str) -> dict[str, list[Row]]:
-    """Return the lines of a profile by claim, oldest first; {} where nothing was ever judged."""
+    """Return the lines of a profile by claim, of both blocks, oldest first; {} where nothing was ever judged."""
     path = outputs(profile).results / "history.jsonl"
     found: dict[str, list[Row]] = {}
     for line in json_lines(read_text(path), path.name, ["id", "verdict"]) if path.exists() else ():

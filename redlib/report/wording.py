@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from math import floor, inf, isfinite, log10
 from typing import Any, Final, NamedTuple
 
+from redlib.evidence.confirmation import Both
 from redlib.evidence.verdicts import Leaf
+
+
+class Standing(NamedTuple):
+    """How a claim stands on fresh seeds: the word of its mark, and what that means."""
+
+    word: str
+    meaning: str
 
 
 class Verdict(NamedTuple):
@@ -65,6 +73,27 @@ VERDICTS: Final = {
     "not_run": Verdict("not run", "M4 8h8", "Not run at this profile, for the reason given."),
     "not_yet": Verdict(
         "not yet", "M8 3.4a4.6 4.6 0 1 0 0 9.2a4.6 4.6 0 1 0 0-9.2", "There is no result at this profile yet."
+    ),
+}
+STANDINGS: Final = {
+    "confirmed": Standing("confirmed", "The same verdict on the judged seeds and on fresh ones."),
+    "fragile": Standing(
+        "fragile",
+        "Both blocks of seeds decide, and not alike: opposite directions, an effect and none, or a part that holds on "
+        "one block and fails on the other. Both numbers are shown.",
+    ),
+    "undecided": Standing("undecided", "On one block of seeds at least the verdict is inconclusive."),
+    "fresh": Standing(
+        "on fresh seeds",
+        "The check was written after the first seeds had been seen, so only the fresh ones judge it.",
+    ),
+    "exploratory": Standing(
+        "exploratory",
+        "The check was written after these seeds had been seen, and fresh ones have not been run yet.",
+    ),
+    "outdated": Standing(
+        "outdated",
+        "The confirmation had another check, or seeds that are judged here: it confirms nothing.",
     ),
 }
 FORECASTS: Final = {
@@ -167,6 +196,33 @@ def seed_count(row: dict[str, Any]) -> int:
     """Return how many seeds a record rests on, 0 where its unit is no seed."""
     per_seed = row.get("per_seed") or {}
     return len(row.get("seeds") or max((values or [] for values in per_seed.values()), key=len, default=[]))
+
+
+def span(row: Mapping[str, Any], otherwise: str = "") -> str:
+    """Return which seeds a record rests on, "seeds 0–9", `otherwise` where its unit is no seed."""
+    own = row.get("seeds") or ()
+    return f"seeds {min(own)}–{max(own)}" if len(own) > 1 else f"seed {own[0]}" if own else otherwise
+
+
+def blocks(both: Both) -> str:
+    """Return in a sentence what each block of seeds came to, "" where there is only one and nothing to say of it."""
+    if both.standing == "exploratory":
+        return "The check was written after these seeds were seen: exploratory."
+    if both.standing == "outdated":
+        return "Its confirmation had another check, or seeds that are judged here: make confirm renews it."
+    if both.beside is None:
+        return ""
+    own, its = (VERDICTS[row["verdict"]].word for row in (both.row, both.beside))
+    if both.standing == "fresh":
+        where = span(both.beside, "the first ones")
+        return f"Judged on fresh seeds{_bracketed(both.row)}; on {where}, where the check was written: {its}."
+    first, second = span(both.row, "first seeds").capitalize(), span(both.beside, "fresh seeds")
+    return f"{first}: {own}; {second}: {its}."
+
+
+def _bracketed(row: Mapping[str, Any]) -> str:
+    ends = span(row).partition(" ")[2]
+    return f" ({ends})" if ends else ""
 
 
 def seeds(rows: Sequence[dict[str, Any]]) -> str:

@@ -615,3 +615,12 @@ def test_profiles_are_never_merged(summary):
     other, _ = row("DD-1", around(1), profile="mnist", kind="greater", than=0)
     with pytest.raises(BadInput, match="mnist"):
         claims.counts([*summary[0], other])
+
+
+def test_the_seeds_of_a_record_begin_where_the_study_says():
+    claim = parse_claim({"id": "DD-1", "study": "01_x", "statement": "It rises.", "source": "S1", "prior": "R",
+                         "check": {"kind": "greater", **LEAF, "than": 0}})  # fmt: skip
+    finding = Finding("DD-1", around(1))
+    assert claims.check(claim, "laptop", finding).seeds == [0, 1, 2, 3, 4]
+    assert claims.check(claim, "laptop", finding, first=10).seeds == [10, 11, 12, 13, 14]
+    assert claims.check(claim, "laptop", finding, first=10, seeds=[3, 1, 4, 5, 9]).seeds == [3, 1, 4, 5, 9]

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from redlib.evidence.confirmation import RECORDS
 from redlib.evidence.paths import EVIDENCE_PROFILES, outputs
 from redlib.report import history
 from redlib.report.records import read_history, read_records
@@ -100,4 +101,27 @@ def test_every_committed_verdict_is_that_of_the_last_line_of_its_history(profile
     monkeypatch.setenv("REDLIB_OUT", "commit")
     if not (outputs(profile).results / "claims.jsonl").exists():
         pytest.skip(f"nothing is committed at {profile}")
-    assert history.unexplained(read_records(profile), read_history(profile)) == []
+    for block in RECORDS:
+        assert history.unexplained(read_records(profile, block), read_history(profile), block) == []
+
+
+def test_a_confirmation_has_its_own_line_before(home):
+    """The blocks alternate in the file; what is news in one is not measured against the other."""
+    publish(home)
+    append()
+    fresh = home / "results/laptop/confirmation.jsonl"
+    fresh.write_text((home / "results/laptop/claims.jsonl").read_text().replace("replicated", "null"))
+
+    def confirm(then=None, now=INPUTS):
+        before = {"01_good": then} if then else {}
+        return history.append("laptop", ["01_good"], before, {"01_good": now}, "confirmation")
+
+    assert confirm() == 1 and confirm(INPUTS) == 0 and append(INPUTS) == 0
+    lines = read_history("laptop")["DD-1"]
+    assert [(line["verdict"], line.get("block"), line["why"]) for line in lines] == [
+        ("replicated", None, "first run"),
+        ("null", "confirmation", "first run"),
+    ]
+    assert history.unexplained(read_records("laptop"), {"DD-1": lines}) == []
+    assert history.unexplained(read_records("laptop", "confirmation"), {"DD-1": lines}, "confirmation") == []
+    assert history.unexplained(read_records("laptop"), {"DD-1": lines}, "confirmation") == ["DD-1"]

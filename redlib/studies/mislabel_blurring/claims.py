@@ -249,13 +249,14 @@ def blur_3(main: Results) -> Finding:
     return Finding("BLUR-3", parts, fitted(main))
 
 
-def blur_4(main: Results, draws: int = 1000) -> Finding:
+def blur_4(main: Results, draws: int = 1000, first: int = 0) -> Finding:
     """The curves of mislabelled images are rougher than those of as many clean ones, however steep they are.
 
-    Each draw takes as many clean images of every (true) class as there are mislabelled ones, among those learned. NaN
-    for a seed that has learned no mislabelled image. Ours: the old measure of roughness, and single images.
+    Each draw takes as many clean images of every (true) class as there are mislabelled ones, among those learned; the
+    draws of a seed are its own, `first` being the first one. NaN for a seed that has learned no mislabelled image.
+    Ours: the old measure of roughness, and single images.
     """
-    found = np.array([_roughness([pools(r, s) for r in _by_rate(main)], draws, s) for s in range(main.seeds)])
+    found = np.array([_roughness([pools(r, s) for r in _by_rate(main)], draws, first + s) for s in range(main.seeds)])
     parts = {
         "zigzag_mislabelled_minus_clean": found[:, 0],
         "roughness_null_p": found[:, 1],

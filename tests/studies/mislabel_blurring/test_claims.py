@@ -182,6 +182,21 @@ def test_blur_4_finds_jitter_beyond_that_of_as_many_clean_images():
     assert [np.isnan(values).tolist() for values in none.values()] == [[True, False, False]] * 3
 
 
+def test_blur_4_draws_anew_for_every_seed_wherever_the_seeds_begin():
+    """With the data of one seed in all three places only the draws differ, and they follow the seeds."""
+    noise = np.random.default_rng(2)
+    assigned = np.tile((np.arange(660) % 3 + (np.arange(660) >= 600)).astype(np.int8), (3, 1))
+    train = np.where(noise.random((1, 6, 660)) < 0.3, 9, assigned[:1, None]).astype(np.int8)
+    train[:, 0] = assigned[:1]
+    one = replaced(some(rising(0), rising(0), n=(600, 60), seeds=3), true=(np.arange(660) % 3).astype(np.int8),
+                   assigned=assigned, train=np.repeat(train, 3, 0))  # fmt: skip
+    judged, fresh = (
+        claims.blur_4(rated({10: one}), draws=50, first=first).parts["zigzag_mislabelled_minus_clean"]
+        for first in (0, 2)
+    )
+    assert judged[2] == fresh[0] and len({*judged, *fresh}) == 5
+
+
 def test_a_steep_curve_does_not_zigzag_and_a_jagged_one_does():
     steep, hill, jagged = [0, 0, 0, 90, 100, 100], [0, 10, 80, 100, 60, 50], [0, 30, 10, 50, 40, 60]
     assert claims.zigzag(np.array([steep, hill, jagged], float)).tolist() == [0, 0, 60]
