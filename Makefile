@@ -20,7 +20,7 @@ RUN    := $(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab smoke reproduce study report status compare new-study test lint types bench clean
+.PHONY: help env lab smoke reproduce study confirm report status compare new-study test lint types bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ reproduce: $(STAMP)  ## run every notebook (PROFILE=laptop, STUDY=all): results/
 study: $(STAMP)  ## run one notebook: make study STUDY=01_double_descent
 	@test -n "$(STUDY)" || { echo 'say which: make study STUDY=01_double_descent'; exit 2; }
 	$(REPORT) study $(CHOICE) $(RUN)
+
+confirm: $(STAMP)  ## judge every claim again on fresh seeds (10-19): results/<profile>/confirmation.jsonl
+	$(REPORT) confirm $(CHOICE) $(RUN)
 
 report: $(STAMP)  ## rebuild the HTML and the README's tables from the notebooks already run
 	$(REPORT) report $(CHOICE)

@@ -27,7 +27,7 @@
 # %% tags=["parameters"]
 profile = "laptop"
 seeds = 10  # judged seeds 0 … seeds-1 (tuning used 1000–1009)
-first = 0  # the first seed
+first = 0  # the first seed; 10 in make confirm
 few = 5  # seeds of the dearer runs
 lab = {"optimizer": "sgd", "lr": 0.1, "steps": 1000, "looks": 40}  # other settings are those of Stack
 side = {}  # what differs from it in the side experiments (criteria, transfer, rates, sizes, barriers)
@@ -66,7 +66,7 @@ from redlib.report.explorers import mask_explorer
 from redlib.studies.lottery_tickets import claims, figures, runs
 
 plots.use_style()
-study = Study("02_lottery_tickets", profile)
+study = Study("02_lottery_tickets", profile, first)
 
 # %% [markdown]
 # ## 1. The ticket and its controls
@@ -236,7 +236,7 @@ study.figure(
 # compared. The fixed mask is read at its best density: the seed document names none.
 
 # %%
-own = carry_out(study, {0: configure(runs.Published, outside)}, size=1)[0] if outside else None
+own = carry_out(study, {0: configure(runs.Published, outside)}, size=1)[0] if outside and not first else None
 table = figures.outside(tickets, arms, alone, own)
 study.table(table, "outside")
 table.set_index("quantity")
@@ -380,7 +380,9 @@ study.explorer(
 # steps, too early there. Mended after a first look at verdicts: the gate of LTH-20 asks that the tuned rate be within a
 # point of the best on the judged seeds, too (not the very best: near ties failed it); masks on digits and conv arms
 # went back to the tuned size and length, cut before for time; Fisher's p in LTH-23 cannot contradict by being large.
-# The average over three densities in LTH-7 was chosen after seeing all levels on the tuning seeds.
+# The average over three densities in LTH-7 was chosen after seeing all levels on the tuning seeds. LTH-13 was judged
+# twice at `mnist`: with masks learned for 1,000 steps, which had not converged on a tuning seed, and with 4,000. Fresh
+# weights at the tuned rate (LTH-20) count only where they fit their examples as well as the ticket does.
 #
 # ## Exercises
 #
@@ -390,11 +392,11 @@ study.explorer(
 # 4. The null of `concent` keeps the use of inputs. Write one that keeps the use of units instead. What must it return?
 
 # %%
-better = "contains tickets" if lth1.verdict == "replicated" else "need not contain tickets"
 study.conclude(
-    answer=f"A net with hidden layers of {' and '.join(map(str, main.hidden))} units {better}: with {density[D11]:.0%} "
-    f"of the weights they are {gain:+.1f} points from their own mask with fresh weights (LTH-1 {lth1.verdict}) and "
-    f"{lth2['gain_over_random_d11']:+.1f} from random masks (LTH-2 {lth2.verdict}). Fresh sizes with the ticket's "
-    f"signs change it by {lth14['keep_sign_minus_ticket']:+.1f} points (LTH-14 {lth14.verdict}), finetuning the "
-    f"trained weights by {lth34['finetuned_minus_rewound_d10']:+.1f} against rewinding (LTH-34 {lth34.verdict})."
+    answer=f"In a net with hidden layers of {' and '.join(map(str, main.hidden))} units, tickets with "
+    f"{density[D11]:.0%} of the weights are {gain:+.1f} points from their own mask with fresh weights "
+    f"(LTH-1 {lth1.word}) and {lth2['gain_over_random_d11']:+.1f} from random masks (LTH-2 {lth2.word}). Fresh sizes "
+    f"with the ticket's signs change it by {lth14['keep_sign_minus_ticket']:+.1f} points (LTH-14 {lth14.word}). "
+    f"Finetuning the trained weights is {lth34['finetuned_minus_reinit_d10']:+.1f} points from training fresh ones "
+    f"(LTH-34 {lth34.word}), {lth34['finetuned_minus_rewound_d10']:+.1f} from rewinding."
 )

@@ -1,7 +1,9 @@
 """Claims as data: claims/<study>.yaml are read and checked, and a finding on a claim becomes a line of claims.jsonl.
 
 A file has the fields `study` (its name), `title`, `question` and `claims`, and may have `defaults`: fields that its
-claims share. A claim's own field wins; reasons in `not_run` are merged by profile, and null takes one away.
+claims share. A claim's own field wins; reasons in `not_run` are merged by profile, and null takes one away. `effects`
+names the smallest effect of interest of each unit, {unit: {delta, because}}: every direction that the source claims
+has it as its margin, unless the part states its own `delta`; only a part that is ours may have none.
 
 The verdict itself is made in `verdicts`; a record adds what the claim says of itself (study, forecast) and
 where the evidence comes from. Nothing volatile (time, commit, machine) is in it: reruns give the same bytes.
@@ -25,11 +27,12 @@ from redlib.errors import BadInput
 from redlib.evidence import stats
 from redlib.evidence.paths import check_profile, project_root
 from redlib.evidence.reading import parsed_yaml, read_text
-from redlib.evidence.verdicts import DECIDED, Check, Decision, Leaf, Parts, by_name, decide
+from redlib.evidence.verdicts import DECIDED, OWNERS, SCALES, WORDS, Check, Decision, Leaf, Parts, by_name, decide
 
 Row = Mapping[str, Any]  # one line of claims.jsonl, parsed
+Effects = Mapping[str, tuple[float, str]]  # the smallest effect of interest by unit, and why
 
-SCALES = {"smoke": "smoke", "laptop": "laptop", "mnist": "default", "paper": "paper"}  # names in the ledger
+LEDGER = {"smoke": "smoke", "laptop": "laptop", "mnist": "default", "paper": "paper"}  # names in the ledger
 PRIORS = ("R", "P", "D", "X", "E")
 UNITS = (
     "pp",
@@ -52,6 +55,12 @@ BOUNDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # kind -> requir
     "equivalence": (("delta",), ("centre",)),
     "two_sided": ((), ("zero",)),
     "descriptive": ((), ()),
+}
+OPTIONAL = {
+    "of": "|".join(OWNERS),
+    "reading": "[a-z][a-z0-9_]*|",
+    "because": "(?s).*",
+    "scale": "|".join((*SCALES, "")),
 }
 VERDICTS = (*DECIDED, "descriptive", "plumbing_ok", "not_run")
 FALSE_CHANCE = {"equivalence": 0.05}  # of `replicated` with the truth on the threshold; other kinds .025
@@ -77,6 +86,8 @@ class Claim:
     profiles: dict[str, Check] = field(default_factory=dict)
     not_run: dict[str, str] = field(default_factory=dict)
     untestable: bool = False
+    rewritten: str = ""  # what the check said wrongly before, in a sentence; "" where it says what it always said
+    exists: bool = False  # it says that something can be: one setting without it is no contradiction
 
     def check_for(self, profile: str) -> Check:
         """Return the check that holds at `profile`; BadInput for an unknown one or an untestable claim."""
@@ -152,6 +163,11 @@ class Record:
             _refuse(f"part of {self.id}", part, " | ".join(known), f"its check at {self.profile} has no other")
         return known.get(part, nan)
 
+    @property
+    def word(self) -> str:
+        """The verdict in words, for a sentence: "partly replicated", "no effect"."""
+        return WORDS.get(self.verdict, self.verdict)
+
     def as_json(self) -> str:
         """Return one line of JSON: fixed key order, 10 significant digits, null for NaN and infinity."""
         return json.dumps(_plain(dataclasses.asdict(self)), allow_nan=False)
@@ -180,14 +196,15 @@ def check(
     finding: Finding,
     *,
     seeds: Sequence[int] = (),
+    first: int = 0,
     data_source: str = "",
     note: str = "",
 ) -> Record:
     """Return the record of `claim` at `profile`: the verdict on the finding, or `plumbing_ok` at smoke.
 
-    Every array has one value per entry of `seeds`, where these are given; else they are 0, 1, … for the longest array,
-    and a part may have fewer. At every profile BadInput for a finding on another claim, missing or unknown names of
-    parts, wrong shapes and infinite values.
+    Every array has one value per entry of `seeds`, where these are given; else they are `first`, `first` + 1, … for the
+    longest array, and a part may have fewer. At every profile BadInput for a finding on another claim, missing or
+    unknown names of parts, wrong shapes and infinite values.
     """
     if finding.id != claim.id:
         _refuse("id of the finding", finding.id, repr(claim.id), "hand it in on its own claim")
@@ -197,8 +214,9 @@ def check(
         if seeds and not isinstance(values, stats.Interval) and len(values) != len(seeds):
             remedy = "one value per seed, or an Interval where the unit is no seed"
             _refuse(f"length of {claim.id} {name}", len(values), f"{len(seeds)} as seeds has", remedy)
-    if not seeds:  # verdicts are taken on seeds 0, 1, …: the contract of the statistics
-        seeds = range(max((len(v) for v in evidence.values() if not isinstance(v, stats.Interval)), default=0))
+    if not seeds:  # the contract of the statistics: seeds that follow each other
+        longest = max((len(v) for v in evidence.values() if not isinstance(v, stats.Interval)), default=0)
+        seeds = range(first, first + longest)
     decision = decide(rule, evidence, finding.gate)
     if profile == "smoke":
         decision = _plumbing(decision)
@@ -253,43 +271,57 @@ def expected_false(rows: Iterable[Row]) -> float:
     return sum(min(FALSE_CHANCE.get(part["kind"], 0.025) for part in _counting(row)) for row in rows if _tested(row))
 
 
-def parse_claim(raw: object, what: str = "claim") -> Claim:
-    """Return the claim that an entry with all its fields states; BadInput for anything missing, unknown or wrong."""
+def expected_false_contradicted(rows: Iterable[Row]) -> float:
+    """Return the expected number of false `contradicted` if every tested claim were true, at its threshold.
+
+    An upper bound: .025 per end of each claimed range that has one, .05 for equivalence; any part can fail a claim.
+    """
+    ends = {"interval": 0.05, "equivalence": 0.05}
+    return sum(ends.get(part["kind"], 0.025) for row in rows if _tested(row) for part in _counting(row))
+
+
+def parse_claim(raw: object, what: str = "claim", effects: Effects | None = None) -> Claim:
+    """Return the claim that an entry with all its fields states; BadInput for anything missing, unknown or wrong.
+
+    `effects` are the smallest effects of interest of its study; without any, directions need none.
+    """
     entry = _fields(raw, what, REQUIRED, FIELDS)
     what = f"{what} ({entry['id']})"
     patterns = {"id": r"[A-Z]+-\d+", "study": r"\d\d_[a-z0-9_]+", "prior": "|".join(PRIORS)}
     for name, pattern in patterns.items():
         _text(entry, name, pattern, what)
-    for name in {"statement", "source", "reported", "evidence", "prior_note", "figure"} & set(entry):
+    for name in {"statement", "source", "reported", "evidence", "prior_note", "figure", "rewritten"} & set(entry):
         _text(entry, name, SENTENCE if name in REQUIRED else "(?s).*", what)
-    for name, kind in {"primary": bool, "untestable": bool, "errata": list}.items():
+    for name, kind in {"primary": bool, "untestable": bool, "exists": bool, "errata": list}.items():
         if not isinstance(entry.get(name, kind()), kind):
             _refuse(f"{name} of {what}", entry[name], f"a {kind.__name__}", "correct it in claims/")
     untestable = entry.get("untestable", False)
     if untestable is not ("check" not in entry):
         _refuse(f"check of {what}", entry.get("check"), "a check, or untestable: true", "give one")
-    overrides = _fields(entry.get("profiles", {}), f"profiles of {what}", set(), SCALES)
-    reasons = _fields(entry.get("not_run", {}), f"not_run of {what}", set(), SCALES)
+    overrides = _fields(entry.get("profiles", {}), f"profiles of {what}", set(), LEDGER)
+    reasons = _fields(entry.get("not_run", {}), f"not_run of {what}", set(), LEDGER)
+    exists = entry.get("exists", False)
     parsed = {
-        "check": None if untestable else parse_check(entry["check"], what),
+        "check": None if untestable else parse_check(entry["check"], what, effects, exists),
         "errata": tuple(entry.get("errata", ())),
-        "profiles": {name: _override(raw, f"{what} at {name}") for name, raw in overrides.items()},
+        "profiles": {n: _override(raw, f"{what} at {n}", effects, exists) for n, raw in overrides.items()},
         "not_run": {name: str(reason) for name, reason in reasons.items() if reason is not None},
     }
     return Claim(**{**entry, **parsed})
 
 
-def parse_check(raw: object, what: str = "check") -> Check:
+def parse_check(raw: object, what: str = "check", effects: Effects | None = None, exists: bool = False) -> Check:
     """Return the structured check; BadInput for prose, unknown kinds, missing bounds, equal names."""
     if not isinstance(raw, Mapping) or raw.get("kind") != "conjunction":
-        leaf = _leaf(raw, what)
-        return Check(leaf.kind, (leaf,))
+        leaf = _with_margin(_leaf(raw, what), effects, what)
+        return Check(leaf.kind, (leaf,), exists)
     parts = _fields(raw, what, {"kind", "parts"})["parts"]
     if not isinstance(parts, list) or len(parts) < 2:
         _refuse(f"parts of {what}", parts, "a list of at least two checks", "a single one is no conjunction")
-    leaves = tuple(_leaf(part, f"{what}, part {number + 1}") for number, part in enumerate(parts))
+    names = [f"{what}, part {number + 1}" for number in range(len(parts))]
+    leaves = tuple(_with_margin(_leaf(part, name), effects, name) for part, name in zip(parts, names, strict=True))
     _unique([leaf.name for leaf in leaves], f"names of the parts of {what}")
-    return Check("conjunction", leaves)
+    return Check("conjunction", leaves, exists)
 
 
 def _study_files(folder: str | Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -304,7 +336,7 @@ def _study_files(folder: str | Path | None) -> Iterator[tuple[str, dict[str, Any
 
 def _study_file(path: Path) -> dict[str, Any]:
     raw = _parsed(read_text(path), path.name)
-    entry = _fields(raw, path.name, {"study", "title", "question", "claims"}, {"defaults"})
+    entry = _fields(raw, path.name, {"study", "title", "question", "claims"}, {"defaults", "effects"})
     for name in ("title", "question"):
         _text(entry, name, SENTENCE, path.name)
     if entry["study"] != path.stem:
@@ -322,31 +354,66 @@ def _parsed(text: str, name: str) -> Any:
 def _claims_of(study: str, entry: Mapping[str, Any]) -> Iterator[Claim]:
     """Yield the claims of a study's file, each with the defaults of the file."""
     shared = _fields(entry.get("defaults", {}), f"defaults in {study}.yaml", set(), FIELDS - {"id", "study"})
+    effects = _effects(entry["effects"], f"effects in {study}.yaml") if "effects" in entry else None
     for number, raw in enumerate(entry["claims"]):
         what = f"claim number {number + 1} in {study}.yaml"
         own = _fields(raw, what, {"id"}, FIELDS - {"study"})
-        reasons = [_fields(each.get("not_run", {}), f"not_run of {what}", set(), SCALES) for each in (shared, own)]
-        yield parse_claim({**shared, **own, "study": study, "not_run": reasons[0] | reasons[1]}, what)
+        reasons = [_fields(each.get("not_run", {}), f"not_run of {what}", set(), LEDGER) for each in (shared, own)]
+        yield parse_claim({**shared, **own, "study": study, "not_run": reasons[0] | reasons[1]}, what, effects)
 
 
-def _override(raw: object, what: str) -> Check:
-    return parse_check(_fields(raw, what, {"check"})["check"], what)
+def _effects(raw: object, what: str) -> Effects:
+    """Return {unit: (delta, because)}; BadInput for unknown units, margins that are none, or no reason."""
+    found = {}
+    for unit, stated in _fields(raw, what, set(), UNITS).items():
+        entry = _fields(stated, f"{unit} in {what}", {"delta", "because"})
+        _text(entry, "because", SENTENCE, f"{unit} in {what}")
+        delta = _number(entry["delta"], f"delta of {unit} in {what}")
+        if delta <= 0:
+            _refuse(f"delta of {unit} in {what}", delta, "> 0", "name the smallest effect that would matter")
+        found[unit] = delta, entry["because"]
+    return found
+
+
+def _override(raw: object, what: str, effects: Effects | None, exists: bool) -> Check:
+    return parse_check(_fields(raw, what, {"check"})["check"], what, effects, exists)
+
+
+def _with_margin(leaf: Leaf, effects: Effects | None, what: str) -> Leaf:
+    """Return the part with the smallest effect of interest of its unit, where it claims a direction and has none."""
+    if effects is None or leaf.of == "ours" or leaf.kind not in ("greater", "less") or "delta" in leaf.bounds:
+        return leaf
+    if leaf.unit not in effects:
+        remedy = "name the smallest effect that would matter, with its reason, or give the part its own delta"
+        _refuse(f"unit of {what}", leaf.unit, f"one in effects: {sorted(effects)}", remedy)
+    delta, because = effects[leaf.unit]
+    told = " ".join(part for part in (leaf.because, f"No effect within {delta:g}: {because}") if part)
+    return dataclasses.replace(leaf, bounds=leaf.bounds | {"delta": delta}, because=told)
 
 
 def _leaf(raw: object, what: str) -> Leaf:
     kind = raw.get("kind") if isinstance(raw, Mapping) else None
     numbers, optional = BOUNDS.get(str(kind), ((), ()))
     claimed = {"claimed"} if kind == "two_sided" else set()
-    entry = _fields(raw, what, {"kind", "statistic", "unit", *numbers}, {"name", *optional, *claimed})
-    entry = {"name": entry["statistic"], "claimed": "", **entry}
-    allowed = {"kind": "|".join(BOUNDS), "unit": "|".join(UNITS), "claimed": "positive|negative|"}
+    entry = _fields(raw, what, {"kind", "statistic", "unit", *numbers}, {"name", *optional, *claimed, *OPTIONAL})
+    entry = {
+        "name": entry["statistic"],
+        "claimed": "",
+        "of": "source",
+        **dict.fromkeys(("reading", "because", "scale"), ""),
+        **entry,
+    }
+    allowed = {"kind": "|".join(BOUNDS), "unit": "|".join(UNITS), "claimed": "positive|negative|", **OPTIONAL}
     for name, pattern in {**allowed, "statistic": r"[a-z][a-z0-9_]*", "name": r"[a-z][a-z0-9_]*"}.items():
         _text(entry, name, pattern, what)
     stated = [name for name in (*numbers, *optional) if name in entry]
     bounds = {name: _number(entry[name], f"{name} of {what}") for name in stated}
     if bounds.get("delta", 1.0) <= 0 or (kind == "interval" and bounds["low"] > bounds["high"]):
         _refuse(f"bounds of {what}", bounds, "delta > 0 and low <= high", "correct the numbers")
-    return Leaf(entry["name"], entry["kind"], entry["statistic"], entry["unit"], bounds, entry["claimed"])
+    if entry["of"] == "ours" and not entry["because"]:
+        _refuse(f"because of {what}", "", "a reason", "say why a part that the source does not state is measured")
+    own = {name: entry[name] for name in ("name", "kind", "statistic", "unit", "claimed", *OPTIONAL)}
+    return Leaf(bounds=bounds, **own)
 
 
 def _fields(raw: object, what: str, required: set[str], optional: Iterable[str] = ()) -> dict[str, Any]:
@@ -386,7 +453,7 @@ def _record(claim: Claim, profile: str, verdict: str, reason: str) -> Record:
     return Record(
         id=claim.id,
         study=claim.study,
-        scale=SCALES[check_profile(profile)],
+        scale=LEDGER[check_profile(profile)],
         profile=profile,
         verdict=verdict,
         reason=reason,
@@ -407,7 +474,8 @@ def _tested(row: Row) -> bool:
 
 
 def _counting(row: Row) -> list[Mapping[str, Any]]:
-    return [part for part in row["parts"] if part["threshold"]]
+    """Return the parts of a record that decide: those of the source that claim a range."""
+    return [part for part in row["parts"] if part["threshold"] and part.get("of", "source") == "source"]
 
 
 def _one_profile(rows: Iterable[Row]) -> list[Row]:

@@ -55,6 +55,11 @@ def git_state(root: Path | None = None) -> tuple[str | None, bool | None]:
     return (commit, bool(changes)) if commit and changes is not None else (None, None)
 
 
+def git_output(*arguments: str) -> str | None:
+    """Return what git says in the project, stripped; None where it fails or there is none."""
+    return _output("git", "-C", str(project_root()), *arguments)
+
+
 def _output(*command: str) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=True)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from redlib.errors import BadInput
 from redlib.evidence import claims as ledger
-from redlib.evidence import provenance
+from redlib.evidence import confirmation, provenance
 from redlib.evidence.files import locked, remove_leftovers, write_atomic
-from redlib.evidence.paths import check_profile, outputs, project_root
+from redlib.evidence.paths import Outputs, check_profile, outputs, project_root
 from redlib.evidence.reading import json_lines, read_json, read_text
 from redlib.evidence.sweep import Sweep, close_workers, sweep
 from redlib.progress import interactive, shell
@@ -36,12 +36,20 @@ class Study:
     """One run of one study at one profile.
 
     Everything to be kept (figures, tables, records, provenance) is held in memory until `conclude`, so a
-    notebook that fails half-way leaves the evidence of the last complete run untouched.
+    notebook that fails half-way leaves the evidence of the last complete run untouched. A confirmation (see
+    `evidence.confirmation`) keeps its records and nothing else.
     """
 
-    def __init__(self, name: str, profile: str = "laptop") -> None:
-        """Start the clock of study `name` (01_double_descent, …); BadInput for unknown names and profiles."""
-        self.name, self.profile = name, check_profile(profile)
+    def __init__(self, name: str, profile: str = "laptop", first: int = 0) -> None:
+        """Start the clock of study `name` (01_double_descent, …), whose seeds begin at `first`.
+
+        BadInput for unknown names and profiles, and for a confirmation that begins elsewhere than at its first seed.
+        """
+        self.name, self.profile, self.first = name, check_profile(profile), first
+        self.block = confirmation.block()
+        if self.block == confirmation.CONFIRMATION and first != confirmation.FIRST:
+            remedy = "pass on the notebook's parameter: Study(name, profile, first)"
+            raise BadInput.of("first", first, f"{confirmation.FIRST} in a confirmation", remedy)
         self._claims = ledger.load_claims()
         if name not in (studies := sorted({claim.study for claim in self._claims.values()})):
             raise BadInput.named("study", name, studies, "pass the name of the notebook's file")
@@ -53,8 +61,13 @@ class Study:
         self._data: dict[str, dict[str, Any]] = {}
 
     def sweep(self, configs: Iterable[Any], **options: Any) -> Sweep:
-        """Return `sweep(configs, **options)` (data=, label=, workers=, …); its counts are kept."""
-        self._sweeps.append(sweep(configs, **options))
+        """Return `sweep(configs, **options)` (data=, label=, workers=, …); its counts are kept.
+
+        BadInput for a configuration whose `seeds` begin before those of the study: it would not have been told of them.
+        """
+        listed = list(configs)
+        self._refuse_earlier_seeds(listed)
+        self._sweeps.append(sweep(listed, **options))
         return self._sweeps[-1]
 
     def data(self, dataset: Dataset) -> Dataset:
@@ -98,6 +111,7 @@ class Study:
         missing, the claim is recorded as not run. BadInput for a claim of another study, and for a second verdict on a
         claim in a headless run.
         """
+        more.setdefault("first", self.first)
         more.setdefault("data_source", ", ".join(sorted({about["name"] for about in self._data.values()})))
         claim = self._own(finding.id)
         reason = claim.not_run.get(self.profile)
@@ -117,7 +131,7 @@ class Study:
         return self._keep(ledger.not_run(self._own(id), self.profile, reason))
 
     def conclude(self, answer: str) -> None:
-        """Write all evidence of this run; `answer` answers the study's question in one sentence.
+        """Write all evidence of this run, of a confirmation its records alone; `answer` answers the study's question.
 
         Claims known not to run at this profile (claims/) are recorded so. Raises BadInput, before
         anything is written, if any other claim of the study has no record.
@@ -127,17 +141,39 @@ class Study:
         self._complete()
         close_workers()
         where = outputs(self.profile)
-        claims, runs = where.results / "claims.jsonl", where.results / "runs.json"
         with locked(project_root() / "build" / "locks" / f"{self.profile}.lock"):
-            known, merged = read_json(runs), self._merged_claims(claims)
-            _drop_old_figures(where.figures, known.get(self.name), self._figures)
-            for path, content in self._files.items():
-                write_atomic(path, content)
-            write_atomic(claims, merged)
-            text = json.dumps(known | {self.name: self._run(answer)}, sort_keys=True, indent=1, default=str)
-            write_atomic(runs, f"{text}\n".encode())
+            if self.block == confirmation.CONFIRMATION:
+                self._confirm(where)
+            else:
+                self._publish(where, answer)
             for folder in (where.results, where.figures):
                 remove_leftovers(folder)
+
+    def _publish(self, where: Outputs, answer: str) -> None:
+        """Write figures, tables, records and the record of the run."""
+        claims, runs = where.results / confirmation.RECORDS[self.block], where.results / "runs.json"
+        known, merged = read_json(runs), self._merged_claims(claims)
+        _drop_old_figures(where.figures, known.get(self.name), self._figures)
+        for path, content in self._files.items():
+            write_atomic(path, content)
+        write_atomic(claims, merged)
+        text = json.dumps(known | {self.name: self._run(answer)}, sort_keys=True, indent=1, default=str)
+        write_atomic(runs, f"{text}\n".encode())
+
+    def _confirm(self, where: Outputs) -> None:
+        """Write the records; BadInput where a number rests on older code, which no record could say."""
+        if any(done.kept_stale for done in self._sweeps):
+            remedy = "unset REDLIB_KEEP_STALE: a confirmation is computed by the code that it confirms"
+            raise BadInput.of("results of older code", "kept", "none in a confirmation", remedy)
+        claims = where.results / confirmation.RECORDS[self.block]
+        write_atomic(claims, self._merged_claims(claims))
+
+    def _refuse_earlier_seeds(self, configs: Iterable[Any]) -> None:
+        for one in configs:
+            early = [seed for seed in getattr(one, "seeds", ()) if seed < self.first]
+            if early:
+                remedy = "give it the study's seeds: seeds=range(first, first + seeds)"
+                raise BadInput.of(f"seeds of {type(one).__name__}", early, f"seeds from {self.first} on", remedy)
 
     def _own(self, id: str) -> ledger.Claim:
         claim = self._claims[id]
@@ -154,6 +190,9 @@ class Study:
             raise BadInput.of(what, name, f"one {what} of a name in a study", "rename or remove the second")
 
     def _keep(self, record: ledger.Record) -> ledger.Record:
+        if record.seeds and min(record.seeds) < self.first:
+            allowed, remedy = f"seeds from {self.first} on", "leave seeds= out, or begin them at the study's first"
+            raise BadInput.of(f"seeds of {record.id}", record.seeds, allowed, remedy)
         self._records[record.id] = record
         _show(_card(record), {"kind": "verdict", "id": record.id, "verdict": record.verdict})
         return record
@@ -250,7 +289,7 @@ def _card(record: ledger.Record) -> dict[str, str]:
     power = "underpowered" if record.underpowered else ""
     facts = "; ".join(fact for fact in (value, claimed, power, f"forecast {record.prior}", record.reason) if fact)
     html = f'<div class="verdict" data-verdict="{record.verdict}"><strong>{record.id}</strong> '
-    html += f"<em>{record.verdict.replace('_', ' ')}</em> <span>{escape(facts)}</span></div>"
+    html += f"<em>{record.word}</em> <span>{escape(facts)}</span></div>"
     return {"text/html": html, "text/plain": f"{record.id} {record.verdict}: {facts}"}
 
 

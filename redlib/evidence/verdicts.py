@@ -1,19 +1,25 @@
-"""The verdict algebra: a structured check and the evidence per seed become a verdict and its reason.
+"""The verdict algebra, version 2: a structured check and the evidence per seed become a verdict and its reason.
 
-Each check claims a region for one statistic, and the confidence interval of that statistic decides:
+Each part of a check claims a region for one statistic, and the confidence interval of that statistic decides:
 
     greater {than}          (than, inf)             less {than}   (-inf, than)
     interval {low, high}    [low, high]             equivalence {delta, centre = 0}   centre +- delta, open
     two_sided {zero = 0}    the side `claimed`; without one, like `descriptive {}`, there is nothing to decide
 
+    null           a direction with a smallest effect of interest `delta`: the 90% interval lies inside than +- delta
     replicated     the 95% interval (equivalence: the 90% interval, as in TOST) lies inside the region
-    contradicted   the 95% interval lies wholly outside: it clears the threshold the other way, or excludes
-                   the claimed values; for `greater {than: t}` that is "below t", also where t is not 0
-    null           only `greater` and `less` with a `delta`: the 90% interval lies inside than +- delta
+    contradicted   the 95% interval lies wholly outside: the other direction, or values that exclude the claimed ones
     inconclusive   all else; also a failed adequacy check ("setting"), or more than half the seeds censored
 
-A conjunction is replicated if every part is, contradicted if any part is, null if every part is.
-`descriptive` parts never count; a check of nothing else gets the verdict `descriptive`.
+A part is the source's (what the claim itself says) or ours (a strengthening, a tolerance, a diagnostic). The source's
+parts make the verdict; ours are told beside it. Of the source's parts together:
+
+    all alike -> that verdict; some replicated and some contradicted or null -> partly; none replicated and one
+    contradicted -> contradicted; all else -> inconclusive
+
+Parts with a `reading` belong to one way to read the source; one reading that holds is enough, so the verdict is that
+of the best one (replicated, partly, inconclusive, null, contradicted). A claim that something `exists` ("can") is not
+contradicted by one setting where it does not appear: null and contradicted become not_seen.
 """
 
 from __future__ import annotations
@@ -21,9 +27,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import inf, isfinite, nan
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 from redlib.errors import BadInput
 from redlib.evidence import stats
@@ -33,13 +41,24 @@ Region = tuple[float, float]
 Evidence = ArrayLike | Interval
 Parts = Evidence | Mapping[str, Evidence | None]  # None: this run has none
 
-DECIDED = ("replicated", "contradicted", "null", "inconclusive")
+DECIDED = ("replicated", "partly", "contradicted", "null", "not_seen", "inconclusive")
+WORDS = {"partly": "partly replicated", "null": "no effect", "not_seen": "not seen here", "plumbing_ok": "plumbing ok",
+         "not_run": "not run"}  # fmt: skip
+BEST_FIRST = ("replicated", "partly", "inconclusive", "null", "contradicted", "descriptive", "plumbing_ok")
+FAILED = ("contradicted", "null")
+OWNERS = ("source", "ours")
+SCALES = {"linear": (np.asarray, np.asarray), "log": (np.log, np.exp), "logit": (special.logit, special.expit)}
+SCALE_OF = {"ratio": "log", "probability": "logit"}  # of a unit, where a part names none
 MIN_POWER = 0.8
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One statistic and the region claimed for it; `bounds` are the numbers as written in claims/."""
+    """One statistic and the region claimed for it; `bounds` are the numbers as written in claims/.
+
+    of: whose part it is, "source" or "ours". reading: the way to read the source that it belongs to, "" for all.
+    because: where its bounds come from. scale: on which its interval is taken ("" by its unit, see SCALE_OF).
+    """
 
     name: str
     kind: str
@@ -47,6 +66,10 @@ class Leaf:
     unit: str
     bounds: dict[str, float]
     claimed: str = ""
+    of: str = "source"
+    reading: str = ""
+    because: str = ""
+    scale: str = ""
 
     @property
     def region(self) -> Region | None:
@@ -84,10 +107,11 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Check:
-    """The structured check of a claim: one leaf, or several that must all hold (kind "conjunction")."""
+    """The structured check of a claim: one leaf, or several (kind "conjunction"); `exists`: it says that it can be."""
 
     kind: str
     parts: tuple[Leaf, ...]
+    exists: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +134,9 @@ class Part:
     n: int  # values used
     censored: int  # NaN among the values per seed
     underpowered: bool  # less than 80% power where the verdict rests on equivalence, or null was possible
+    of: str = "source"
+    reading: str = ""
+    because: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,15 +149,15 @@ class Decision:
 
     @property
     def deciding(self) -> Part:
-        """Return the part that settled it: the first contradicted, else not replicated, else the first."""
-        parts = _counting(self.parts)
-        failed = [part for part in parts if part.verdict != "replicated"]
-        return next((part for part in failed if part.verdict == "contradicted"), (failed or parts)[0])
+        """Return the part that settled it: the first that came to what the whole did, or that made it partly so."""
+        parts = _best(self.parts)[1]
+        telling = FAILED if self.verdict in ("partly", "not_seen") else (self.verdict,)
+        return next((part for part in parts if part.verdict in telling), parts[0])
 
     @property
     def p(self) -> float | None:
-        """Return the exact p of the check: the largest of its parts, None where one of them has none."""
-        found = [part.p for part in _counting(self.parts)]
+        """Return the exact p of the check: the largest of its deciding reading, None where a part has none."""
+        found = [part.p for part in _best(self.parts)[1]]
         return None if None in found else max(p for p in found if p is not None)
 
 
@@ -147,10 +174,38 @@ def decide(check: Check, evidence: Parts, adequacy: Mapping[str, bool] | None = 
         reason = f"setting: {', '.join(failed)}"
         stopped = tuple(replace(part, verdict="inconclusive", reason=reason) for part in parts)
         return Decision("inconclusive", reason, stopped)
-    counting = _counting(parts)
-    verdicts = {part.verdict for part in counting}
-    verdict = counting[0].verdict if len(verdicts) == 1 else "inconclusive"
-    return Decision("contradicted" if "contradicted" in verdicts else verdict, _why(counting), parts)
+    verdict, deciding = _best(parts)
+    seen = "not_seen" if check.exists and verdict in FAILED else verdict
+    return Decision(seen, _why(deciding, parts), parts)
+
+
+def counting(parts: Iterable[Any]) -> list[Any]:
+    """Return the parts that decide: the source's that claim a range, or where none does all of the source's, or all.
+
+    Takes anything with the attributes `of` and `threshold`.
+    """
+    listed = list(parts)
+    own = [part for part in listed if part.of == "source"] or listed
+    return [part for part in own if part.threshold] or own
+
+
+def _best(parts: Iterable[Part]) -> tuple[str, list[Part]]:
+    """Return (verdict, parts) of the reading that comes off best; without readings of all that count."""
+    deciding = counting(parts)
+    names = list(dict.fromkeys(part.reading for part in deciding if part.reading)) or [""]
+    readings = [[part for part in deciding if part.reading in ("", name)] for name in names]
+    found = [(_together(reading), reading) for reading in readings]
+    return min(found, key=lambda each: BEST_FIRST.index(each[0]))
+
+
+def _together(parts: Iterable[Part]) -> str:
+    """Return the verdict of parts that one reading of a source joins; see the module."""
+    verdicts = {part.verdict for part in parts}
+    if len(verdicts) == 1:
+        return verdicts.pop()
+    if "replicated" in verdicts:
+        return "partly" if verdicts & {*FAILED} else "inconclusive"
+    return "contradicted" if "contradicted" in verdicts else "inconclusive"
 
 
 def by_name(check: Check, evidence: Parts) -> dict[str, Floats | Interval]:
@@ -180,18 +235,13 @@ def _failed(adequacy: Mapping[str, bool]) -> list[str]:
     return [name for name, passed in adequacy.items() if not passed]
 
 
-def _counting(parts: Iterable[Part]) -> list[Part]:
-    """Return the parts that decide: those that claim a range, or all where none does."""
-    parts = list(parts)
-    return [part for part in parts if part.threshold] or parts
-
-
-def _why(parts: list[Part]) -> str:
-    """Return the reason of a single part, or what each part of a conjunction that failed came to."""
-    if len(parts) == 1:
-        return parts[0].reason
-    failed = [f"{part.name} {part.verdict}: {part.reason}" for part in parts if part.verdict != "replicated"]
-    return "; ".join(failed) or f"all {len(parts)} parts hold"
+def _why(deciding: list[Part], parts: Iterable[Part]) -> str:
+    """Return the reason: what the deciding parts came to, with their reading where others were possible."""
+    reading = next((part.reading for part in deciding if part.reading), "")
+    others = any(part.reading not in ("", reading) for part in parts)
+    failed = [f"{part.name} {part.verdict}: {part.reason}" for part in deciding if part.verdict != "replicated"]
+    told = deciding[0].reason if len(deciding) == 1 else "; ".join(failed) or f"all {len(deciding)} parts hold"
+    return f"read as {reading.replace('_', ' ')}: {told}" if others else told
 
 
 def _judge(leaf: Leaf, evidence: Floats | Interval) -> Part:
@@ -199,7 +249,8 @@ def _judge(leaf: Leaf, evidence: Floats | Interval) -> Part:
         return _part(leaf, *_verdict(leaf, evidence, evidence), evidence)
     values = evidence[~np.isnan(evidence)]
     censored = len(evidence) - len(values)
-    ci95, ci90 = _interval(values, 0.95), _interval(values, 0.90)
+    scale = _scale(leaf, values)
+    ci95, ci90 = (_interval(values, level, scale) for level in (0.95, 0.90))
     verdict, reason = _verdict(leaf, ci95, ci90)
     if censored:
         reason = f"{censored} of {len(evidence)} seeds censored; {reason}"
@@ -208,8 +259,8 @@ def _judge(leaf: Leaf, evidence: Floats | Interval) -> Part:
     return replace(
         _part(leaf, verdict, reason, ci95),
         ci90=(ci90.low, ci90.high) if leaf.null_region or leaf.kind == "equivalence" else None,
-        p=_p(leaf, values, _sign_flip) if len(values) <= stats.MAX_EXACT else None,
-        p_t=_p(leaf, values, stats.t_test_p),
+        p=_p(leaf, values, _sign_flip, scale) if len(values) <= stats.MAX_EXACT else None,
+        p_t=_p(leaf, values, stats.t_test_p, scale),
         censored=censored,
         underpowered=_underpowered(leaf, values, verdict),
     )
@@ -217,21 +268,22 @@ def _judge(leaf: Leaf, evidence: Floats | Interval) -> Part:
 
 def _part(leaf: Leaf, verdict: str, reason: str, ci: Interval) -> Part:
     named = (leaf.name, leaf.kind, leaf.statistic, leaf.unit, leaf.threshold, verdict, reason)
-    return Part(*named, ci.estimate, (ci.low, ci.high), None, None, None, ci.method, ci.n, 0, False)
+    whose = (leaf.of, leaf.reading, leaf.because)
+    return Part(*named, ci.estimate, (ci.low, ci.high), None, None, None, ci.method, ci.n, 0, False, *whose)
 
 
 def _verdict(leaf: Leaf, ci95: Interval, ci90: Interval) -> tuple[str, str]:
     text95, text90 = (f"{ci.level:.0%} CI [{ci.low:.4g}, {ci.high:.4g}]" for ci in (ci95, ci90))
     if leaf.region is None:
         return "descriptive", f"no direction or value is claimed; {text95}"
+    if leaf.null_region and _inside(ci90, leaf.null_region):
+        low, high = leaf.null_region
+        return "null", f"{text90} lies in ({low:g}, {high:g}): no effect that matters"
     decisive, text = (ci90, text90) if leaf.kind == "equivalence" else (ci95, text95)
     if _inside(decisive, leaf.region, closed=leaf.kind == "interval"):
         return "replicated", f"{text} lies in the claimed range, {leaf.threshold}"
     if ci95.high < leaf.region[0] or ci95.low > leaf.region[1]:
         return "contradicted", f"{text95} lies outside the claimed range, {leaf.threshold}"
-    if leaf.null_region and _inside(ci90, leaf.null_region):
-        low, high = leaf.null_region
-        return "null", f"{text90} lies in ({low:g}, {high:g}): no effect that matters"
     return "inconclusive", f"{text} overlaps the claimed range, {leaf.threshold}, but does not lie in it"
 
 
@@ -241,22 +293,38 @@ def _inside(ci: Interval, region: Region, closed: bool = False) -> bool:
     return region[0] < ci.low and ci.high < region[1]
 
 
-def _interval(values: Floats, level: float) -> Interval:
-    return stats.mean_interval(values, level) if len(values) else Interval(nan, -inf, inf, level, "t", 0)
+def _scale(leaf: Leaf, values: Floats) -> str:
+    """Return the scale of the interval: the part's or its unit's, linear where a value does not lie on that."""
+    scale = leaf.scale or SCALE_OF.get(leaf.unit, "linear")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return scale if np.isfinite(SCALES[scale][0](values)).all() else "linear"
+
+
+def _interval(values: Floats, level: float, scale: str) -> Interval:
+    """Return the t interval of the mean on a scale, in the unit of the values."""
+    if not len(values):
+        return Interval(nan, -inf, inf, level, "t", 0)
+    there, back = SCALES[scale]
+    found = stats.mean_interval(there(values), level)
+    estimate, low, high = (float(back(end)) for end in (found.estimate, found.low, found.high))
+    method = found.method if scale == "linear" else f"{found.method}, {scale} scale"
+    return Interval(estimate, low, high, level, method, found.n)
 
 
 def _sign_flip(values: Floats, bound: float, alternative: str) -> float:
     return stats.sign_flip_p(values - bound, alternative)
 
 
-def _p(leaf: Leaf, values: Floats, test: Callable[[Floats, float, str], float]) -> float | None:
+def _p(leaf: Leaf, values: Floats, test: Callable[[Floats, float, str], float], scale: str) -> float | None:
     """Return p of the claim as the alternative: the larger one of its bounds (intersection-union test)."""
     if not len(values) or leaf.kind == "descriptive":
         return None
     if leaf.region is None:
         return test(values, leaf.bounds.get("zero", 0.0), "two-sided")
-    sides = zip(leaf.region, ("greater", "less"), strict=True)
-    return max(test(values, bound, side) for bound, side in sides if isfinite(bound))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        region, there = SCALES[scale][0](np.array(leaf.region)), SCALES[scale][0](values)
+    sides = zip(region.tolist(), ("greater", "less"), strict=True)
+    return max((test(there, bound, side) for bound, side in sides if isfinite(bound)), default=None)
 
 
 def _underpowered(leaf: Leaf, values: Floats, verdict: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from redlib.errors import BadInput
 from redlib.evidence import instructions
+from redlib.evidence.confirmation import CONFIRMATION, JUDGED
 from redlib.evidence.paths import PROFILES
 from redlib.report import compare, new_study, readme, reproduce, status
 from redlib.report.profiles import load_profile, studies
@@ -18,6 +19,7 @@ HELP = {
     "reproduce": "run the notebooks of a profile and publish their results",
     "smoke": "the same at profile smoke: does everything work?",
     "study": "the same for one notebook (--study)",
+    "confirm": "run the notebooks on fresh seeds and keep their verdicts beside the judged ones",
     "report": "rebuild HTML and README tables from the notebooks already run",
     "status": "say which results are up to date, which are stale, and why",
     "compare": "list what differs from the committed results",
@@ -53,9 +55,10 @@ def speak_anywhere() -> None:
 def run(options: argparse.Namespace) -> int:
     """Dispatch to the function behind the command; return its exit code."""
     match options.command:
-        case "reproduce" | "smoke" | "study":
+        case "reproduce" | "smoke" | "study" | "confirm":
+            block = CONFIRMATION if options.command == "confirm" else JUDGED
             chosen = (options.profile, options.study, options.jobs, options.keep_stale, options.scheduler)
-            return reproduce.reproduce(*chosen)
+            return reproduce.reproduce(*chosen, block)
         case "report":
             pages = reproduce.republish(options.profile, list(load_profile(options.profile).chosen(options.study)))
             print("\n".join(str(page) for page in pages.values()))
@@ -84,17 +87,19 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m redlib.report", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     made = {name: commands.add_parser(name, help=text, description=text) for name, text in HELP.items()}
-    for name in ("reproduce", "study", "report", "compare"):
+    for name in ("reproduce", "study", "confirm", "report", "compare"):
         made[name].add_argument("--profile", choices=PROFILES, default="laptop")
     made["smoke"].set_defaults(profile="smoke")
-    for name in ("reproduce", "smoke", "report", "status", "compare"):
+    for name in ("reproduce", "smoke", "confirm", "report", "status", "compare"):
         made[name].add_argument("--study", help="e.g. 01_double_descent (default: all)")
     made["study"].add_argument("--study", required=True, help="e.g. 01_double_descent")
-    for name in ("reproduce", "smoke", "study"):
+    for name in ("reproduce", "smoke", "study", "confirm"):
         made[name].add_argument("--jobs", type=int, default=1, help="notebooks at a time; they share the cores")
-        made[name].add_argument("--keep-stale", action="store_true", help="use results of older code, with a badge")
         made[name].add_argument("--native", action="store_true", help="all instructions of this machine; other bits")
         made[name].add_argument("--scheduler", help="a Dask scheduler that runs all sweeps, e.g. tcp://HOST:8786")
+    for name in ("reproduce", "smoke", "study"):
+        made[name].add_argument("--keep-stale", action="store_true", help="use results of older code, with a badge")
+    made["confirm"].set_defaults(keep_stale=False)  # no record of a confirmation could say so
     made["new-study"].add_argument("name", help="e.g. 10_my_study")
     made["clean"].add_argument("--all", action="store_true", help="the run store, too")
     return top

@@ -10,8 +10,8 @@ from redlib.evidence.claims import load_studies
 from redlib.evidence.instructions import FIXED
 from redlib.evidence.paths import outputs, project_root
 from redlib.evidence.reading import parsed_json
-from redlib.report.pages import Row, parse_records, read_records, read_runs
 from redlib.report.profiles import studies
+from redlib.report.records import Row, parse_records, read_records, read_runs
 
 ROUNDING = "Other instructions round otherwise, and training magnifies that: "
 THINK = {  # what to think of each class: where both runs had the fixed instruction set, and where not

@@ -18,9 +18,9 @@ GLOSSARY: Final = {
         "The range of values compatible with the seeds that were run. A 95% interval misses the true "
         "value in one of twenty repetitions. Here it always counts seeds, never test images."
     ),
-    "cross-fit peak": (
-        "A peak located on one half of the seeds and measured on the other, so that picking the highest "
-        "point of a flat, noisy curve does not look like a peak."
+    "choosers and judges": (
+        "Where a place is chosen from the data (a peak, a best level), a third of the seeds choose it and the others "
+        "measure there, so that picking the highest point of a flat, noisy curve does not look like a peak."
     ),
     "density": "The share of weights that a pruned network keeps.",
     "double descent": (
@@ -37,6 +37,9 @@ GLOSSARY: Final = {
     "equivalence test (TOST)": (
         "Two one-sided tests that an effect is smaller than a margin ±δ fixed beforehand. The way to show "
         "that there is no effect that matters; a large p-value is not."
+    ),
+    "exploratory": (
+        "Said of a verdict whose check was written after its seeds had been seen. Only fresh seeds can judge it."
     ),
     "forecast": ("What we expected before the run. It is shown beside each verdict, so that our misses stay visible."),
     "Holm correction": (
@@ -80,6 +83,10 @@ GLOSSARY: Final = {
     ),
     "replicate": "One of several networks trained at once that differ in their seed, width or mask.",
     "rewinding": ("Giving the weights that survive pruning the values they had at the start, or early in training."),
+    "smallest effect of interest": (
+        "The margin ±δ, fixed beforehand, within which a difference would matter to nobody. A direction whose 90% "
+        "interval lies inside has no effect, whichever side of zero it is on."
+    ),
     "seed": ("One independent repetition: initial weights, order of the data, subsample and noise are all drawn anew."),
     "supermask": "A mask that makes an untrained random network classify well.",
     "underpowered": ("Too few seeds to show equivalence with 80% probability even if there were no effect at all."),

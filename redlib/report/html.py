@@ -14,15 +14,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import Claim, StudyInfo, expected_false, holm_primary, load_studies
+from redlib.evidence.claims import (
+    Claim,
+    StudyInfo,
+    expected_false,
+    expected_false_contradicted,
+    holm_primary,
+    load_studies,
+)
+from redlib.evidence.confirmation import CONFIRMATION, Both, standings, together
 from redlib.evidence.paths import EVIDENCE_PROFILES, project_root
+from redlib.evidence.verdicts import DECIDED
 from redlib.report import cells, wording
 from redlib.report.figures import inline_svg, thumbnail
 from redlib.report.glossary import GLOSSARY
 from redlib.report.policy import check_page, content_policy
 from redlib.report.prose import Prose, inline
 from redlib.report.references import Reference, load
-from redlib.report.wording import VERDICTS
+from redlib.report.wording import STANDINGS, VERDICTS
 
 Row = dict[str, Any]  # one line of claims.jsonl
 Run = Mapping[str, Any]  # one study's entry of runs.json
@@ -69,21 +78,22 @@ def study_page(
     study: str,
     siblings: Collection[str] = (),
     references: Mapping[str, Reference] | None = None,
+    history: Mapping[str, Sequence[Row]] | None = None,
+    confirmation: Sequence[Row] = (),
+    apart: Sequence[str] = (),
 ) -> str:
     """Return the page of one study: header, key figures, the narrative, its claims, how to disagree.
 
     `notebook` is the executed nbformat notebook, `records` the study's lines of claims.jsonl, `run` its entry
     of runs.json, `siblings` the studies that have a page (links to their notebooks work), `references` the works
-    it may cite (default: references.bib). Raises BadInput for a verdict output without a record, a formula,
-    figure or citation that cannot be read, and any outside address.
+    it may cite (default: references.bib), `history` the lines of what each claim came to before, `confirmation` the
+    records on fresh seeds, `apart` in what the two blocks were not made alike. Raises BadInput for a verdict output
+    without a record, a formula, figure or citation that cannot be read, and any outside address.
     """
-    rows = {row["id"]: row for row in records}
+    both, figures = together(claims, records, confirmation), cells.figures(notebook)
     prose = Prose(siblings, load(project_root() / "references.bib") if references is None else references)
-    entries = {id: _entry(claim, rows.get(id), profile) for id, claim in claims.items() if claim.study == study}
-    figures = cells.figures(notebook)
-    carded = set(cells.verdicts(notebook))
-    for id, entry in entries.items():
-        entry |= {"figure": next(iter(_carrying(figures, entry["claim"])), ""), "carded": id in carded}
+    entries = {id: _entry(claim, both.get(id), profile) for id, claim in claims.items() if claim.study == study}
+    _link(entries, notebook, history or {})
     body = list(cells.blocks(notebook, prose, _card(entries), _marks(entries)))
     text = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").lower()
     return _page(
@@ -93,11 +103,13 @@ def study_page(
         study=study,
         card=study_card(notebook, study),
         run=run,
-        facts=_facts(run, records),
+        facts=_facts(run, records, confirmation),
         details=_provenance(run),
         stale=_kept_stale(run),
         entries=list(entries.values()),
         counts=_counts(list(entries.values())),
+        standings=standings(both.values()),
+        apart=", ".join(apart),
         figures=_key_figures(figures, entries, cells.lead(notebook)),
         body=body,
         headings=[heading for heading in prose.headings if heading.level == 2],
@@ -107,27 +119,38 @@ def study_page(
     )
 
 
+def _link(entries: Mapping[str, dict[str, Any]], notebook: Any, history: Mapping[str, Sequence[Row]]) -> None:
+    """Add to each claim's entry its figure, whether the text shows its card, and what it came to before."""
+    figures, carded = cells.figures(notebook), set(cells.verdicts(notebook))
+    for id, entry in entries.items():
+        entry |= {"figure": next(iter(_carrying(figures, entry["claim"])), ""), "carded": id in carded}
+        entry["history"] = [_past(line) for line in reversed(history.get(id, ()))]
+
+
 def index_page(
     cards: Sequence[Card],
     claims: Mapping[str, Claim],
     records: Mapping[str, Sequence[Row]],
     runs: Mapping[str, Mapping[str, Run]],
     profile: str,
+    confirmations: Mapping[str, Sequence[Row]] | None = None,
 ) -> str:
     """Return the index of `profile`: cards of the studies, all claims with every profile's verdict, glossary.
 
     `records` and `runs` are by profile (`runs[profile]` by study); a study in `cards` has its page
-    <study>.html beside the index. Other studies of the claims are listed as not written yet.
+    <study>.html beside the index. Other studies of the claims are listed as not written yet. `confirmations` are the
+    records on fresh seeds, by profile.
     """
     shown = [profile] if profile == "smoke" else [name for name in EVIDENCE_PROFILES if records.get(name)]
     shown = shown if profile in shown else [profile, *shown]
-    rows = {name: {row["id"]: row for row in records.get(name, ())} for name in shown}
+    fresh = confirmations or {}
+    both = {name: together(claims, records.get(name, ()), fresh.get(name, ())) for name in shown}
     written = {card.study: card for card in cards}
     families = [
-        _family(study, claims, rows, profile, written.get(study), runs.get(profile, {}).get(study, {}))
+        _family(study, claims, both, profile, written.get(study), runs.get(profile, {}).get(study, {}))
         for study in sorted({claim.study for claim in claims.values()} | set(written))
     ]
-    here = list(records.get(profile, ()))
+    here = [dict(found.row) for found in both[profile].values()]  # those whose verdict counts
     return _page(
         "index.html.j2",
         [],
@@ -135,9 +158,11 @@ def index_page(
         profiles=shown,
         families=families,
         counts=_counts([entry for family in families for entry in family["entries"]]),
+        standings=standings(both[profile].values()),
         total=len(claims),
-        decided=[row for row in here if row["verdict"] in {"replicated", "contradicted", "null", "inconclusive"}],
+        decided=[row for row in here if row["verdict"] in DECIDED],
         expected_false=expected_false(here),
+        expected_false_contradicted=expected_false_contradicted(here),
         holm={id for id, p in holm_primary(here, claims).items() if p <= 0.05} if profile != "smoke" else set(),
         stale=sum(_kept_stale(run) for run in runs.get(profile, {}).values()),
         glossary=GLOSSARY,
@@ -147,15 +172,15 @@ def index_page(
 def _family(
     study: str,
     claims: Mapping[str, Claim],
-    rows: Mapping[str, Mapping[str, Row]],
+    both: Mapping[str, Mapping[str, Both]],
     profile: str,
     card: Card | None,
     run: Run,
 ) -> dict[str, Any]:
     """Return one study as the index shows it: its card or what its claims file says, and its claims."""
     own = [claim for claim in claims.values() if claim.study == study]
-    entries = [_entry(claim, rows[profile].get(claim.id), profile, card is not None) for claim in own]
-    others = {claim.id: {name: _verdict(claim, rows[name].get(claim.id), name) for name in rows} for claim in own}
+    entries = [_entry(claim, both[profile].get(claim.id), profile, card is not None) for claim in own]
+    others = {claim.id: {name: _verdict(claim, both[name].get(claim.id), name) for name in both} for claim in own}
     about = card or _about(study)
     art = inline_svg(card.figure.svg, f"thumb-{study}") if card and card.figure else ""
     return {
@@ -175,13 +200,17 @@ def _about(study: str) -> StudyInfo:
     return load_studies().get(study, StudyInfo(study, ""))
 
 
-def _entry(claim: Claim, row: Row | None, profile: str, written: bool = True) -> dict[str, Any]:
-    """Return what the templates show of a claim: the claim, its record, verdict, parts and forecast."""
+def _entry(claim: Claim, found: Both | None, profile: str, written: bool = True) -> dict[str, Any]:
+    """Return what the templates show of a claim: the claim, its record, verdict, parts, other block and forecast."""
+    row = dict(found.row) if found else None
     if row is None and written and profile in claim.not_run:
         row = {"verdict": "not_run", "reason": claim.not_run[profile]}
     verdict = row["verdict"] if row else "not_yet"
     leaves = {} if claim.untestable else {leaf.name: leaf for leaf in claim.check_for(profile).parts}
-    parts = [_part(part, leaves.get(part["name"])) for part in (row or {}).get("parts", ())]
+    stated = sorted((row or {}).get("parts", ()), key=lambda part: part.get("of") == "ours")
+    beside, standing = (dict(found.beside or {}), found.standing) if found else ({}, "")
+    others = {part["name"]: part for part in beside.get("parts", ())}
+    parts = [_part(part, leaves.get(part["name"]), others.get(part["name"])) for part in stated]
     waiting = [(wording.plain(leaf.name), wording.threshold(leaf)) for leaf in leaves.values()]
     return {
         "claim": claim,
@@ -190,13 +219,18 @@ def _entry(claim: Claim, row: Row | None, profile: str, written: bool = True) ->
         "reason": wording.sentence((row or {}).get("reason", "") or VERDICTS["not_yet"].meaning),
         "seeds": wording.seed_count(row or {}) or "–",
         "parts": parts,
+        "span": wording.span(row or {}, "fresh seeds" if standing == "fresh" else "first seeds"),
+        "span_beside": wording.span(beside, "first seeds" if standing == "fresh" else "fresh seeds"),
+        "standing": standing,
+        "blocks": wording.blocks(found) if found else "",
         "waiting": waiting,
         "forecast": wording.FORECASTS[claim.prior],
         "outcome": wording.forecast(claim.prior, verdict),
     }
 
 
-def _part(part: Row, leaf: Any) -> dict[str, Any]:
+def _part(part: Row, leaf: Any, beside: Row | None = None) -> dict[str, Any]:
+    """Return what the templates show of a part; `beside` is that of the other block."""
     marks = [f"{part['censored']} censored"] if part.get("censored") else []
     marks += ["underpowered"] if part.get("underpowered") else []
     return {
@@ -207,11 +241,25 @@ def _part(part: Row, leaf: Any) -> dict[str, Any]:
         "threshold": wording.threshold(leaf) if leaf else wording.minus(part["threshold"]),
         "picture": Markup(wording.picture(part, leaf)),
         "marks": ", ".join(marks),
+        "ours": part.get("of") == "ours",
+        "reading": wording.plain(part.get("reading", "")),
+        "because": wording.sentence(part.get("because", "")),
+        "beside": _part(beside, leaf) if beside else None,
     }
 
 
-def _verdict(claim: Claim, row: Row | None, profile: str) -> str:
-    return row["verdict"] if row else ("not_run" if profile in claim.not_run else "not_yet")
+def _past(line: Row) -> dict[str, Any]:
+    """Return what the card unfolds of a line of a claim's history."""
+    value = wording.number(line["estimate"], wording.half(line["ci95"])) if line.get("estimate") is not None else ""
+    found = {"date": line.get("date"), "commit": line.get("commit"), "why": wording.sentence(line.get("why") or "")}
+    return found | {"verdict": line["verdict"], "value": value, "fresh": line.get("block") == CONFIRMATION}
+
+
+def _verdict(claim: Claim, found: Both | None, profile: str) -> tuple[str, str]:
+    """Return (verdict, standing) of a claim at a profile."""
+    if found is None:
+        return "not_run" if profile in claim.not_run else "not_yet", ""
+    return str(found.row["verdict"]), found.standing
 
 
 def _counts(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -248,13 +296,14 @@ def _shown(figure: cells.Figure, entries: Mapping[str, dict[str, Any]]) -> dict[
     return {"figure": figure, "art": Markup(thumbnail(figure.svg, figure.name)), "carries": carries}
 
 
-def _facts(run: Run, records: Sequence[Row]) -> dict[str, str]:
+def _facts(run: Run, records: Sequence[Row], confirmation: Sequence[Row] = ()) -> dict[str, str]:
     """Return what the header says about the run, by label; unknown facts are left out."""
     loaded, computed = _counted(run, "loaded"), _counted(run, "computed")
     state = " with uncommitted changes" if run.get("dirty") else ""
     computing = sum(done.get("run_s") or 0.0 for done in run.get("sweeps", ()))
     facts = {
         "Seeds": wording.seeds(records),
+        "Fresh seeds": wording.seeds(confirmation) if confirmation else "",
         "Runtime": wording.duration(run["wall_s"]) if "wall_s" in run else "",
         "Computing behind it": f"{wording.duration(computing)} of one core" if computing else "",
         "Runs loaded from the store": f"{loaded} of {loaded + computed}" if loaded + computed else "",
@@ -327,7 +376,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["VERDICTS"] = VERDICTS
+    environment.globals |= {"VERDICTS": VERDICTS, "STANDINGS": STANDINGS}
     environment.filters["inline"] = lambda text: Markup(inline(wording.minus(text)))
     return environment
 

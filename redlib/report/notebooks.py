@@ -25,6 +25,7 @@ from nbformat import NotebookNode
 import redlib
 from redlib.errors import BadInput
 from redlib.evidence import instructions
+from redlib.evidence.confirmation import CONFIRMATION, JUDGED, VARIABLE
 from redlib.evidence.files import build_folder, held, make_folder, write_atomic
 from redlib.evidence.paths import project_root
 from redlib.evidence.sweep import SCHEDULER, THREAD_VARIABLES
@@ -75,30 +76,36 @@ def pair(study: str) -> bool:
     return True
 
 
-def executed_path(profile: str, study: str) -> Path:
-    """Return where the executed notebook of a successful run lies, build/executed/<profile>/<study>.ipynb."""
-    return project_root() / "build" / "executed" / profile / f"{study}.ipynb"
+def executed_path(profile: str, study: str, block: str = JUDGED) -> Path:
+    """Return where the executed notebook of a successful run lies, build/executed/<profile>/<study>.ipynb.
+
+    That of a confirmation lies beside it, in <profile>+confirmation: a page is made of the judged one.
+    """
+    return project_root() / "build" / "executed" / _folder(profile, block) / f"{study}.ipynb"
 
 
 @contextlib.contextmanager
-def alone_with(profile: str, studies: Sequence[str]) -> Iterator[None]:
-    """Keep other commands from running these studies at this profile; BadInput, with its process, where one does.
+def alone_with(profile: str, studies: Sequence[str], block: str = JUDGED) -> Iterator[None]:
+    """Keep other commands from running this block of these studies at this profile; BadInput where one does.
 
-    Two runs of a study at once would write the same notebooks under build/executed.
+    It names the process. Two runs of a study at once would write the same notebooks under build/executed.
     """
     with contextlib.ExitStack() as locks:
         for study in sorted(studies):
-            locks.enter_context(held(executed_path(profile, study).with_suffix(".lock"), "study", study))
+            locks.enter_context(held(executed_path(profile, study, block).with_suffix(".lock"), "study", study))
         yield
 
 
-def prepare(profile: str, study: str, parameters: Parameters) -> Path:
+def prepare(profile: str, study: str, parameters: Parameters, block: str = JUDGED) -> Path:
     """Write the notebook papermill is to run and return its path; BadInput for an unknown parameter."""
-    path = executed_path(profile, study).with_suffix(".input.ipynb")
+    path = executed_path(profile, study, block).with_suffix(".input.ipynb")
     write_atomic(path, nbformat.writes(read_source(study)).encode())
     known = papermill.inspect_notebook(_literal(path))
     if not known:
         raise BadInput.of("parameters", study, "a notebook with a cell tagged `parameters`", "add that cell")
+    if block == CONFIRMATION and "first" not in known:
+        remedy = "add `first = 0` to it, begin all seeds there, and pass it on: Study(name, profile, first)"
+        raise BadInput.of("parameters", study, "a notebook with the parameter `first` for its first seed", remedy)
     for name in parameters:
         if name not in known:
             raise BadInput.named(f"parameter of {study}", name, known, f"correct profiles/{profile}.yaml")
@@ -106,16 +113,22 @@ def prepare(profile: str, study: str, parameters: Parameters) -> Path:
     return path
 
 
-def execute(profile: str, study: str, environment: dict[str, str], echo: Callable[[str], None] = print) -> Execution:
+def execute(
+    profile: str,
+    study: str,
+    environment: dict[str, str],
+    echo: Callable[[str], None] = print,
+    block: str = JUDGED,
+) -> Execution:
     """Run the prepared notebook of `study` and return how it ended.
 
     The output appears at `executed_path` only when every cell succeeded; a failed one is kept beside it as
     <study>.failed.ipynb. Lines the notebook prints go to build/logs/<profile>/<study>.log and to `echo`.
     """
-    done = executed_path(profile, study)
+    done = executed_path(profile, study, block)
     running, failed = done.with_suffix(".tmp.ipynb"), done.with_suffix(".failed.ipynb")
     running.unlink(missing_ok=True)
-    log = project_root() / "build" / "logs" / profile / f"{study}.log"
+    log = project_root() / "build" / "logs" / _folder(profile, block) / f"{study}.log"
     start = time.monotonic()
     command = _command(done.with_suffix(".input.ipynb"), running)
     code = _run(command, environment, log, lambda line: echo(f"{study} | {line}"))
@@ -130,9 +143,12 @@ def execute(profile: str, study: str, environment: dict[str, str], echo: Callabl
 
 
 def kernel_environment(
-    profile: str, cores: int, keep_stale: bool = False, scheduler: str | None = None
+    profile: str, cores: int, keep_stale: bool = False, scheduler: str | None = None, block: str = JUDGED
 ) -> dict[str, str]:
-    """Return the environment of a notebook's process: where evidence goes, its cores or scheduler, this very redlib."""
+    """Return the environment of a notebook's process: where evidence goes, its cores or scheduler, this very redlib.
+
+    A confirmation never uses results of older code, whatever the caller's environment says.
+    """
     environment = {**os.environ, "REDLIB_WORKERS": str(cores), "REDLIB_PROGRESS": "log"}
     environment |= dict.fromkeys(THREAD_VARIABLES, str(cores)) | instructions.fixed_environment()
     paths = [str(Path(redlib.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
@@ -145,8 +161,11 @@ def kernel_environment(
     environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else every kernel warns about frozen modules
     environment.pop("MPLBACKEND", None)  # a forced Agg makes inline figures vanish
     environment["REDLIB_OUT"] = "" if profile == "smoke" else "commit"
+    environment[VARIABLE] = block
     if keep_stale:
         environment["REDLIB_KEEP_STALE"] = "1"
+    if block == CONFIRMATION:
+        environment.pop("REDLIB_KEEP_STALE", None)
     if scheduler:
         environment[SCHEDULER] = scheduler
     return environment
@@ -163,6 +182,10 @@ def last_error(notebook: Path) -> str:
             if output.output_type == "error":
                 return f"In [{cell.execution_count}]: {output.ename}: {output.evalue}"
     return ""
+
+
+def _folder(profile: str, block: str) -> str:
+    return profile if block == JUDGED else f"{profile}+{block}"
 
 
 def _command(source: Path, target: Path) -> list[str]:

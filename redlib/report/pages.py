@@ -11,38 +11,19 @@ from typing import Any
 import nbformat
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import VERDICTS, load_claims
+from redlib.evidence.claims import load_claims
+from redlib.evidence.confirmation import CONFIRMATION, RECORDS
 from redlib.evidence.files import write_atomic
 from redlib.evidence.paths import PROFILES, outputs
-from redlib.evidence.reading import RESTORE, json_lines, read_json, read_text
+from redlib.evidence.reading import RESTORE, read_json, read_text
 from redlib.evidence.study import IDENTIFIER
 from redlib.report.cells import Figure
 from redlib.report.html import Card, index_page, study_card, study_page
 from redlib.report.notebooks import executed_path
-
-Row = dict[str, Any]
+from redlib.report.records import Row, read_history, read_records, read_runs
+from redlib.report.status import apart
 
 STUDY = r"\d\d_[a-z0-9_]+"
-
-
-def read_records(profile: str) -> list[Row]:
-    """Return the lines of results/<profile>/claims.jsonl, parsed; empty where the profile has no results."""
-    path = outputs(profile).results / "claims.jsonl"
-    return parse_records(read_text(path), f"{profile}/{path.name}") if path.exists() else []
-
-
-def parse_records(text: str, what: str = "claims.jsonl") -> list[Row]:
-    """Return one dict for each line of a claims.jsonl; BadInput, with the line, for what is no record."""
-    rows = json_lines(text, what, ("id", "study", "verdict"))
-    for row in rows:
-        if row["verdict"] not in VERDICTS:
-            raise BadInput.of(f"verdict of {row['id']} in {what}", row["verdict"], " | ".join(VERDICTS), RESTORE)
-    return rows
-
-
-def read_runs(profile: str) -> dict[str, Any]:
-    """Return results/<profile>/runs.json, how each study was run; empty where there are no results."""
-    return read_json(outputs(profile).results / "runs.json")
 
 
 def publish(profile: str, studies: list[str]) -> dict[str, Path]:
@@ -51,15 +32,24 @@ def publish(profile: str, studies: list[str]) -> dict[str, Path]:
     BadInput when a study has not been run here: its page is made from the executed notebook, which is not
     committed.
     """
-    claims, records, runs = load_claims(), read_records(profile), read_runs(profile)
+    claims, runs = load_claims(), read_runs(profile)
     notebooks = {study: _executed(profile, study, runs) for study in studies}
     cards = _read_cards(profile) | {study: study_card(nb, study) for study, nb in notebooks.items()}
-    reports = outputs(profile).reports
-    pages = {}
+    where, past, pages = outputs(profile), read_history(profile), {}
     for study, notebook in notebooks.items():
-        rows = [row for row in records if row["study"] == study]
-        html = study_page(notebook, rows, runs[study], claims, profile, study=study, siblings=list(cards))
-        pages[study] = write_atomic(reports / f"{study}.html", html.encode())
+        html = study_page(
+            notebook,
+            _of_study(study, read_records(profile)),
+            runs[study],
+            claims,
+            profile,
+            study=study,
+            siblings=list(cards),
+            history=past,
+            confirmation=_of_study(study, read_records(profile, CONFIRMATION)),
+            apart=apart(where.results, study),
+        )
+        pages[study] = write_atomic(where.reports / f"{study}.html", html.encode())
     _write_cards(profile, cards)
     index(profile, cards)
     return pages
@@ -67,10 +57,14 @@ def publish(profile: str, studies: list[str]) -> dict[str, Path]:
 
 def index(profile: str, cards: dict[str, Card]) -> Path:
     """Write reports/<profile>/index.html from the cards and the results of every profile; return its path."""
-    others = {name: read_records(name) for name in PROFILES}
+    judged, fresh = ({name: read_records(name, block) for name in PROFILES} for block in RECORDS)
     runs = {name: read_runs(name) for name in PROFILES}
-    html = index_page([cards[study] for study in sorted(cards)], load_claims(), others, runs, profile)
+    html = index_page([cards[study] for study in sorted(cards)], load_claims(), judged, runs, profile, fresh)
     return write_atomic(outputs(profile).reports / "index.html", html.encode())
+
+
+def _of_study(study: str, records: list[Row]) -> list[Row]:
+    return [row for row in records if row["study"] == study]
 
 
 def _executed(profile: str, study: str, runs: dict[str, Any]) -> Any:

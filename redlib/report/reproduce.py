@@ -1,4 +1,4 @@
-"""The command behind make: run the notebooks of a profile, publish what they found, and sum it up."""
+"""The command behind make: run the notebooks of a profile, publish or confirm what they found, and sum it up."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import VERDICTS
+from redlib.evidence import confirmation
+from redlib.evidence.claims import VERDICTS, load_claims
+from redlib.evidence.confirmation import CONFIRMATION, FIRST, JUDGED
 from redlib.evidence.files import MARKER, build_folder, held, locked
 from redlib.evidence.paths import EVIDENCE_PROFILES, outputs, project_root
 from redlib.evidence.sweep import SCHEDULER, close_workers, cluster, cores
-from redlib.report import readme, status
+from redlib.report import history, readme, status
 from redlib.report.notebooks import Execution, alone_with, execute, kernel_environment, pair, prepare
-from redlib.report.pages import publish, read_records, read_runs
+from redlib.report.pages import publish
 from redlib.report.profiles import Parameters, load_profile
+from redlib.report.records import Row, read_records, read_runs
 
 SWEEP_COUNTS = ("loaded", "computed", "stale", "corrupt")
 
@@ -30,8 +33,11 @@ def reproduce(
     jobs: int = 1,
     keep_stale: bool = False,
     scheduler: str | None = None,
+    block: str = JUDGED,
 ) -> int:
     """Run the notebooks of `profile` (or one `study`), publish those that succeed; return the exit code.
+
+    Of a `block` of fresh seeds only the records are kept, beside those judged before; no page, figure or table changes.
 
     All parameters are checked before anything runs. A notebook that fails leaves its last output as it was;
     the others still run, and the exit code is then 1. A Dask `scheduler` (its address) gets all sweeps. BadInput where
@@ -40,36 +46,63 @@ def reproduce(
     chosen = load_profile(profile).chosen(study)
     if not chosen:
         raise BadInput.of("profile", profile, "a profile with notebooks", f"name them in profiles/{profile}.yaml")
-    made_from = {name: status.inputs(name, parameters) for name, parameters in chosen.items()}
+    if block == CONFIRMATION:
+        check_fresh(profile, list(chosen))
+        chosen = {name: parameters | {"first": FIRST} for name, parameters in chosen.items()}
+    made_from = {name: status.inputs(name, parameters, block) for name, parameters in chosen.items()}
     check_scheduler(scheduler or os.environ.get(SCHEDULER))
-    with alone_with(profile, list(chosen)):
+    with alone_with(profile, list(chosen), block):
         if profile in EVIDENCE_PROFILES:
             pair_all(list(chosen))
-        executions = run_all(profile, chosen, jobs, keep_stale, scheduler)
+        executions = run_all(profile, chosen, jobs, keep_stale, scheduler, block)
         done = [execution.study for execution in executions if not execution.error]
         try:
             if done:
-                republish(profile, done)
-                status.record(outputs(profile).results, {name: made_from[name] for name in done})
+                keep(profile, {name: made_from[name] for name in done}, block)
         except BaseException:  # a report that cannot be made must not hide what was found, nor the other way round
             with contextlib.suppress(ValueError, OSError):
-                print(summary(profile, executions), flush=True)
+                print(summary(profile, executions, block), flush=True)
             raise
-        print(summary(profile, executions), flush=True)
+        print(summary(profile, executions, block), flush=True)
     return 0 if len(done) == len(executions) else 1
 
 
+def keep(profile: str, made_from: dict[str, status.Inputs], block: str = JUDGED) -> None:
+    """Note what the studies of `made_from` came to and by what; publish them, unless the block is a confirmation."""
+    results, keys = outputs(profile).results, {name: confirmation.key(name, block) for name in made_from}
+    known = status.recorded(results)
+    then = {name: known[own] for name, own in keys.items() if own in known}
+    history.append(profile, list(made_from), then, made_from, block)
+    if block == JUDGED:
+        republish(profile, list(made_from))
+    status.record(results, {keys[name]: inputs for name, inputs in made_from.items()})
+
+
+def check_fresh(profile: str, studies: Sequence[str]) -> None:
+    """Raise BadInput where the judged verdicts of a study rest on seeds of the confirmation: they are not fresh."""
+    for row in read_records(profile):
+        seen = [seed for seed in row.get("seeds", ()) if seed >= FIRST]
+        if row["study"] in studies and seen:
+            remedy = "Judge it on fewer seeds, or move confirmation.FIRST beyond them"
+            raise BadInput.of(f"seeds of {row['id']} at {profile}", row["seeds"], f"seeds below {FIRST}", remedy)
+
+
 def run_all(
-    profile: str, chosen: dict[str, Parameters], jobs: int, keep_stale: bool, scheduler: str | None = None
+    profile: str,
+    chosen: dict[str, Parameters],
+    jobs: int,
+    keep_stale: bool,
+    scheduler: str | None = None,
+    block: str = JUDGED,
 ) -> list[Execution]:
     """Execute the notebooks, `jobs` at a time; these share the cores, so that none waits for another."""
     jobs = min(check_jobs(jobs), len(chosen))
     for name, parameters in chosen.items():
-        prepare(profile, name, parameters)
+        prepare(profile, name, parameters, block)
     build_folder("cache")  # of decoded images: marked as ours before a notebook fills it
-    environment = kernel_environment(profile, max(1, cores() // jobs), keep_stale, scheduler)
+    environment = kernel_environment(profile, max(1, cores() // jobs), keep_stale, scheduler, block)
     with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(lambda name: execute(profile, name, environment, _echo), chosen))
+        return list(pool.map(lambda name: execute(profile, name, environment, _echo, block), chosen))
 
 
 def check_jobs(jobs: int) -> int:
@@ -127,12 +160,18 @@ def _is_ours(path: Path) -> bool:
     return inside and path.is_dir() and (path / MARKER).is_file()
 
 
-def summary(profile: str, executions: Sequence[Execution]) -> str:
-    """Return the table at the end: notebook, verdicts, wall time, what the store gave, report, its size."""
-    head = ["notebook", "verdicts", "wall", *SWEEP_COUNTS, "report"]
-    table = _aligned([head, *(_row(profile, one) for one in executions)])
+def summary(profile: str, executions: Sequence[Execution], block: str = JUDGED) -> str:
+    """Return the table at the end: notebook, verdicts, wall time, what the store gave, report, its size.
+
+    Of a confirmation: how its verdicts stand to the judged ones, and the command that shows both.
+    """
+    last = ["with the judged seeds"] if block == CONFIRMATION else [*SWEEP_COUNTS, "report"]
+    row = _confirmed if block == CONFIRMATION else _row
+    table = _aligned([["notebook", "verdicts", "wall", *last], *(row(profile, one) for one in executions)])
     failed = [one for one in executions if one.error]
     told = [f"{one.study} failed: {one.error}\n  log: {_relative(one.log)}" for one in failed]
+    if block == CONFIRMATION:
+        return "\n".join(["", table, *told, f"Show both blocks: make report PROFILE={profile}"])
     index = outputs(profile).reports / "index.html"
     opened = [f"Open {_relative(index)}"] if index.exists() else []
     return "\n".join(["", table, *told, *opened])
@@ -142,17 +181,32 @@ def _row(profile: str, one: Execution) -> list[str]:
     """Return one line of the summary; for a failed notebook, where to look instead of what it found."""
     if one.error:
         return [one.study, "FAILED", _clock(one.wall_s), *("" for _ in SWEEP_COUNTS), _shown(one.notebook)]
-    verdicts = Counter(row["verdict"] for row in read_records(profile) if row["study"] == one.study)
     sweeps = read_runs(profile).get(one.study, {}).get("sweeps", [])
     counts = [str(sum(done[name] for done in sweeps)) for name in SWEEP_COUNTS]
-    found = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
     return [
         one.study,
-        found,
+        _verdicts(read_records(profile), one.study),
         _clock(one.wall_s),
         *counts,
         _shown(outputs(profile).reports / f"{one.study}.html"),
     ]
+
+
+def _confirmed(profile: str, one: Execution) -> list[str]:
+    """Return one line of a confirmation's summary; "" beside the verdicts where none was judged before."""
+    if one.error:
+        return [one.study, "FAILED", _clock(one.wall_s), _shown(one.notebook)]
+    fresh = read_records(profile, CONFIRMATION)
+    judged = [row for row in read_records(profile) if row["study"] == one.study]
+    counts = confirmation.standings(confirmation.together(load_claims(), judged, fresh).values())
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return [one.study, _verdicts(fresh, one.study), _clock(one.wall_s), told]
+
+
+def _verdicts(records: Sequence[Row], study: str) -> str:
+    """Return "9 replicated, 2 null" for the records of a study."""
+    found = Counter(row["verdict"] for row in records if row["study"] == study)
+    return ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])
 
 
 def _echo(line: str) -> None:

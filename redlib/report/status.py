@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from redlib.errors import BadInput
+from redlib.evidence import confirmation, instructions
 from redlib.evidence.claims import load_claims
 from redlib.evidence.code import module_digests
+from redlib.evidence.confirmation import CONFIRMATION, FIRST, JUDGED
 from redlib.evidence.files import locked, write_atomic
 from redlib.evidence.paths import PROFILES, outputs, project_root
 from redlib.evidence.reading import read_json, read_text
@@ -22,29 +24,30 @@ from redlib.report.profiles import Parameters, load_profile, notebook_source, st
 Inputs = dict[str, Any]
 
 
-def inputs(study: str, parameters: Parameters) -> Inputs:
-    """Return what the results of `study` depend on: code by module, notebook, checks and parameters.
+def inputs(study: str, parameters: Parameters, block: str = JUDGED) -> Inputs:
+    """Return what a block of the results of `study` depends on: code by module, notebook, checks and parameters.
 
     Digests are 16 hex digits of SHA-256; `code` are the syntax trees of all modules of redlib the notebook
-    imports, so that an edited comment changes nothing.
+    imports, so that an edited comment changes nothing. A confirmation has the parameter `first` and, since no record of
+    its run is kept, the instructions that it is computed with.
     """
     source = read_text(notebook_source(study))
     code: dict[str, str] = {}
     for module in sorted(set(_imported(source, study))):
         code |= module_digests(module)
     claims = [dataclasses.asdict(claim) for claim in load_claims().values() if claim.study == study]
-    text = json.dumps(claims, sort_keys=True)
+    text, confirming = json.dumps(claims, sort_keys=True), block == CONFIRMATION
     return {
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "code": dict(sorted(code.items())),
         "notebook": _digest(source),
         "claims": _digest(text),
-        "parameters": json.loads(json.dumps(parameters)),
-    }
+        "parameters": json.loads(json.dumps(parameters | ({"first": FIRST} if confirming else {}))),
+    } | ({"instructions": instructions.wanted()} if confirming else {})
 
 
 def record(results: Path, made_from: dict[str, Inputs]) -> None:
-    """Write the inputs of the studies just run into <results>/inputs.json; those of other studies stay."""
+    """Write the inputs of the studies just run, by `confirmation.key`, into <results>/inputs.json; others stay."""
     with locked(project_root() / "build" / "locks" / "inputs.lock"):
         known = recorded(results) | made_from
         text = json.dumps(dict(sorted(known.items())), indent=1, sort_keys=True) + "\n"
@@ -52,7 +55,7 @@ def record(results: Path, made_from: dict[str, Inputs]) -> None:
 
 
 def recorded(results: Path) -> dict[str, Inputs]:
-    """Return the recorded inputs by study; empty where nothing was ever run."""
+    """Return the recorded inputs by study, those of a confirmation by its key; empty where nothing was ever run."""
     return read_json(results / "inputs.json")
 
 
@@ -69,18 +72,42 @@ def reasons(then: Inputs, now: Inputs) -> list[str]:
 
 
 def rows(study: str | None = None) -> list[tuple[str, str, str]]:
-    """Return (study, profile, state) for every study and profile that runs it, or for one `study`."""
+    """Return (study, profile, state) for every study and profile that runs it, or for one `study`.
+
+    A study that has been confirmed has a second line, on its confirmation.
+    """
     found = []
     for name in PROFILES:
         profile = load_profile(name)
         for each, parameters in profile.notebooks.items():
             if study in (None, each):
-                found.append((each, name, _state(name, each, parameters)))
+                states = [_state(name, each, parameters), *_confirmation(name, each, parameters)]
+                found += [(each, name, state) for state in states]
     if not found and study in studies():
         raise BadInput.of("study", study, "one that a profile runs", "name it in profiles/")
     if not found:
         raise BadInput.named("study", str(study), studies(), "see notebooks/ and profiles/")
     return sorted(found, key=lambda row: (row[0], PROFILES.index(row[1])))
+
+
+def apart(results: Path, study: str) -> list[str]:
+    """Return in what the two blocks of a study were not made alike ("code", "claims", …); [] without a confirmation."""
+    known = recorded(results)
+    judged, confirmed = known.get(study), known.get(confirmation.key(study, CONFIRMATION))
+    if judged is None or confirmed is None:
+        return []
+    same = judged | {"parameters": judged["parameters"] | {"first": confirmed["parameters"].get("first")}}
+    return [why.split()[0] for why in reasons(same, confirmed)]
+
+
+def _confirmation(profile: str, study: str, parameters: Parameters) -> list[str]:
+    """Return [how up to date the confirmation of a study is], [] where there is none."""
+    then = recorded(outputs(profile).results).get(confirmation.key(study, CONFIRMATION))
+    if then is None:
+        return []
+    why = reasons(then, inputs(study, parameters, CONFIRMATION))
+    native = ", computed with native instructions" if then.get("instructions") == "native" else ""
+    return [f"confirmation stale: {'; '.join(why)} changed" if why else f"confirmation up to date{native}"]
 
 
 def _state(profile: str, study: str, parameters: Parameters) -> str:

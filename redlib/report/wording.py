@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from math import floor, inf, isfinite, log10
 from typing import Any, Final, NamedTuple
 
+from redlib.evidence.confirmation import Both
 from redlib.evidence.verdicts import Leaf
+
+
+class Standing(NamedTuple):
+    """How a claim stands on fresh seeds: the word of its mark, and what that means."""
+
+    word: str
+    meaning: str
 
 
 class Verdict(NamedTuple):
@@ -23,18 +31,29 @@ VERDICTS: Final = {
     "replicated": Verdict(
         "replicated",
         "M3 8.6l3.3 3.3L13 4.6",
-        "The whole interval lies in the claimed range; where a claim has several parts, in every part.",
+        "The whole interval lies in the claimed range, in every part that the source states. Where a source can be "
+        "read in several ways, one that holds is enough.",
+    ),
+    "partly": Verdict(
+        "partly replicated",
+        "M3 8.6l2.4 2.4L10 6M10.5 9.5l3.5 3.5M14 9.5l-3.5 3.5",
+        "One part of what the source states holds and another does not; the reason names it.",
     ),
     "contradicted": Verdict(
         "contradicted",
         "M4 4l8 8M12 4l-8 8",
-        "The whole interval lies outside the claimed range, in at least one part. A small profile can only "
-        "refute “it holds at this scale”.",
+        "The interval lies in the other direction, or excludes a value that the source states, and no part holds. A "
+        "small profile can only refute “it holds at this scale”.",
     ),
     "null": Verdict(
-        "null",
+        "no effect",
         "M3.5 6h9M3.5 10h9",
-        "No effect that matters: the 90% interval lies within a margin ±δ that was fixed beforehand.",
+        "No effect that matters: the 90% interval lies within the smallest effect of interest, ±δ, fixed beforehand.",
+    ),
+    "not_seen": Verdict(
+        "not seen here",
+        "M2.5 8s2-3.6 5.5-3.6S13.5 8 13.5 8s-2 3.6-5.5 3.6S2.5 8 2.5 8M3.5 13l9-10",
+        "The source says that something can be. It is not in this setting, which refutes nothing.",
     ),
     "inconclusive": Verdict(
         "inconclusive",
@@ -56,6 +75,27 @@ VERDICTS: Final = {
         "not yet", "M8 3.4a4.6 4.6 0 1 0 0 9.2a4.6 4.6 0 1 0 0-9.2", "There is no result at this profile yet."
     ),
 }
+STANDINGS: Final = {
+    "confirmed": Standing("confirmed", "The same verdict on the judged seeds and on fresh ones."),
+    "fragile": Standing(
+        "fragile",
+        "Both blocks of seeds decide, and not alike: opposite directions, an effect and none, or a part that holds on "
+        "one block and fails on the other. Both numbers are shown.",
+    ),
+    "undecided": Standing("undecided", "On one block of seeds at least the verdict is inconclusive."),
+    "fresh": Standing(
+        "on fresh seeds",
+        "The check was written after the first seeds had been seen, so only the fresh ones judge it.",
+    ),
+    "exploratory": Standing(
+        "exploratory",
+        "The check was written after these seeds had been seen, and fresh ones have not been run yet.",
+    ),
+    "outdated": Standing(
+        "outdated",
+        "The confirmation had another check, or seeds that are judged here: it confirms nothing.",
+    ),
+}
 FORECASTS: Final = {
     "R": ("replicates", "expected to replicate"),
     "P": ("paper scale", "expected only at the paper's scale"),
@@ -70,8 +110,8 @@ _SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸
 
 def forecast(prior: str, verdict: str) -> str:
     """Return 'as expected' or 'not as expected' where forecast and verdict can be compared, else ''."""
-    expected = {"R": {"replicated"}, "X": {"contradicted", "null"}}.get(prior, set())
-    if not expected or verdict not in {"replicated", "contradicted", "null"}:
+    expected = {"R": {"replicated"}, "X": {"contradicted", "null", "not_seen"}}.get(prior, set())
+    if not expected or verdict not in {"replicated", "contradicted", "null", "not_seen"}:
         return ""
     return "as expected" if verdict in expected else "not as expected"
 
@@ -98,16 +138,16 @@ def estimate(part: dict[str, Any]) -> str:
     value, unit = part["estimate"], part["unit"]
     if value is None:
         return "–"
-    text = number(value, _half(part["ci95"]), unit in _SIGNED) + _SUFFIX.get(unit, "")
-    return f"{text} (×{number(2.0**value, 2.0**value * _half(part['ci95']))})" if unit == "log2" else text
+    text = number(value, half(part["ci95"]), unit in _SIGNED) + _SUFFIX.get(unit, "")
+    return f"{text} (×{number(2.0**value, 2.0**value * half(part['ci95']))})" if unit == "log2" else text
 
 
 def interval(part: dict[str, Any]) -> str:
     """Return the 95% interval of a part as '[1.2, 3.4]', '' where there is none."""
     if not part["ci95"] or None in part["ci95"]:
         return ""
-    half = _half(part["ci95"])
-    return "[{}, {}]".format(*(number(end, half) for end in part["ci95"]))
+    spread = half(part["ci95"])
+    return "[{}, {}]".format(*(number(end, spread) for end in part["ci95"]))
 
 
 def sentence(text: str) -> str:
@@ -158,6 +198,33 @@ def seed_count(row: dict[str, Any]) -> int:
     return len(row.get("seeds") or max((values or [] for values in per_seed.values()), key=len, default=[]))
 
 
+def span(row: Mapping[str, Any], otherwise: str = "") -> str:
+    """Return which seeds a record rests on, "seeds 0–9", `otherwise` where its unit is no seed."""
+    own = row.get("seeds") or ()
+    return f"seeds {min(own)}–{max(own)}" if len(own) > 1 else f"seed {own[0]}" if own else otherwise
+
+
+def blocks(both: Both) -> str:
+    """Return in a sentence what each block of seeds came to, "" where there is only one and nothing to say of it."""
+    if both.standing == "exploratory":
+        return "The check was written after these seeds were seen: exploratory."
+    if both.standing == "outdated":
+        return "Its confirmation had another check, or seeds that are judged here: make confirm renews it."
+    if both.beside is None:
+        return ""
+    own, its = (VERDICTS[row["verdict"]].word for row in (both.row, both.beside))
+    if both.standing == "fresh":
+        where = span(both.beside, "the first ones")
+        return f"Judged on fresh seeds{_bracketed(both.row)}; on {where}, where the check was written: {its}."
+    first, second = span(both.row, "first seeds").capitalize(), span(both.beside, "fresh seeds")
+    return f"{first}: {own}; {second}: {its}."
+
+
+def _bracketed(row: Mapping[str, Any]) -> str:
+    ends = span(row).partition(" ")[2]
+    return f" ({ends})" if ends else ""
+
+
 def seeds(rows: Sequence[dict[str, Any]]) -> str:
     """Return the number of seeds behind the records, '10' or '5 to 10' ('–' without any)."""
     counts = sorted({seed_count(row) for row in rows} - {0})
@@ -200,7 +267,8 @@ def picture(part: dict[str, Any], leaf: Leaf | None) -> str:
     return f'<svg class="interval" role="img" aria-label="{label}" viewBox="0 0 120 20">{art}</svg>'
 
 
-def _half(ends: Sequence[float | None] | None) -> float:
+def half(ends: Sequence[float | None] | None) -> float:
+    """Return half the width of an interval, 0 where it has none."""
     if not ends or ends[0] is None or ends[1] is None:
         return 0.0
     return (ends[1] - ends[0]) / 2

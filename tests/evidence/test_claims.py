@@ -45,8 +45,10 @@ SEEN = {"name": "seen", "kind": "descriptive"}
     (leaf("greater", than=0, delta=0.5), around(0), "null"),
     (leaf("greater", than=0, delta=0.16), around(0), "null"),  # the 90% interval decides: +-.151
     (leaf("greater", than=0, delta=0.15), around(0), "inconclusive"),
-    (leaf("greater", than=0, delta=0.5), around(0.3), "replicated"),  # a small clear effect is an effect
-    (leaf("greater", than=0, delta=0.5), around(-0.3), "contradicted"),
+    (leaf("greater", than=0, delta=0.5), around(0.3), "null"),  # clear of zero, and still nothing that matters
+    (leaf("greater", than=0, delta=0.5), around(-0.3), "null"),
+    (leaf("greater", than=0, delta=0.5), around(0.4), "replicated"),  # [.204, .596] is not inside
+    (leaf("greater", than=0, delta=0.5), around(-0.4), "contradicted"),
     (leaf("greater", than=1, delta=0.5), around(1), "null"),
     (leaf("less", than=0), around(-1), "replicated"),
     (leaf("less", than=0), around(1), "contradicted"),
@@ -81,16 +83,92 @@ def test_the_interval_decides_the_verdict(check, values, verdict):
 
 @pytest.mark.parametrize("up, near, verdict", [
     (1, 1, "replicated"),
-    (1, 2, "contradicted"),
-    (-1, 1, "contradicted"),
-    (-1, 0.9, "contradicted"),  # a contradicted part outweighs an undecided one
+    (1, 2, "partly"),
+    (-1, 1, "partly"),
+    (0, 1, "partly"),  # null and replicated
     (1, 0.9, "inconclusive"),
-    (0, 1, "inconclusive"),  # null and replicated
+    (-1, 2, "contradicted"),
+    (-1, 0.9, "contradicted"),  # no part holds, and one is refuted
+    (0, 2, "contradicted"),
+    (0, 0.9, "inconclusive"),
 ])  # fmt: skip
-def test_a_conjunction_needs_every_part_and_falls_with_any(up, near, verdict):
+def test_parts_of_the_source_decide_together(up, near, verdict):
     decision = decide(both(UP, NEAR), {"near": around(near), "up": around(up)})
     assert decision.verdict == verdict
     assert [part.name for part in decision.parts] == ["up", "near"]
+
+
+@pytest.mark.parametrize("near, told", [(1, "replicated"), (2, "contradicted"), (0.9, "inconclusive")])
+def test_a_part_of_ours_is_told_and_decides_nothing(near, told):
+    ours = {**NEAR, "of": "ours", "because": "a tolerance that the source does not state"}
+    decision = decide(both(ours, UP), {"near": around(near), "up": around(1)})
+    assert (decision.verdict, decision.deciding.name) == ("replicated", "up")
+    assert [(part.verdict, part.of) for part in decision.parts] == [(told, "ours"), ("replicated", "source")]
+    assert decision.p == decision.parts[1].p
+
+
+@pytest.mark.parametrize("first, second, verdict, deciding", [
+    (1, -1, "replicated", "up"),
+    (-1, 1, "replicated", "other"),
+    (-1, -1, "contradicted", "up"),
+    (-1, 0, "null", "other"),
+    (0, 0.3, "null", "up"),
+])  # fmt: skip
+def test_one_reading_of_a_source_that_holds_is_enough(first, second, verdict, deciding):
+    check = both({**UP, "reading": "by_eye"}, {**UP, "name": "other", "reading": "by_fit"})
+    decision = decide(check, {"up": around(first), "other": around(second)})
+    assert (decision.verdict, decision.deciding.name) == (verdict, deciding)
+    assert decision.reason.startswith("read as by eye" if deciding == "up" else "read as by fit")
+
+
+def test_a_part_of_no_reading_belongs_to_every_one():
+    check = both(NEAR, {**UP, "reading": "by_eye"}, {**UP, "name": "other", "reading": "by_fit"})
+    found = {"up": around(1), "other": around(-1)}
+    assert decide(check, {**found, "near": around(1)}).verdict == "replicated"
+    assert decide(check, {**found, "near": around(2)}).verdict == "partly"
+
+
+@pytest.mark.parametrize("up, verdict", [(1, "replicated"), (0, "not_seen"), (-1, "not_seen")])
+def test_what_can_be_is_not_contradicted_by_one_setting_without_it(up, verdict):
+    check = parse_check({**LEAF, **UP}, exists=True)
+    decision = decide(check, around(up))
+    assert (decision.verdict, decision.deciding.name) == (verdict, "up")
+
+
+def test_ratios_and_probabilities_have_intervals_inside_the_possible():
+    values = np.array([0.01, 0.02, 0.4, 0.05, 0.9])
+    for unit, inside in (("ratio", (0, np.inf)), ("probability", (0, 1))):
+        part = decide(parse_check({"kind": "descriptive", "statistic": "s", "unit": unit}), values).parts[0]
+        assert inside[0] < part.ci95[0] < part.estimate < part.ci95[1] < inside[1]
+    ratio = decide(parse_check({"kind": "greater", "statistic": "s", "unit": "ratio", "than": 1}), values).parts[0]
+    expected = mean_interval(np.log(values))
+    assert ratio.ci95 == pytest.approx((np.exp(expected.low), np.exp(expected.high)))
+    assert ratio.p_t == pytest.approx(t_test_p(np.log(values), 0.0, "greater"))
+    assert ratio.method == "t, log scale"
+
+
+def test_a_value_off_the_scale_leaves_the_interval_linear_and_says_so():
+    part = decide(parse_check({"kind": "descriptive", "statistic": "s", "unit": "ratio"}), [0.0, 1.0, 2.0]).parts[0]
+    assert (part.method, part.estimate) == ("t", 1.0)
+
+
+EFFECTS = {"pp": (0.5, "a test set of 10,000")}
+
+
+def test_directions_of_the_source_get_the_smallest_effect_of_interest_of_their_unit():
+    check = parse_check({**LEAF, "kind": "greater", "than": 0}, effects=EFFECTS)
+    assert check.parts[0].bounds == {"than": 0, "delta": 0.5} and "10,000" in check.parts[0].because
+    own = parse_check({**LEAF, "kind": "greater", "than": 0, "delta": 2}, effects=EFFECTS)
+    assert own.parts[0].bounds["delta"] == 2
+    ours = parse_check({**LEAF, "kind": "greater", "than": 0, "of": "ours", "because": "so"}, effects=EFFECTS)
+    assert "delta" not in ours.parts[0].bounds
+    with pytest.raises(BadInput, match="effects"):
+        parse_check({**LEAF, "unit": "log2", "kind": "greater", "than": 0}, effects=EFFECTS)
+
+
+def test_a_part_of_ours_needs_a_reason():
+    with pytest.raises(BadInput, match="because"):
+        parse_check({**LEAF, "kind": "greater", "than": 0, "of": "ours"})
 
 
 def test_a_conjunction_is_null_only_where_every_part_is():
@@ -109,6 +187,7 @@ def test_a_descriptive_part_does_not_count(up, verdict):
 
 def test_the_deciding_part_is_the_contradicted_one_and_the_reason_names_it():
     decision = decide(both(UP, NEAR), {"up": around(0), "near": around(2)})
+    assert decision.verdict == "contradicted"
     assert decision.deciding.name == "near"
     assert "near contradicted: 95% CI [1.804, 2.196]" in decision.reason
     assert "in [0.8, 1.25] pp" in decision.reason
@@ -434,7 +513,7 @@ def test_a_record_holds_the_evidence_the_numbers_and_where_they_come_from(ledger
         "DD-1",
         "default",
         "mnist",
-        "contradicted",
+        "partly",
     )
     assert (line["statistic"], line["estimate"], line["threshold"]) == ("height_left", -1.0, "> 0 pp")
     assert list(line["per_seed"]) == ["near", "left"]
@@ -514,7 +593,7 @@ def summary():
 
 def test_verdicts_are_counted_with_zeros(summary):
     assert claims.counts(summary[0]) == {
-        "replicated": 4, "contradicted": 1, "null": 0, "inconclusive": 1, "descriptive": 1,
+        "replicated": 4, "partly": 0, "contradicted": 1, "null": 0, "not_seen": 0, "inconclusive": 1, "descriptive": 1,
         "plumbing_ok": 0, "not_run": 0,
     }  # fmt: skip
 
@@ -536,3 +615,12 @@ def test_profiles_are_never_merged(summary):
     other, _ = row("DD-1", around(1), profile="mnist", kind="greater", than=0)
     with pytest.raises(BadInput, match="mnist"):
         claims.counts([*summary[0], other])
+
+
+def test_the_seeds_of_a_record_begin_where_the_study_says():
+    claim = parse_claim({"id": "DD-1", "study": "01_x", "statement": "It rises.", "source": "S1", "prior": "R",
+                         "check": {"kind": "greater", **LEAF, "than": 0}})  # fmt: skip
+    finding = Finding("DD-1", around(1))
+    assert claims.check(claim, "laptop", finding).seeds == [0, 1, 2, 3, 4]
+    assert claims.check(claim, "laptop", finding, first=10).seeds == [10, 11, 12, 13, 14]
+    assert claims.check(claim, "laptop", finding, first=10, seeds=[3, 1, 4, 5, 9]).seeds == [3, 1, 4, 5, 9]

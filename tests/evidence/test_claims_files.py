@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from redlib.evidence.claims import load_claims, load_studies
+from redlib.evidence.verdicts import Leaf
 
 ROOT = Path(__file__).resolve().parents[2]
 IDS = (ROOT / "tests" / "claim_ids.txt").read_text().split()
@@ -37,9 +38,9 @@ STUDY_OF = {
     "LAND": "09_loss_landscape",
 }
 LTH_OF_STUDY_3 = {21, 22, *range(26, 33)}
-TEXTS = {"id", "statement", "source", "reported", "evidence", "prior", "prior_note", "figure"}
+TEXTS = {"id", "statement", "source", "reported", "evidence", "prior", "prior_note", "figure", "rewritten"}
 REQUIRED = {"id", "statement", "source", "prior"}
-OPTIONAL = TEXTS | {"primary", "check", "errata", "profiles", "not_run", "untestable"}
+OPTIONAL = TEXTS | {"primary", "check", "errata", "profiles", "not_run", "untestable", "exists"}
 BOUNDS = {  # kind -> (required numbers, optional numbers)
     "greater": ({"than"}, {"delta"}),
     "less": ({"than"}, {"delta"}),
@@ -71,7 +72,7 @@ def leaf_problems(leaf: dict) -> list[str]:
         return [f"no kind: {leaf}"]
     needed, allowed = BOUNDS[leaf["kind"]]
     texts = {"kind", "statistic", "unit"}
-    extra = {"claimed", "name"} if leaf["kind"] == "two_sided" else {"name"}
+    extra = {"name", "of", "reading", "because", "scale"} | ({"claimed"} if leaf["kind"] == "two_sided" else set())
     found = [f"missing {key}" for key in sorted((texts | needed) - set(leaf))]
     found += [f"unknown {key}" for key in sorted(set(leaf) - texts - needed - allowed - extra)]
     found += [f"{key} is not a finite number" for key in sorted(needed | allowed)
@@ -151,6 +152,34 @@ def test_forecasts_evidence_figures_and_errata_use_the_known_values():
         assert re.fullmatch(evidence, claim.evidence), (claim.id, claim.evidence)
         assert re.fullmatch(r"|[a-z][A-Za-z0-9_]*", claim.figure), (claim.id, claim.figure)
         assert set(claim.errata) <= errata, (claim.id, claim.errata)
+
+
+def source_leaves() -> list[tuple[str, Leaf]]:
+    """Return (claim, leaf) of every part, at every profile, of a file whose directions have margins."""
+    judged = {study for study, file in FILES.items() if "effects" in file}
+    return [
+        (claim.id, leaf)
+        for claim in PARSED.values()
+        if claim.study in judged
+        for check in (claim.check, *claim.profiles.values())
+        if check
+        for leaf in check.parts
+        if leaf.of == "source"
+    ]
+
+
+def test_what_the_source_does_not_say_in_numbers_says_where_its_bound_comes_from():
+    unexplained = [
+        (id_, leaf.name)
+        for id_, leaf in source_leaves()
+        if leaf.region and not leaf.because and any(leaf.bounds.get(name, 0) for name in leaf.bounds if name != "zero")
+    ]
+    assert unexplained == []
+
+
+def test_every_direction_of_a_source_can_come_out_as_no_effect():
+    assert [(id_, leaf.name) for id_, leaf in source_leaves() if leaf.kind in ("greater", "less")
+            and leaf.null_region is None] == []  # fmt: skip
 
 
 def test_every_check_and_every_override_is_structured_data():

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import types
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def home(tmp_path, monkeypatch):
         state(tmp_path, text)
     monkeypatch.setenv("REDLIB_HOME", str(tmp_path))
     monkeypatch.setenv("REDLIB_OUT", "commit")
-    for name in ("REDLIB_STORE", "REDLIB_KEEP_STALE", "REDLIB_WORKERS"):
+    for name in ("REDLIB_STORE", "REDLIB_KEEP_STALE", "REDLIB_WORKERS", "REDLIB_BLOCK"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -366,7 +367,7 @@ def test_evidence_that_only_another_profile_asks_for_is_left_out(parts):
     profiles = ("laptop", "mnist")
     found = {name: Study("01_double_descent", profile=name).check(Finding("DD-5", evidence)) for name in profiles}
     assert found["laptop"].per_seed == {"gain": SEEDS, "not_much": SEEDS, "falling": DOWN}
-    assert found["mnist"].per_seed == {"speed": evidence["speed"]} and found["mnist"].estimate == pytest.approx(5)
+    assert found["mnist"].per_seed == {"speed": evidence["speed"]} and found["mnist"].estimate == pytest.approx(np.exp(np.log(evidence["speed"]).mean()))
     assert [record.verdict for record in found.values()] == ["replicated"] * 2
 
 
@@ -383,7 +384,7 @@ def test_a_finding_on_one_part_is_its_values_and_a_failed_gate_settles_nothing()
     study = Study("01_double_descent")
     record = study.check(Finding("DD-1", np.array(SEEDS), gate={"fits": np.bool_(False)}), note="tried twice")
     assert (record.verdict, record.adequacy, record.note) == ("inconclusive", {"fits": False}, "tried twice")
-    assert record["ratio"] == record.estimate == pytest.approx(2.0)
+    assert record["ratio"] == record.estimate == pytest.approx(np.exp(np.log(SEEDS).mean()))
 
 
 def test_a_part_finds_its_evidence_under_its_own_name_or_else_its_statistic(parts):
@@ -446,3 +447,87 @@ def test_paths_follow_the_profile_and_the_environment(home, monkeypatch, tmp_pat
     assert store_root() == tmp_path / "elsewhere"
     with pytest.raises(BadInput, match="'big'"):
         outputs("big")
+
+
+@pytest.fixture
+def confirming(monkeypatch):
+    """A process that `make confirm` started."""
+    monkeypatch.setenv("REDLIB_BLOCK", "confirmation")
+
+
+def confirmed(home):
+    return [json.loads(line) for line in (home / "results/laptop/confirmation.jsonl").read_text().splitlines()]
+
+
+def test_a_confirmation_writes_its_records_and_nothing_else(home, monkeypatch):
+    study = checked()
+    study.figure(draw(), "dd_one", caption="c", alt="a")
+    study.table(pd.DataFrame({"x": [1]}), "errors")
+    study.conclude("It does.")
+    before = {name: (home / name).read_bytes() for name in files(home)}
+    monkeypatch.setenv("REDLIB_BLOCK", "confirmation")
+    study = Study("01_double_descent", first=10)
+    study.figure(draw(1.0), "dd_one", caption="another", alt="a")
+    study.figure(draw(), "dd_two", caption="new", alt="a")
+    study.table(pd.DataFrame({"x": [2]}), "errors")
+    for id in ("DD-0", "DD-1"):
+        study.check(Finding(id, [-value for value in SEEDS]))
+    study.conclude("It does not.")
+    assert files(home) == {*before, "results/laptop/confirmation.jsonl"}
+    assert {name: (home / name).read_bytes() for name in before} == before
+    assert [(line["id"], line["verdict"], line["seeds"]) for line in confirmed(home)] == [
+        ("DD-1", "contradicted", [10, 11, 12, 13, 14]),
+        ("DD-0", "contradicted", [10, 11, 12, 13, 14]),
+        ("DD-2", "not_run", []),
+    ]
+    assert {*confirmed(home)[0]} == {*lines(home)[0]}, "records of one form"
+
+
+def test_studies_keep_each_others_confirmations(home, confirming):
+    study = Study("04_neural_collapse", first=10)
+    study.check(Finding("NC-1", SEEDS))
+    study.conclude("Yes.")
+    for values in (SEEDS, DOWN):
+        study = Study("01_double_descent", first=10)
+        for id in ("DD-0", "DD-1"):
+            study.check(Finding(id, values))
+        study.conclude("It does.")
+    assert [(line["id"], line["verdict"]) for line in confirmed(home)] == [
+        ("DD-1", "contradicted"),
+        ("DD-0", "contradicted"),
+        ("DD-2", "not_run"),
+        ("NC-1", "replicated"),
+    ]
+
+
+@dataclass(frozen=True)
+class Seeded(Toy):
+    """A run that names its seeds."""
+
+    seeds: tuple[int, ...] = (0, 1)
+
+
+def test_seeds_before_those_of_the_study_are_refused_wherever_they_come_from(home, confirming):
+    with pytest.raises(BadInput, match=r"first = 0 .*Study\(name, profile, first\)"):
+        Study("01_double_descent")
+    study = Study("01_double_descent", first=10)
+    with pytest.raises(BadInput, match="seeds of Seeded"):
+        study.sweep([Seeded(0)], workers=1)
+    with pytest.raises(BadInput, match="seeds of DD-1"):
+        study.check(Finding("DD-1", SEEDS), seeds=range(5))
+    assert files(home) == set(), "nothing was computed"
+
+
+def test_a_confirmation_does_not_rest_on_older_code(home, confirming, monkeypatch):
+    for stale in (False, True):
+        study = Study("01_double_descent", first=10)
+        for id in ("DD-0", "DD-1"):
+            study.check(Finding(id, SEEDS))
+        study.sweep([Toy(10)], workers=1)
+        if stale:
+            with pytest.raises(BadInput, match="REDLIB_KEEP_STALE"):
+                study.conclude("It does.")
+        else:
+            study.conclude("It does.")
+        monkeypatch.setattr("redlib.evidence.sweep.code_digest", lambda name: "another digest")
+        monkeypatch.setenv("REDLIB_KEEP_STALE", "1")

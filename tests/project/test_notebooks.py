@@ -95,3 +95,18 @@ def test_every_work_cited_is_in_the_bibliography(study):
     cited = set(re.findall(r"(?<![\w.])@([a-z]+\d{4}[a-z]+)", prose))
     assert cited, "cite the works tested as [@key]"
     assert cited <= known
+
+
+@for_each_study
+def test_the_seeds_of_a_notebook_can_begin_elsewhere(study):
+    """`make confirm` passes `first`: every notebook has it, hands it to its study, and begins ranges of seeds there."""
+    nodes = syntax(study)
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    started = [call for call in calls if getattr(call.func, "id", "") == "Study"]
+    assert [[getattr(argument, "id", argument) for argument in call.args[1:]] for call in started] == [
+        ["profile", "first"]
+    ]
+    ranges = [ast.unparse(word.value) for call in calls for word in call.keywords if word.arg == "seeds"]
+    assert [each for each in ranges if each.startswith("range(") and not each.startswith("range(first, first + ")] == []
+    known = papermill.inspect_notebook(ROOT / "notebooks" / f"{study}.ipynb")
+    assert known["first"]["default"] == "0"

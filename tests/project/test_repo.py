@@ -26,7 +26,7 @@ LAYERS = {floor: set(FLOORS[:at]) for at, floor in enumerate(FLOORS)} | {
 EXECUTED = ["experiments/experiment", "experiments/results", "experiments/lab", "experiments/chain"]
 NOT_EXECUTED = ("claims.py", "figures.py")
 TARGETS = [
-    *("help", "env", "lab", "smoke", "reproduce", "study", "report", "status", "compare", "new-study"),
+    *("help", "env", "lab", "smoke", "reproduce", "study", "confirm", "report", "status", "compare", "new-study"),
     *("test", "lint", "types", "bench", "clean"),
 ]
 
@@ -178,7 +178,7 @@ def test_project_files_name_no_machine_of_ours():
 
 
 def test_make_hands_the_scheduler_to_every_command_that_sweeps():
-    for target in ("reproduce", "smoke", "study"):
+    for target in ("reproduce", "smoke", "study", "confirm"):
         command = ["make", "--no-print-directory", "-n", target, "STUDY=01_x", "SCHEDULER=tcp://HOST:8786"]
         shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
         assert f"redlib.report {target} " in shown and "--scheduler tcp://HOST:8786" in shown

@@ -1,4 +1,4 @@
-"""Every notebook runs from its first cell to its report at profile smoke, with nothing in the store."""
+"""Every notebook runs at profile smoke, with nothing in the store: to its report, and on seeds that begin elsewhere."""
 
 import json
 import os
@@ -8,25 +8,45 @@ from pathlib import Path
 
 import pytest
 
-from redlib.report.profiles import studies
+from redlib.evidence.confirmation import FIRST
+from redlib.report.profiles import load_profile, studies
 
 ROOT = Path(__file__).parents[2]
+SMOKE = ROOT / "build" / "smoke"
 STUDIES = studies() or [pytest.param("", marks=pytest.mark.skip(reason="no notebooks exist yet"))]
+
+
+def run(command, study, store):
+    environment = {**os.environ, "REDLIB_STORE": str(store)}
+    environment.pop("REDLIB_HOME", None)
+    words = [sys.executable, "-m", "redlib.report", command, "--study", study]
+    words += ["--profile", "smoke"] if command == "confirm" else []
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def records(name, study):
+    rows = [json.loads(line) for line in (SMOKE / "results" / name).read_text().splitlines()]
+    return [row for row in rows if row["study"] == study]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_notebook_runs_at_smoke_and_gets_its_report(study, tmp_path):
-    environment = {**os.environ, "REDLIB_STORE": str(tmp_path / "store")}
-    environment.pop("REDLIB_HOME", None)
-    command = [sys.executable, "-m", "redlib.report", "smoke", "--study", study]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-    smoke = ROOT / "build" / "smoke"
-    rows = [json.loads(line) for line in (smoke / "results" / "claims.jsonl").read_text().splitlines()]
-    verdicts = {row["verdict"] for row in rows if row["study"] == study}
+    run("smoke", study, tmp_path / "store")
+    verdicts = {row["verdict"] for row in records("claims.jsonl", study)}
     assert "plumbing_ok" in verdicts
     assert verdicts <= {"plumbing_ok", "not_run"}, "a smoke run is no evidence"
-    assert study in (smoke / "reports" / "index.html").read_text()
-    assert (smoke / "reports" / f"{study}.html").stat().st_size <= 1.5e6
+    assert study in (SMOKE / "reports" / "index.html").read_text()
+    assert (SMOKE / "reports" / f"{study}.html").stat().st_size <= 1.5e6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", STUDIES)
+def test_notebook_runs_on_seeds_that_begin_elsewhere(study, tmp_path):
+    """No experiment is left on the seeds that are judged: `Study.sweep` refuses them."""
+    run("confirm", study, tmp_path / "store")
+    rows = [row for row in records("confirmation.jsonl", study) if row["verdict"] == "plumbing_ok"]
+    seeds = {seed for row in rows for seed in row["seeds"]}
+    count = max(value for name, value in load_profile("smoke").notebooks[study].items() if name in ("seeds", "few"))
+    assert seeds == set(range(FIRST, FIRST + count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from redlib.report.html import index_page, study_card, study_page
 
 pytestmark = pytest.mark.slow
 COMMITTED = sorted(Path(__file__).parents[2].glob("reports/*/*.html"))
-NAMES = ["index.html", f"{given.STUDY}.html"]
+BOTH = [f"both/{name}" for name in ("index.html", f"{given.STUDY}.html")]  # with two blocks of seeds
+NAMES = ["index.html", f"{given.STUDY}.html", *BOTH]
 PAGES = [*NAMES, *COMMITTED]  # a name is a page of the fixture, a path one of the repository
 
 # In the page: addresses that lead nowhere, and elements that stick out to the right.
@@ -24,7 +26,8 @@ OUTSIDE = """() => [...document.querySelectorAll('body *')]
     .filter(e => !e.closest('.art, .scroll, pre, .formula, .top, .skip, thead'))
     .map(e => e.tagName + '.' + e.className)"""
 DRAWN = "explorer => [...explorer.querySelectorAll('svg')].map(svg => svg.innerHTML).join()"
-PAINT = """() => [...document.querySelectorAll('.chip, .soft, .question, .answer, .outcome, .star')].map(e => {
+PAINT = """() => [...document.querySelectorAll(
+    '.chip, .soft, .question, .answer, .outcome, .star, .standing, .second')].map(e => {
     const paper = element => getComputedStyle(element).backgroundColor;
     let box = e;
     while (paper(box) === 'rgba(0, 0, 0, 0)') box = box.parentElement;
@@ -33,16 +36,25 @@ PAINT = """() => [...document.querySelectorAll('.chip, .soft, .question, .answer
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> Path:
-    """Return a folder with the two fixture pages."""
+    """Return a folder with the two fixture pages, and a second pair with a confirmation and rewritten checks."""
     where = tmp_path_factory.mktemp("pages")
-    notebook, claims, records, run = given.notebook(), given.claims(), given.records(), given.run()
-    study = study_page(
-        notebook, records, run, claims, "laptop", study=given.STUDY, siblings=[given.STUDY], references=given.REFERENCES
-    )
-    cards, runs = [study_card(notebook, given.STUDY)], {"laptop": {given.STUDY: run}}
-    (where / NAMES[0]).write_text(index_page(cards, claims, {"laptop": records}, runs, "laptop"), "utf-8")
-    (where / NAMES[1]).write_text(study, "utf-8")
+    claims = given.claims()
+    new = {id: replace(claims[id], rewritten="It asked for more.") for id in ("DD-5", "DD-11")}
+    _write(where, claims, ())
+    _write(where / "both", {**claims, **new}, given.confirmation())
     return where
+
+
+def _write(where: Path, claims: Any, fresh: Any) -> None:
+    """Write the pages of the study and of the index, with the records of a confirmation."""
+    where.mkdir(exist_ok=True)
+    notebook, records, run = given.notebook(), given.records(), given.run()
+    more = {"siblings": [given.STUDY], "references": given.REFERENCES, "apart": ["code", "claims"] if fresh else []}
+    study = study_page(notebook, records, run, claims, "laptop", study=given.STUDY, confirmation=fresh, **more)
+    cards, runs = [study_card(notebook, given.STUDY)], {"laptop": {given.STUDY: run}}
+    index = index_page(cards, claims, {"laptop": records}, runs, "laptop", {"laptop": fresh})
+    (where / NAMES[0]).write_text(index, "utf-8")
+    (where / NAMES[1]).write_text(study, "utf-8")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from functools import lru_cache
@@ -112,7 +113,7 @@ def test_the_header_says_question_answer_verdicts_seeds_runtime_store_commit_ver
     for part in (
         "Why can test error fall again when a model grows",
         "Test error peaks where a model can only just",
-        "3 replicated 1 contradicted 1 null 2 inconclusive 1 descriptive 1 not run",
+        "3 replicated 1 contradicted 1 no effect 2 inconclusive 1 descriptive 1 not run",
         "profile laptop",
         "Seeds 10",
         "Runtime 3 min 12 s",
@@ -337,6 +338,132 @@ def test_a_study_that_is_not_written_has_title_and_question_from_its_claims_file
     empty = nbformat.v4.new_notebook(cells=[])
     assert study_card(empty, "02_lottery_tickets").question == other.question
     assert study_card(empty, "99_unknown").title == "99_unknown"
+
+
+# --- two blocks of seeds ------------------------------------------------------------------------------------
+
+
+def build_both(claims: Any = None, **more: Any) -> str:
+    """Return the page of the study with a confirmation."""
+    return study_page(
+        given.notebook(), given.records(), given.run(), claims or given.claims(), "laptop",
+        study=given.STUDY, references=given.REFERENCES, confirmation=given.confirmation(), **more,
+    )  # fmt: skip
+
+
+def rewritten(*ids: str) -> dict[str, Any]:
+    """Return the claims, the checks of some of them rewritten."""
+    new = {id: dataclasses.replace(given.claims()[id], rewritten="It asked for more.") for id in ids}
+    return type(given.claims())({**given.claims(), **new})
+
+
+def block_of(html: str, id: str) -> str:
+    return re.search(rf'<tbody id="claim-{id}".*?</tbody>', html, re.DOTALL)[0]
+
+
+def card_of(html: str, id: str) -> str:
+    return re.search(rf'<div class="verdict v-\w+" id="card-{id}">.*?</div>', html, re.DOTALL)[0]
+
+
+def number(row: Any) -> str:
+    """Return estimate and interval of a part as the pages show them."""
+    return f"{wording.estimate(row)} {wording.interval(row)}"
+
+
+@pytest.mark.parametrize("shown", [card_of, block_of])
+@pytest.mark.parametrize(
+    ("id", "standing", "told"),
+    [
+        ("DD-1", "confirmed", "Seeds 0–9: replicated; seeds 10–19: replicated."),
+        ("DD-5", "fragile", "Seeds 0–9: replicated; seeds 10–19: contradicted."),
+        ("DD-8", "undecided", "Seeds 0–9: inconclusive; seeds 10–19: inconclusive."),
+        ("DD-16", "", "Seeds 0–9: descriptive; seeds 10–19: descriptive."),
+    ],
+)
+def test_card_and_row_show_both_blocks_with_every_number_and_how_they_stand(shown, id, standing, told):
+    html = shown(build_both(), id)
+    assert re.findall(r'class="tag standing s-(\w+)"', html) == [standing] * bool(standing)
+    text = Page(html).text
+    assert told in text
+    for rows in (given.records(), given.confirmation()):
+        parts = next(row for row in rows if row["id"] == id)["parts"]
+        assert all(number(part) in text for part in parts)
+    assert html.count('class="interval"') == 2 * len(parts)
+
+
+def test_a_claim_without_a_confirmation_looks_as_before():
+    assert block_of(build_both(), "DD-11") == block_of(study(), "DD-11")
+    assert card_of(build_both(), "DD-11") == card_of(study(), "DD-11")
+
+
+def test_a_rewritten_check_is_judged_on_fresh_seeds_and_says_what_the_others_gave():
+    html = build_both(rewritten("DD-5"))
+    card = card_of(html, "DD-5")
+    assert 'class="verdict v-contradicted"' in card and "s-fresh" in card
+    told = "Judged on fresh seeds (10–19); on seeds 0–9, where the check was written: replicated."
+    assert told in Page(card).text and told in Page(block_of(html, "DD-5")).text
+    assert "not as expected" in Page(card).text, "the forecast is compared with the verdict that counts"
+    header = html.split('id="main"')[0]
+    assert "2 replicated 2 contradicted" in Page(header).text
+
+
+def test_a_rewritten_check_without_fresh_seeds_is_exploratory():
+    html = study_page(given.notebook(), given.records(), given.run(), rewritten("DD-5", "DD-16", "DD-17"), "laptop",
+                      study=given.STUDY, references=given.REFERENCES)  # fmt: skip
+    assert "s-exploratory" in card_of(html, "DD-5") and "written after these seeds were seen" in card_of(html, "DD-5")
+    for id in ("DD-16", "DD-17"):
+        assert "s-exploratory" not in block_of(html, id), "no decision, no doubt about one"
+
+
+def test_a_confirmation_by_another_check_is_not_shown_as_one():
+    other = given.confirmation()
+    other[1]["parts"][0]["threshold"] = "> 9 pp"
+    html = study_page(given.notebook(), given.records(), given.run(), given.claims(), "laptop",
+                      study=given.STUDY, references=given.REFERENCES, confirmation=other)  # fmt: skip
+    card = card_of(html, "DD-5")
+    assert "s-outdated" in card and number(other[1]["parts"][0]) not in Page(card).text
+
+
+def test_the_header_counts_how_the_claims_stand_and_a_banner_tells_blocks_that_differ():
+    header = build_both(apart=["code", "claims"]).split('id="main"')[0]
+    assert "1 confirmed 1 fragile 1 undecided" in Page(header).text and "Fresh seeds 10" in Page(header).text
+    assert "They differ in: code, claims" in Page(header).text
+    assert "not made alike" not in build_both() and "Fresh seeds" not in study().split('id="main"')[0]
+
+
+def test_the_history_says_which_judgements_are_on_fresh_seeds():
+    line = {"id": "DD-5", "date": "2026-01-02", "commit": "abc", "verdict": "null", "estimate": 0.0, "ci95": [-1, 1]}
+    past = {"DD-5": [line, line | {"block": "confirmation", "verdict": "contradicted"}]}
+    card = Page(card_of(build_both(history=past), "DD-5")).text
+    assert "abc fresh seeds contradicted" in card and "abc no effect" in card
+
+
+def test_the_index_counts_confirmed_and_fragile_and_marks_every_profile():
+    records, fresh = (
+        {name: made(name) for name in ("laptop", "mnist")} for made in (given.records, given.confirmation)
+    )
+    fresh["mnist"] = fresh["mnist"][:1]
+    html = index_page([study_card(given.notebook(), given.STUDY)], rewritten("DD-11"), records, {}, "laptop", fresh)
+    glance = Page(html.split('id="studies"')[0]).text
+    assert "1 confirmed 1 fragile 1 undecided 1 exploratory" in glance
+    row = re.search(r'#claim-DD-1".*?</tr>', html, re.DOTALL)[0]
+    assert row.count("s-confirmed") == 2
+    row = re.search(r'#claim-DD-5".*?</tr>', html, re.DOTALL)[0]
+    assert row.count("s-fragile") == 1, "mnist has not been confirmed there"
+
+
+def test_the_index_counts_a_rewritten_claim_by_its_fresh_verdict():
+    cards, fresh = [study_card(given.notebook(), given.STUDY)], {"laptop": given.confirmation()}
+    html = index_page(cards, rewritten("DD-5"), {"laptop": given.records()}, {}, "laptop", fresh)
+    row = re.search(r'<tr data-verdict="(\w+)">\s*<th scope="row"><a href="[^"]*#claim-DD-5"', html)
+    assert row[1] == "contradicted"
+    assert not re.search(r'#claim-DD-5"((?!</tr>).)*>Holm<', html, re.DOTALL), "what is judged is tested"
+
+
+@pytest.mark.parametrize("page", [build_both, index])
+def test_every_page_explains_how_blocks_can_stand(page):
+    text = Page(page()).text
+    assert all(about.meaning in text for about in wording.STANDINGS.values())
 
 
 # --- reading the notebook -----------------------------------------------------------------------------------

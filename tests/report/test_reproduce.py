@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from toy_project import PATIENCE, command, project, write_profile
 
 from redlib.errors import BadInput
 from redlib.evidence import files
@@ -20,80 +21,6 @@ from redlib.evidence.sweep import SCHEDULER
 from redlib.report import compare, notebooks, pages, readme, reproduce, status
 from redlib.report.__main__ import main
 from redlib.report.profiles import load_profile
-
-TESTS = Path(__file__).parents[1]
-PATIENCE = 600.0  # seconds until something hangs; beside other work a toy takes minutes
-
-CLAIMS = """
-study: STUDY
-title: A toy
-question: Does the toy rise?
-claims:
-- {id: CLAIM, primary: true, statement: A toy rises., source: S1, prior: R,
-   check: {kind: greater, statistic: rise, than: 0, unit: pp}}
-"""
-NOTEBOOK = """
-# %% [markdown]
-# # A toy
-#
-# **Question.** Does the toy rise?
-
-# %% tags=["parameters"]
-profile = "smoke"
-rise = 1.0  # mean rise, pp
-size = 8
-pause_s = 0.0
-runs = 5
-
-# %%
-from toy_runs import Toy
-
-from redlib.evidence.claims import Finding
-from redlib.evidence.study import Study
-
-study = Study("STUDY", profile=profile)
-
-# %%
-configs = [Toy(seed, size=size, pause_s=pause_s) for seed in range(runs)]
-values = [run["values"][0] + rise for run in study.sweep(configs).results]
-
-# %%
-print("about to check")
-study.check(Finding("CLAIM", values if rise else 1 / rise), seeds=range(runs))
-study.conclude("It rises.")
-"""
-
-
-def project(root, laptop):
-    """Write a project with two toy notebooks and the parameters of profile laptop; return its root."""
-    for folder in ("notebooks", "profiles", "claims"):
-        (root / folder).mkdir(parents=True)
-    for study, claim in (("01_good", "DD-1"), ("02_bad", "DD-2")):
-        for text, path in ((NOTEBOOK, f"notebooks/{study}.py"), (CLAIMS, f"claims/{study}.yaml")):
-            (root / path).write_text(text.replace("STUDY", study).replace("CLAIM", claim).lstrip())
-    for name in ("smoke", "mnist", "paper"):
-        (root / "profiles" / f"{name}.yaml").write_text(f"profile: {name}\nnotebooks: {{}}\n")
-    write_profile(root, laptop)
-    markers = "\n".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->" for name in ("claims", "speed"))
-    (root / "README.md").write_text(f"# Toy\n\n{markers}\n")
-    return root
-
-
-def write_profile(root, sections):
-    (root / "profiles" / "laptop.yaml").write_text(json.dumps({"profile": "laptop", "notebooks": sections}))
-
-
-def command(root, *arguments, **variables):
-    """Start python -m redlib.report as make does, in the project at `root`, with more environment `variables`."""
-    path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "REDLIB_HOME": str(root), "PYTHONPATH": path, "REDLIB_WORKERS": "2"}
-    for name in ("REDLIB_STORE", "REDLIB_OUT", "REDLIB_KEEP_STALE", "REDLIB_SCHEDULER"):
-        environment.pop(name, None)
-    environment |= variables
-    return subprocess.Popen(
-        [sys.executable, "-m", "redlib.report", *arguments],
-        cwd=TESTS.parent, env=environment, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +178,7 @@ def test_jobs_share_the_cores(home, monkeypatch):
     monkeypatch.setenv("REDLIB_WORKERS", "6")
     monkeypatch.setenv("MPLBACKEND", "Agg")
     seen = []
-    monkeypatch.setattr(reproduce, "execute", lambda profile, name, environment, echo: seen.append(environment))
+    monkeypatch.setattr(reproduce, "execute", lambda profile, name, environment, *_: seen.append(environment))
     chosen = {"01_good": {"profile": "laptop"}, "02_bad": {"profile": "laptop"}}
     reproduce.run_all("laptop", chosen, jobs=3, keep_stale=True)
     assert [e["REDLIB_WORKERS"] for e in seen] == [e["OMP_NUM_THREADS"] for e in seen] == ["3", "3"]
@@ -479,7 +406,7 @@ def test_killed_run_leaves_nothing_behind_and_the_next_goes_on_to_the_same_resul
 
 
 def test_misspelt_study_is_refused_by_every_command_with_the_nearest_name(home, capsys):
-    for name in ("reproduce", "smoke", "study", "report", "status", "compare"):
+    for name in ("reproduce", "smoke", "study", "confirm", "report", "status", "compare"):
         if name == "smoke":
             (home / "profiles" / "smoke.yaml").write_text("profile: smoke\nnotebooks: {01_good: {}}\n")
         assert main([name, "--study", "01_godo"]) == 2, name
@@ -632,8 +559,8 @@ def test_address_of_a_scheduler_reaches_every_notebook_and_is_tried_first(home, 
     assert notebooks.kernel_environment("laptop", 1, scheduler="tcp://a:1")[SCHEDULER] == "tcp://a:1"
     assert SCHEDULER not in notebooks.kernel_environment("laptop", 1)
     monkeypatch.setitem(sys.modules, "distributed", None)
-    for command in ("reproduce", "study"):
-        assert main([command, "--study", "01_good", "--scheduler", "tcp://a:1"]) == 2
+    for name in ("reproduce", "study", "confirm"):
+        assert main([name, "--study", "01_good", "--scheduler", "tcp://a:1"]) == 2
         assert "the extra `dask`" in capsys.readouterr().err
     assert not list(home.glob("build/**/*.ipynb"))
 

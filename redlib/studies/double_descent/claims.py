@@ -6,12 +6,20 @@ two results have different numbers of seeds, those that both have are compared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from redlib.evidence.claims import Finding
-from redlib.evidence.peaks import Peak, crossfit_epochwise, crossfit_peak, rises_through, threshold_width
+from redlib.evidence.peaks import (
+    Peak,
+    grid_steps,
+    judged_best,
+    rises_through,
+    split_epochwise,
+    split_peak,
+    threshold_width,
+)
 from redlib.evidence.stats import linear_r2, log2_ratio, slope_per_seed, z_scores
 from redlib.experiments.results import Results
 from redlib.measures.leastsquares import Floats, isotropic_risk
@@ -20,6 +28,7 @@ from redlib.studies.double_descent.nets import WidthSweep
 
 EPS = 0.02
 TOLERANCE = 0.1  # training error of the effective model complexity (Nakkiran et al. 2019, section 5)
+EASY = 0.2  # error of the best net on an easy task: a tenth on CIFAR-10, a quarter on CIFAR-100 (from memory)
 FLOOR = 1e-12  # excess losses below this are rounding, and ratios of them would mean nothing
 LEAST_LOSS = 1e-25  # where float64 stops the fall of a loss that starts at 1
 SOLVED = 1e-8  # relative residual of a system that has a solution
@@ -41,19 +50,39 @@ def threshold(found: Results, eps: float = EPS, at: int = -1) -> Floats:
 
 
 def peak(found: Results, name: str = "test_error") -> Peak:
-    """Return the cross-fit peak over widths of a final curve."""
-    return crossfit_peak(final(found, name), found.labels["width"])
+    """Return the peak over widths of a final curve, chosen by some seeds and judged by the others."""
+    return split_peak(final(found, name), found.labels["width"])
 
 
-def gate(found: Results, *peaks: Peak) -> dict[str, bool]:
-    """Return the gate of a sweep: its widest net fits the data in every seed, and the halves agree on the peaks."""
-    fitted = bool((found["train_error"][:, -1, -1] <= EPS).all())
-    return {"widest_net_interpolates": fitted, "halves_agree": all(p.agree for p in peaks)}
+def gate(found: Results) -> dict[str, bool]:
+    """Return the gate of a sweep: its widest net fits the data in every seed."""
+    return {"widest_net_interpolates": bool((found["train_error"][:, -1, -1] <= EPS).all())}
 
 
 def heights(found: Peak) -> dict[str, Floats]:
     """Return the two heights of a peak as parts of a check."""
     return {"height_left": found.height_left, "height_right": found.height_right}
+
+
+def read_off(curves: Floats, grid: Sequence[float], places: Floats) -> Floats:
+    """Return curves [S, K] over a positive grid [K] at one place each [S], log-linear; NaN where the place is."""
+    x, wanted = np.log(grid), np.log(places)
+    return np.array([np.interp(place, x, curve) for place, curve in zip(wanted, curves, strict=True)])
+
+
+def at_fit(found: Results) -> Floats:
+    """Return the last test error at each seed's threshold [S]."""
+    return read_off(final(found), found.labels["width"], threshold(found))
+
+
+def risen(found: Results) -> Floats:
+    """Return how far the judges' test error at their threshold lies above that of the best smaller net [J].
+
+    Smaller are the widths below all thresholds; other seeds choose the best of them.
+    """
+    smaller = (np.array(found.labels["width"]) < np.fmin.reduce(threshold(found))).sum()
+    best = -judged_best(-final(found)[:, : max(smaller, 1)])
+    return at_fit(found)[: len(best)] - best
 
 
 def continued(reused: Results, fresh: Results) -> Results:
@@ -68,7 +97,7 @@ def continued(reused: Results, fresh: Results) -> Results:
 
 def position(config: WidthSweep, found: Peak) -> Floats:
     """Return (parameters at the peak) / (classes * n), which Belkin et al. (2019) predict to be 1."""
-    return np.array([config.over_labels(int(width)) for width in found.peak_per_seed])
+    return np.interp(found.peak_per_seed, found.grid, [config.over_labels(int(width)) for width in found.grid])
 
 
 def tracks(found: Results) -> tuple[Floats, Floats]:
@@ -108,17 +137,19 @@ def tuned(plain: Results, decayed: Results) -> Results:
 def dd_0(config: PolynomialBias, found: Results) -> Finding:
     """Error splits into bias², variance and noise; bias falls and variance grows with the degree: a U.
 
-    `identity_gap` is the largest |total / (bias² + variance + noise²) - 1|. `interior_*`: the total error at the first
-    and the last degree minus that at the best one, which the other seeds choose (an own minimum is biased).
+    `identity` (`mean_identity_gap`) is total / (bias² + variance + noise²) - 1, the mean over degrees, `identity_gap`
+    the largest of its sizes. `interior_left` and `interior_right`: the total error at the first and the last degree
+    minus that at the best one, which other seeds choose (an own minimum is biased).
     """
     bias2, variance, total = (found[name] for name in ("bias2", "variance", "total"))
-    best = total[np.arange(len(total)), (total.sum(0) - total).argmin(1)]
+    gap = total / (bias2 + variance + config.noise**2) - 1
     parts = {
-        "identity_gap": np.abs(total / (bias2 + variance + config.noise**2) - 1).max(1),
+        "mean_identity_gap": gap.mean(1),
+        "identity_gap": np.abs(gap).max(1),
         "bias_slope": slope_per_seed(config.degrees, bias2),
         "variance_slope": slope_per_seed(config.degrees, variance),
-        "interior_left": total[:, 0] - best,
-        "interior_right": total[:, -1] - best,
+        "interior_left": judged_best(total[:, :1] - total),
+        "interior_right": judged_best(total[:, -1:] - total),
     }
     return Finding("DD-0", parts)
 
@@ -126,47 +157,74 @@ def dd_0(config: PolynomialBias, found: Results) -> Finding:
 def dd_1(found: Results) -> Finding:
     """Random features: a U, a peak at as many features as examples, and a second descent below the best small model.
 
-    The error below the threshold is each seed's own minimum, which favours the classical side. `norm_falls` is log2 of
-    the coefficient norm at the first count >= n over that at the last; from the maximum it always falls.
+    `falls_first`: from the smallest model to the valley before the peak. Other seeds choose the best small model.
+    `norm_falls` is log2 of the coefficient norm at the first count >= n over that at the last; from the maximum it
+    always falls.
     """
     n, counts = found.labels["sample"][0], np.array(found.labels["count"])
     error, norm = (found.at(sample=n)[name] for name in ("test_zero_one", "coefficient_norm"))
-    top = crossfit_peak(100 * error, counts)
+    top = split_peak(100 * error, counts)
     parts = heights(top) | {
+        "falls_first": top.first_fall,
         "peak_over_n": top.peak_per_seed / n,
-        "modern_below_classical": 100 * (error[:, counts < n].min(1) - error[:, -1]),
+        "modern_below_classical": -100 * judged_best(error[:, -1:] - error[:, counts < n]),
         "norm_peak_over_n": counts[norm.argmax(1)] / n,
         "norm_falls": np.log2(norm[:, np.argmax(counts >= n)] / norm[:, -1]),
     }
-    return Finding("DD-1", parts, {"halves_agree": top.agree})
+    return Finding("DD-1", parts)
 
 
 def dd_4(found: Results) -> Finding:
     """Constant-step SGD is as good as full-batch descent only with more features than examples.
 
-    Classical is the first count, modern the last. `modern_linear_r2` is of log loss on epoch, down to the floor of
-    float64; `classical_excess_ratio` (`log2_excess_over_gradient_descent`) SGD's mean excess loss over the last quarter
-    of the epochs against gradient descent's final one, the worse of equal epochs and equal steps.
+    Classical is the first count, modern the last. `as_fast_by_epoch` (`log2_modern_rate_over_gd_epochs`) and
+    `as_fast_by_step` (`log2_modern_rate_over_gd_steps`): SGD's mean `rate` over that of gradient descent.
+    `modern_linear_r2` is of log loss on epoch, down to the floor of float64; `classical_excess_ratio` and
+    `tenfold_excess` (`log2_excess_over_gradient_descent`) SGD's mean excess loss over the last quarter of the epochs
+    against gradient descent's final one, the worse of equal epochs and equal steps.
     """
-    modern = found["sgd_loss"][:, -1]
+    modern, slower = found["sgd_loss"][:, -1], (found[name][:, -1] for name in ("gd_excess", "gd_excess_steps"))
+    by_epoch, by_step = (np.log2(rate(modern) / rate(each)) for each in slower)
     excess = (found["sgd_loss"] - found["least_loss"][..., None])[:, 0, 1:]
     last = np.array_split(excess, 4, axis=1)[-1].mean(1)
     slow = np.maximum(found["gd_excess"], found["gd_excess_steps"])[:, 0, -1]
     parts = {
+        "log2_modern_rate_over_gd_epochs": by_epoch,
+        "log2_modern_rate_over_gd_steps": by_step,
         "modern_train_loss": modern[:, -1],
         "modern_linear_r2": np.array(
             [linear_r2(np.log(loss[1 : np.argmax(loss < LEAST_LOSS) or None])) for loss in modern]
         ),
-        "classical_excess_ratio": np.log2(np.maximum(last, FLOOR) / np.maximum(slow, FLOOR)),
+        "log2_excess_over_gradient_descent": np.log2(np.maximum(last, FLOOR) / np.maximum(slow, FLOOR)),
     }
     return Finding("DD-4", parts)
 
 
+def rate(losses: Floats) -> Floats:
+    """Return how fast losses [S, epochs] fall on average, in nats an epoch, until they reach the floor of float64."""
+    low = losses < LEAST_LOSS
+    end = np.where(low.any(1), low.argmax(1), losses.shape[1] - 1)
+    last = np.maximum(losses[np.arange(len(losses)), end], LEAST_LOSS)
+    return np.asarray(np.log(losses[:, 0] / last) / end)
+
+
 def dd_14(config: Gaussian, found: Results) -> Finding:
-    """The error of least squares on Gaussian data follows its closed form, at sizes that are `far` from d."""
-    excess, sizes = found["ridgeless"][:, far(config)], np.array(config.samples)[far(config)]
-    z = z_scores(excess, isotropic_risk(sizes, config.dim, config.noise, config.norm))
-    return Finding("DD-14", {"max_abs_z": np.abs(z).max(1)})
+    """The error of least squares on Gaussian data follows its closed form, at sizes that are `far` from d.
+
+    It falls, rises and falls again: log2 ratios of the median errors at the first size, at the best one below d, which
+    other seeds choose, at the one nearest to d and at the last.
+    """
+    sizes, away = np.array(config.samples), far(config)
+    z = z_scores(found["ridgeless"][:, away], isotropic_risk(sizes[away], config.dim, config.noise, config.norm))
+    middle = np.log2(np.median(found["ridgeless"], -1))
+    top, below = middle[:, np.abs(sizes - config.dim).argmin()], middle[:, sizes < config.dim]
+    parts = {
+        "falls_first": judged_best(middle[:, :1] - below),
+        "rises_to_d": judged_best(top[:, None] - below),
+        "falls_beyond_d": top - middle[:, -1],
+        "max_abs_z": np.abs(z).max(1),
+    }
+    return Finding("DD-14", parts)
 
 
 def far(config: Gaussian) -> Bools:
@@ -177,15 +235,18 @@ def far(config: Gaussian) -> Bools:
 def dd_18(config: RffBiasVariance, found: Results, away: float = 0.1) -> Finding:
     """The peak is made of variance, while the squared bias only falls.
 
-    `variance_ratio` (`log2_variance_ratio`) is at n features against the last count. `bias_monotone`
-    (`bias_upward_step_z`) is the largest step of bias² between counts in jackknife standard errors, without counts
-    within `away`·n of n, where the estimate has no finite variance.
+    `variance_ratio` and `twice` (`log2_variance_ratio`): at n features against the last count. `bias_falls`
+    (`bias_worst_step`) is the step of bias² between counts that other seeds find largest, over the first bias²;
+    `bias_monotone` (`bias_upward_step_z`) the largest one in jackknife standard errors. Both leave out counts within
+    `away`·n of n, where the estimate has no finite variance.
     """
     far = np.abs(np.array(config.counts) - config.n) > away * config.n
+    steps = np.diff(found["bias2"][:, far], axis=1)
     error = np.sqrt((config.resamples - 1) * np.diff(found["bias2_left_out"][:, far], axis=1).var(-1))
     parts = {
-        "variance_ratio": np.log2(found.at(count=config.n)["variance"] / found["variance"][:, -1]),
-        "bias_monotone": (np.diff(found["bias2"][:, far], axis=1) / error).max(1),
+        "log2_variance_ratio": np.log2(found.at(count=config.n)["variance"] / found["variance"][:, -1]),
+        "bias_worst_step": judged_best(steps / found["bias2"][:, :1]),
+        "bias_upward_step_z": (steps / error).max(1),
     }
     return Finding("DD-18", parts)
 
@@ -199,8 +260,10 @@ def dd_2(config: WidthSweep, noisy: Results, reused: Results) -> Finding:
     parts = heights(fresh) | {
         "params_at_peak_over_kn": position(config, fresh),
         "reuse_params_at_peak_over_kn": position(config, again),
+        "reuse_height_left": again.height_left,
+        "reuse_height_right": again.height_right,
     }
-    return Finding("DD-2", parts, gate(noisy, fresh, again))
+    return Finding("DD-2", parts, gate(noisy))
 
 
 def dd_3(rff: Results, by_n: BySize) -> Finding:
@@ -214,27 +277,40 @@ def dd_3(rff: Results, by_n: BySize) -> Finding:
 
 
 def dd_5(deep: Results) -> Finding:
-    """Deep nets peak where they first fit; `at_threshold` is `grid_steps_above_threshold`, chosen by the other half."""
-    top, error, grid = peak(deep), final(deep), list(deep.labels["width"])
-    steps = [np.nan if np.isnan(width) else grid.index(width) for width in threshold(deep)]
-    before = [curve[top.grid < place].min() for curve, place in zip(error, top.peak_per_seed, strict=True)]
+    """Deep nets peak where they first fit: the error falls, rises and falls again over the widths.
+
+    `risen_at_first_fit` (`first_fit_minus_valley`) and `high_at_first_fit` (`first_fit_minus_widest`): the error at the
+    threshold above the best one before and above the widest net's. `at_threshold` (`grid_steps_above_threshold`) is of
+    each seed's own peak.
+    """
+    top = peak(deep)
     parts = heights(top) | {
-        "at_threshold": np.array([grid.index(place) for place in top.peak_per_seed]) - np.array(steps),
-        "modern_below_classical": np.array(before) - error[:, -1],
+        "falls_first": top.first_fall,
+        "first_fit_minus_valley": risen(deep),
+        "first_fit_minus_widest": at_fit(deep) - final(deep)[:, -1],
+        "grid_steps_above_threshold": grid_steps(top.peak_per_seed, top.grid) - grid_steps(threshold(deep), top.grid),
+        "modern_below_classical": top.height_right - top.height_left,
         "peak_width": top.peak_per_seed,
     }
-    return Finding("DD-5", parts, gate(deep, top))
+    return Finding("DD-5", parts, gate(deep))
 
 
 def dd_6(noisy: Results) -> Finding:
-    """The widest net's test error falls, rises when the training set is fitted, and falls again as it trains."""
-    found = crossfit_epochwise(100 * widest(noisy)["test_error"][:, 1:], noisy.labels["epoch"][1:])
+    """The widest net's test error falls, rises when the training set is fitted, and falls again as it trains.
+
+    `rise_across_fit`: from half the epoch of the fit to twice that epoch, or as near as the looks come.
+    """
+    error, epochs = 100 * widest(noisy)["test_error"][:, 1:], noisy.labels["epoch"][1:]
+    found, fitted = split_epochwise(error, epochs), fitted_at(noisy)
+    before, after = (read_off(error, epochs, fitted * times) for times in (0.5, 2))
     parts = {
+        "falls_first": found.first_fall,
         "rise": found.height_left,
         "fall": found.height_right,
-        "t2_over_interpolation": found.peak_per_seed / fitted_at(noisy),
+        "rise_across_fit": after - before,
+        "t2_over_interpolation": found.peak_per_seed / fitted,
     }
-    return Finding("DD-6", parts, gate(noisy, found))
+    return Finding("DD-6", parts, gate(noisy))
 
 
 def widest(sweep: Results) -> Results:
@@ -251,19 +327,24 @@ def dd_7(samples: Results, by_n: BySize, n: int) -> Finding:
     """More data can hurt near the threshold: from N/2 to N examples for N features, from n/2 to n for nets."""
     count, top = samples.labels["count"][0], peak(by_n[n])
     half, whole = (samples.at(count=count, sample=size)["test_zero_one"] for size in (count // 2, count))
-    fewer, more = (
-        [final(by_n[size].at(width=width))[s] for s, width in enumerate(top.peak_per_seed)] for size in (n // 2, n)
-    )
-    parts = {"rff_harm": 100 * (whole - half), "net_harm": np.array(more) - np.array(fewer)}
-    return Finding("DD-7", parts, gate(by_n[n], top))
+    fewer, more = (final(by_n[size].at(width=top.n_peak))[: len(top.height_left)] for size in (n // 2, n))
+    parts = {"rff_harm": 100 * (whole - half), "net_harm": more - fewer}
+    return Finding("DD-7", parts, gate(by_n[n]))
 
 
 def dd_8(noisy: Results, clean: Results) -> Finding:
-    """Label noise makes the peak higher and moves the threshold to larger nets."""
+    """Label noise makes the peak higher and moves the threshold to larger nets.
+
+    `height_gain` is that of the height above the valley, `height_right_gain` above the widest net.
+    """
     top, plain = peak(noisy), peak(clean)
-    move = log2_ratio(threshold(noisy), threshold(clean))
-    parts = {"height_gain": top.height_left - plain.height_left, "threshold_shift": move}
-    return Finding("DD-8", parts, gate(noisy, top, plain))
+    parts = {
+        "height_gain": top.height_left - plain.height_left,
+        "height_right_gain": top.height_right - plain.height_right,
+        "threshold_shift": log2_ratio(threshold(noisy), threshold(clean)),
+    }
+    fitted = gate(clean)["widest_net_interpolates"]
+    return Finding("DD-8", parts, gate(noisy) | {"widest_net_interpolates_without_noise": fitted})
 
 
 def dd_9(shifted: Results, noisy: Results) -> Finding:
@@ -273,14 +354,14 @@ def dd_9(shifted: Results, noisy: Results) -> Finding:
         "threshold_shift": log2_ratio(threshold(shifted), threshold(noisy)),
         "peak_shift": log2_ratio(moved.peak_per_seed, top.peak_per_seed),
     }
-    return Finding("DD-9", parts, gate(shifted, moved, top))
+    return Finding("DD-9", parts, gate(shifted))
 
 
 def dd_10(by_n: BySize, n: int) -> Finding:
     """Doubling the number of examples moves the peak to larger nets."""
     once, twice = peak(by_n[n]), peak(by_n[2 * n])
     parts = {"peak_shift": log2_ratio(twice.peak_per_seed, once.peak_per_seed)}
-    return Finding("DD-10", parts, gate(by_n[2 * n], once, twice))
+    return Finding("DD-10", parts, gate(by_n[2 * n]))
 
 
 def dd_11(noisy: Results) -> Finding:
@@ -291,53 +372,80 @@ def dd_11(noisy: Results) -> Finding:
 
 
 def dd_12(by_n: BySize, n: int) -> Finding:
-    """The test error peaks where the effective model complexity equals the number of examples."""
+    """The test error peaks where the effective model complexity equals the number of examples.
+
+    `emc_over_n` at the paper's tolerance of training errors, `emc_over_n_at_0p05` and `emc_over_n_at_0p01` at others.
+    """
     top = peak(by_n[n])
-    return Finding("DD-12", {"emc_over_n": complexity(by_n, top.peak_per_seed) / n}, gate(by_n[n], top))
+    wanted = np.full(len(top.height_left), top.n_peak)
+    parts = {
+        "emc_over_n": complexity(by_n, wanted) / n,
+        "emc_over_n_at_0p05": complexity(by_n, wanted, 0.05) / n,
+        "emc_over_n_at_0p01": complexity(by_n, wanted, 0.01) / n,
+    }
+    return Finding("DD-12", parts, gate(by_n[n]))
 
 
 def dd_13(clean: Results) -> Finding:
-    """Without label noise there is no peak; the paper's own net would give `cifar10_height_left`."""
-    plain = peak(clean)
-    return Finding("DD-13", {"height_left": plain.height_left}, gate(clean, plain))
+    """Without label noise an easy task has no peak: `first_fit_minus_valley`, see `risen`, is not above 0.
+
+    A task is easy where the best net's error is at most EASY.
+    """
+    easy = bool(final(clean).mean(0).min() <= 100 * EASY)
+    return Finding("DD-13", {"first_fit_minus_valley": risen(clean)}, gate(clean) | {"easy_task": easy})
 
 
 # ---- what removes the peak, and what lies beyond it ----
 
 
 def dd_15(clean: Results) -> Finding:
-    """Beyond the first width without training error, wider nets keep improving; NaN for seeds without such a width."""
+    """From the first width without training error to the widest net the test error falls: `gain` is the change.
+
+    `late_gain` is that over the wider half of these widths. NaN for seeds without a perfect width, or none beyond it.
+    """
     error, fitted = final(clean), clean["train_error"][..., -1] == 0
-    first = fitted.argmax(1)[:, None]
-    beyond = (np.arange(error.shape[1]) > first) & fitted.any(1, keepdims=True)
-    change = np.where(beyond, error - np.take_along_axis(error, first, 1), np.nan)
-    parts = {"gain": change[:, -1], "worst_regression": np.fmax.reduce(change, axis=1)}
-    return Finding("DD-15", parts, gate(clean))
+    first, last = fitted.argmax(1), error.shape[1] - 1
+    known = fitted.any(1) & (first < last)
+    gain, late_gain = (
+        np.where(known, error[:, -1] - error[np.arange(len(error)), place], np.nan)
+        for place in (first, (first + last) // 2)
+    )
+    return Finding("DD-15", {"gain": gain, "late_gain": late_gain}, gate(clean))
 
 
 def dd_16(team: Results) -> Finding:
-    """Averaging ten nets helps most at the peak and removes it; widths are valley, peak, largest.
+    """Averaging ten nets helps most at the peak and removes most of it; widths are valley, peak, largest.
 
-    The height is that of the peak above the higher of its two feet; a ratio to all seeds' mean single height keeps one
-    flat seed from dividing by almost nothing.
+    `gain_difference` and `gain_over_valley`: the gain at the peak less that at the largest width, and at the valley.
+    The height is that of the peak above the higher of its two feet. `removes_most` (`height_left_minus_half`): what the
+    mean nets have of it, less half of the single nets'; `remaining_height_ratio`: over all seeds' mean single height,
+    which keeps one flat seed from dividing by almost nothing. Single nets without a peak have nothing to remove.
     """
     single, together = 100 * team["member_error"], 100 * team["ensemble_error"]
     gain = single - together
     alone, left = (error[:, 1] - np.maximum(error[:, 0], error[:, 2]) for error in (single, together))
-    parts = {"gain_difference": gain[:, 1] - gain[:, 2], "remaining_height_ratio": left / alone.mean()}
-    return Finding("DD-16", parts, gate(team))
+    parts = {
+        "gain_difference": gain[:, 1] - gain[:, 2],
+        "gain_over_valley": gain[:, 1] - gain[:, 0],
+        "height_left_minus_half": left - alone / 2,
+        "remaining_height_ratio": left / alone.mean(),
+    }
+    return Finding("DD-16", parts, gate(team) | {"single_nets_peak": bool(alone.mean() > 0)})
 
 
-def dd_17(ridge: Results, nets: Results) -> Finding:
-    """With the best penalty more data never hurt, and `tuned` nets have no peak.
+def dd_17(ridge: Results, nets: Results, plain: Results) -> Finding:
+    """With the best penalty more data never hurt, and nets that are `tuned` have less of a peak than plain ones.
 
-    `ridge_upward_step_z` is the largest step of the risk as n grows, paired over repetitions.
+    `ridge_worst_step` is log2 of the step of the risk, as n grows, that other seeds find largest;
+    `best_penalty_over_theory` the best multiple of the theory's penalty, dim·noise²/norm².
     """
     best = np.array(ridge.labels["multiple"])[ridge["ridge"].mean(-1).argmin(-1)]
+    left, before = peak(nets).height_left, peak(plain.first(nets.seeds)).height_left
     parts = {
-        "ridge_upward_step_z": z_scores(np.diff(ridge.at(multiple=1.0)["ridge"], axis=1)).max(1),
-        "net_height_left": peak(nets).height_left,
-        "best_penalty_over_125": 2 ** np.log2(best).mean(1),
+        "ridge_worst_step": judged_best(np.diff(np.log2(ridge.at(multiple=1.0)["ridge"].mean(-1)), axis=1)),
+        "net_height_cut": before - left,
+        "net_height_left": left,
+        "best_penalty_over_theory": 2 ** np.log2(best).mean(1),
     }
     return Finding("DD-17", parts)
 
@@ -355,3 +463,11 @@ def dd_19(systems: Results, students: Results) -> Finding:
         "success_trend": slope_per_seed(np.log2(students.labels["multiple"]), students["success"]),
     }
     return Finding("DD-19", parts)
+
+
+def dd_20(noisy: Results, clean: Results) -> Finding:
+    """Label noise moves the peak itself to larger nets; without noise there must be one that can move."""
+    top, plain = peak(noisy), peak(clean)
+    there = bool(min(plain.height_left.mean(), plain.height_right.mean()) > 0)
+    move = log2_ratio(top.peak_per_seed, plain.peak_per_seed)
+    return Finding("DD-20", {"peak_shift": move}, gate(noisy) | {"peak_without_noise": there})

@@ -117,7 +117,7 @@ def noise(noisy: Results, clean: Results, share: float) -> Figure:
 
 def deep(found: Results) -> Figure:
     """Return the errors of deep nets by width."""
-    marks = {FITTED: np.median(claims.threshold(found)), "peak": claims.peak(found).n_peak[0]}
+    marks = {FITTED: np.median(claims.threshold(found)), "peak": claims.peak(found).n_peak}
     fig, (ax,) = plots.panels(1, width=6.4)
     by_width(ax, {"train": (found, "orange")}, "train_error", seeds=True)
     shape: Shape = {
@@ -161,7 +161,7 @@ def sizes(samples: Results, by_n: BySize, n: int) -> Figure:
     marks, title = {"n = N": count}, f"{count} random features"
     plots.curves(left, samples.labels["sample"], named, title=title, marks=marks, **shape)
     grid = min((found.labels["width"] for found in by_n.values()), key=len)
-    widths = grid[len(grid) // 3], int(claims.peak(by_n[n]).n_peak[0]), grid[-1]
+    widths = grid[len(grid) // 3], int(claims.peak(by_n[n]).n_peak), grid[-1]
     named = {
         f"width {width}": (np.stack([final(found.at(width=width)) for found in by_n.values()], 1), hue)
         for width, hue in zip(widths, HUES, strict=False)

@@ -10,6 +10,7 @@ What checks at `paper` ask for and no notebook measures, as it needs a GPU, is n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from scipy.stats import fisher_exact
 from torch import Tensor
 
 from redlib.evidence.claims import Finding
-from redlib.evidence.stats import Interval, slope_per_seed
+from redlib.evidence.peaks import judged_best
+from redlib.evidence.stats import Interval, mean_interval, slope_per_seed, wilson
 from redlib.experiments.chain import D3_6, D11, D13, D21, D51, masks_of_levels
 from redlib.experiments.lab import Lab, restored
 from redlib.experiments.results import Results
@@ -30,6 +32,9 @@ from redlib.pruning.tickets import Cut
 Floats = np.ndarray
 CHANCE = 10.0  # per cent: all data of the study have ten classes
 STABLE = 2.0  # points: two nets whose barrier is lower are linearly connected (Frankle et al. 2020, section 2)
+SHARE = 0.75  # "as well as", "nearly": this share of the better net's lead over a control, our reading
+ROOM = 3.4  # points that the tickets of the paper's Conv-2 gain: a full net with fewer errors cannot
+BESIDE = 2.0  # points of training error by which nets may differ that count as equally trained
 SPARSE = (2, 3, 4)  # rounds of the conv net at a high rate at which rewinding is judged
 
 
@@ -38,10 +43,23 @@ def accuracy(found: Results, when: str = "early") -> Floats:
     return np.asarray(100 * (1 - found[f"{when}_error"]))
 
 
-def gain(one: Results, other: Results) -> Floats:
+def gain(one: Results, other: Results, when: str = "early") -> Floats:
     """Return how much more accurate `one` is, in points [S]."""
     seeds = min(one.seeds, other.seeds)
-    return np.asarray(accuracy(one)[:seeds] - accuracy(other)[:seeds])
+    return np.asarray(accuracy(one, when)[:seeds] - accuracy(other, when)[:seeds])
+
+
+def above_share(one: Results, best: Results, control: Results, share: float = SHARE) -> Floats:
+    """Return by how many points `one` lies above the place that far up from `control` to `best` [S]."""
+    return np.asarray(gain(one, control) - share * gain(best, control))
+
+
+def log2_earlier(one: Results, other: Results) -> Floats:
+    """Return log2 of the early step of `one` over that of `other` [S]; NaN where both still improved at the end."""
+    seeds = min(one.seeds, other.seeds)
+    steps, more = one["early_step"][:seeds], other["early_step"][:seeds]
+    open_ended = (steps == one["steps"][-1]) & (more == other["steps"][-1])
+    return np.where(open_ended, np.nan, np.log2(steps) - np.log2(more))
 
 
 def learns(tickets: Results) -> dict[str, bool]:
@@ -55,7 +73,7 @@ def learns(tickets: Results) -> dict[str, bool]:
 def lth_1(tickets: Results, arms: Results) -> Finding:
     """A ticket beats its own mask with fresh weights, and learns faster; `reported_gain_d21` is the paper's gain."""
     ticket, reinit = tickets.at(level=D21), arms.at(arm="reinit")
-    faster = np.log2(ticket["early_step"]) - np.log2(reinit.at(level=D21)["early_step"])
+    faster = log2_earlier(ticket, reinit.at(level=D21))
     parts = {
         "gain_over_reinit_d21": gain(ticket, reinit.at(level=D21)),
         "gain_over_reinit_d11": gain(tickets.at(level=D11), reinit.at(level=D11)),
@@ -78,43 +96,50 @@ def lth_2(tickets: Results, arms: Results) -> Finding:
 
 
 def lth_3(tickets: Results) -> Finding:
-    """Tickets match or beat the dense net and learn faster (`reported_early_stop_ratio_d21` is the paper's ratio)."""
+    """Tickets match or beat the dense net and learn faster, until few weights are left.
+
+    `no_loss_d13` reads gain_over_dense_d13, `reported_early_stop_ratio_d21` is the paper's ratio.
+    """
     whole, ticket = tickets.at(level=0), tickets.at(level=D21)
     parts = {
-        "early_stop_ratio_d21": ticket["early_step"] / whole["early_step"],
+        "early_stop_ratio_d21": 2.0 ** log2_earlier(ticket, whole),
         "gain_over_dense_d13": gain(tickets.at(level=D13), whole),
         "gain_over_dense_d51": gain(tickets.at(level=D51), whole),
         "gain_over_dense_d21": gain(ticket, whole),
         "gain_over_dense_d11": gain(tickets.at(level=D11), whole),
         "gain_over_dense_d4": gain(tickets.at(level=D3_6), whole),
+        "accuracy_d4_minus_d13": gain(tickets.at(level=D3_6), tickets.at(level=D13)),
         "peak_gain_over_dense": peak_gain(tickets),
     }
     return Finding("LTH-3", parts, learns(tickets))
 
 
 def peak_gain(tickets: Results) -> Floats:
-    """Return each seed's gain over dense at the level that is best for the *other* half of the seeds (cross-fit)."""
-    gains = accuracy(tickets) - accuracy(tickets.at(level=0))[:, None]
-    half = np.arange(len(gains)) % 2 == 0
-    best = np.where(half, gains[~half].mean(0).argmax() if (~half).any() else 0, gains[half].mean(0).argmax())
-    return np.asarray(gains[np.arange(len(gains)), best])
+    """Return the judges' gain over dense [J] at the level that is best for the choosers (`peaks.judged_best`)."""
+    return judged_best(accuracy(tickets) - accuracy(tickets.at(level=0))[:, None])
 
 
 def lth_10(tickets: Results, arms: Results, controls: Results, initial: Results, fresh: Results) -> Finding:
     """Keeping the largest initial weights is worse than fresh ones; a ticket tolerates noise on its initial weights."""
+    ticket, reinit, little = tickets.at(level=D11), arms.at(arm="reinit", level=D11), controls.at(arm="noise_half")
     parts = {
         "initial_magnitude_minus_reinit": gain(initial, fresh),
-        "noise_half_sd_minus_ticket": gain(controls.at(arm="noise_half"), tickets.at(level=D11)),
-        "noise_three_sd_minus_reinit": gain(controls.at(arm="noise_three"), arms.at(arm="reinit", level=D11)),
+        "noise_half_above_three_quarters": above_share(little, ticket, reinit),
+        "noise_half_sd_minus_ticket": gain(little, ticket),
+        "noise_three_sd_minus_reinit": gain(controls.at(arm="noise_three"), reinit),
     }
     return Finding("LTH-10", parts, learns(tickets))
 
 
 def lth_14(tickets: Results, arms: Results, controls: Results) -> Finding:
-    """The signs of the initial weights matter, not their sizes; cut weights are better zero than frozen."""
-    ticket, signs = tickets.at(level=D11), controls.at(arm="keep_sign")
+    """The signs of the initial weights matter, not their sizes; cut weights are better zero than frozen.
+
+    Fresh sizes under the ticket's signs tell what signs give, the ticket what sizes add.
+    """
+    ticket, signs, reinit = tickets.at(level=D11), controls.at(arm="keep_sign"), arms.at(arm="reinit", level=D11)
     parts = {
-        "keep_sign_minus_reinit": gain(signs, arms.at(arm="reinit", level=D11)),
+        "keep_sign_minus_reinit": gain(signs, reinit),
+        "signs_minus_sizes": gain(signs, reinit) - gain(ticket, signs),
         "keep_sign_minus_ticket": gain(signs, ticket),
         "freeze_minus_zero": gain(controls.at(arm="frozen"), ticket),
     }
@@ -122,19 +147,23 @@ def lth_14(tickets: Results, arms: Results, controls: Results) -> Finding:
 
 
 def lth_34(tickets: Results, arms: Results, controls: Results) -> Finding:
-    """Finetuning the pruned net beats fresh weights, but not the original initial ones."""
-    tuned = controls.at(arm="finetuned")
+    """Finetuning the pruned net beats fresh weights; beside it, against the original initial ones."""
+    tuned, ticket = controls.at(arm="finetuned"), tickets.at(level=D11)
     parts = {
         "finetuned_minus_reinit_d10": gain(tuned, arms.at(arm="reinit", level=D11)),
-        "finetuned_minus_rewound_d10": gain(tuned, tickets.at(level=D11)),
+        "finetuned_minus_rewound_d10": gain(tuned, ticket),
+        "finetuned_minus_rewound_d10_end": gain(tuned, ticket, "final"),
     }
     return Finding("LTH-34", parts, learns(tickets))
 
 
 def lth_5(tickets: Results, one_cut: Results, quick: Results, patient: Results) -> Finding:
     """Little by little beats one big cut, at equal training of each ticket; beside it, at equal training in all."""
+    ticket, other = tickets.at(level=D11), one_cut.at(level=D11)
     parts = {
-        "iterative_minus_oneshot_d11": gain(tickets.at(level=D11), one_cut.at(level=D11)),
+        "iterative_minus_oneshot_d11": gain(ticket, other),
+        "iterative_minus_oneshot_d4": gain(tickets.at(level=D3_6), one_cut.at(level=D3_6)),
+        "iterative_over_oneshot_early_stop_d11": 2.0 ** log2_earlier(ticket, other),
         "iterative_minus_oneshot_equal_compute_d11": gain(quick, patient),
     }
     return Finding("LTH-5", parts, learns(tickets))
@@ -143,22 +172,24 @@ def lth_5(tickets: Results, one_cut: Results, quick: Results, patient: Results) 
 def lth_11(tickets: Results, criteria: Results) -> Finding:
     """Keeping what grew most is as good as keeping the largest; both beat random and the smallest weights."""
     names = "magnitude", "magnitude_increase", "random", "small_final"
-    d20, d10 = ([accuracy(criteria.at(level=level, criterion=name)) for name in names] for level in (D21, D11))
+    d20, d10 = ([criteria.at(level=level, criterion=name) for name in names] for level in (D21, D11))
     (largest, growth, random, smallest), few = d20, d10
     parts = {
-        "growth_minus_largest_d20": growth - largest,
-        "largest_minus_random_d20": largest - random,
-        "largest_minus_smallest_d20": largest - smallest,
-        "growth_minus_random_d20": growth - random,
-        "growth_minus_smallest_d20": growth - smallest,
+        "growth_above_three_quarters_d20": above_share(growth, largest, random),
+        "growth_minus_largest_d20": gain(growth, largest),
+        "largest_minus_random_d20": gain(largest, random),
+        "largest_minus_smallest_d20": gain(largest, smallest),
+        "growth_minus_random_d20": gain(growth, random),
+        "growth_minus_smallest_d20": gain(growth, smallest),
     }
     largest, growth, random, smallest = few
     parts |= {
-        "growth_minus_largest_d10": growth - largest,
-        "largest_minus_random_d10": largest - random,
-        "largest_minus_smallest_d10": largest - smallest,
-        "growth_minus_random_d10": growth - random,
-        "growth_minus_smallest_d10": growth - smallest,
+        "growth_above_three_quarters_d10": above_share(growth, largest, random),
+        "growth_minus_largest_d10": gain(growth, largest),
+        "largest_minus_random_d10": gain(largest, random),
+        "largest_minus_smallest_d10": gain(largest, smallest),
+        "growth_minus_random_d10": gain(growth, random),
+        "growth_minus_smallest_d10": gain(growth, smallest),
     }
     return Finding("LTH-11", parts, learns(tickets))
 
@@ -232,11 +263,16 @@ def crowding(lab: Lab, deepest: Results, levels: Sequence[int]) -> Results:
 
 
 def lth_24(crowds: Results) -> Finding:
-    """Survivors are spread evenly over the units they enter, unevenly over those they leave (hidden units)."""
+    """Survivors are spread evenly over the units they enter, unevenly over those they leave (hidden units).
+
+    `incoming_as_by_chance` and `outgoing_uneven` read the ratios of variance to chance.
+    """
     crowd = crowds.at(level=D11)
+    incoming, outgoing = (np.log2(values).mean(1) for values in (crowd["incoming"][:, :-1], crowd["outgoing"][:, 1:]))
     parts = {
-        "log2_incoming_variance_ratio": np.log2(crowd["incoming"][:, :-1]).mean(1),
+        "log2_incoming_variance_ratio": incoming,
         "outgoing_variance_ratio": crowd["outgoing"][:, 1:].mean(1),
+        "log2_outgoing_over_incoming": outgoing - incoming,
     }
     return Finding("LTH-24", parts)
 
@@ -259,6 +295,7 @@ def best_untrained(untrained: Results) -> Results:
 def lth_12(best: Results) -> Finding:
     """A mask alone gives accuracy far above chance, more so with a signed constant (`best_untrained`).
 
+    `accuracy_initial_above_half` reads accuracy_initial.
     Not measured: conv2_initial, conv2_signed_constant, conv4_initial, conv4_signed_constant, conv6_initial,
     conv6_signed_constant.
     """
@@ -270,6 +307,7 @@ def lth_12(best: Results) -> Finding:
 def lth_13(learned: Results, trained: Results) -> Finding:
     """A learned mask, rescaled, comes close to training; `learned` has levels (weights, rescaled).
 
+    `equal_to_training` reads rescaled_signed_constant_minus_trained.
     Not measured: conv2_initial, conv2_signed_constant, conv2_rescaled_initial, conv2_rescaled_signed_constant,
     conv4_initial, conv4_signed_constant, conv4_rescaled_initial, conv4_rescaled_signed_constant, conv6_initial,
     conv6_signed_constant, conv6_rescaled_initial, conv6_rescaled_signed_constant.
@@ -289,7 +327,7 @@ def lth_13(learned: Results, trained: Results) -> Finding:
         "fc_rescaled_initial": rescaled,
         "fc_rescaled_signed_constant": both,
     }
-    return Finding("LTH-13", parts)
+    return Finding("LTH-13", parts, {"trained_net_learns": bool((accuracy(trained) > 5 * CHANCE).all())})
 
 
 def lth_15(popup: Results, normal: Results, trained: Results) -> Finding:
@@ -327,12 +365,29 @@ def end(found: Results, **where: Any) -> Results:
 
 def lth_17(native: Results, arms: Results, carried: Results) -> Finding:
     """A ticket of one half of the data works on the other: against random masks there, and the ticket found there."""
-    carried = end(carried, arm="ticket")
+    carried, own, random = end(carried, arm="ticket"), end(native), end(arms, arm="random")
     parts = {
-        "transfer_minus_random_d10": gain(carried, end(arms, arm="random")),
-        "transfer_minus_native_d10": gain(carried, end(native)),
+        "transfer_minus_random_d10": gain(carried, random),
+        "transfer_above_three_quarters_d10": above_share(carried, own, random),
+        "transfer_minus_native_d10": gain(carried, own),
     }
     return Finding("LTH-17", parts, learns(native))
+
+
+def lth_18(there: Sequence[Results], back: Sequence[Results], sources: Results, native: Sequence[Results]) -> Finding:
+    """Tickets work on another data set, the better the larger the set they come from.
+
+    `there`, `back`: (carried, arms) of either direction; `sources`: carried tickets, their levels the sizes of the set
+    they come from; `native`: the chains of both sets.
+    """
+    to, fro = (gain(end(carried, arm="ticket"), end(arms, arm="random")) for carried, arms in (there, back))
+    sizes = np.log2(sources.labels["level"])
+    parts = {
+        "transfer_there_minus_random": to,
+        "transfer_back_minus_random": fro,
+        "source_size_slope": slope_per_seed(sizes, accuracy(sources)),
+    }
+    return Finding("LTH-18", parts, {"dense_nets_learn": all(learns(one)["dense_net_learns"] for one in native)})
 
 
 def lth_19(native: Results, sgd: Results, adam: Results, to_sgd: Results, to_adam: Results) -> Finding:
@@ -348,26 +403,58 @@ def lth_20(small: Sequence[Results], large: Sequence[Results], grid: Results, ra
     """At a well-tuned large rate fresh weights do as well as the ticket; it helps only at small rates.
 
     `small`, `large`: (tickets, arms) at either rate. The gate: in validation accuracy the large rate is within a point
-    of the best of the grid, whose levels are rates.
+    of the best of the grid, whose levels are rates; and there fresh weights have fitted their examples as well as the
+    ticket, for an arm that was cut short says nothing on what it can do.
     """
     at_small, at_large = (gain(end(tickets), end(arms, arm="reinit")) for tickets, arms in (small, large))
-    parts = {"gain_small_minus_large_rate": at_small - at_large, "gain_at_large_rate": at_large}
+    parts = {
+        "gain_small_minus_large_rate": at_small - at_large,
+        "gain_at_large_minus_quarter_of_small_rate": at_large - (1 - SHARE) * at_small,
+        "gain_at_large_rate": at_large,
+    }
     reached = 100 * (1 - grid["validation_error"].min(2).mean(0))
     behind = reached.max() - reached[grid.labels["level"].index(rate)]
-    return Finding("LTH-20", parts, {"large_rate_is_within_a_point_of_the_best": bool(behind < 1)})
+    gate = {
+        "large_rate_is_within_a_point_of_the_best": bool(behind < 1),
+        "fresh_weights_fit_as_well_at_the_large_rate": fits_beside(end(large[1], arm="reinit"), end(large[0])),
+    }
+    return Finding("LTH-20", parts, gate)
+
+
+def fits_beside(arm: Results, other: Results) -> bool:
+    """Return whether the mean training error of an arm is at most `BESIDE` points above another's."""
+    return bool(100 * (arm["train_error"].mean() - other["train_error"].mean()) <= BESIDE)
 
 
 def lth_8(sizes: Results, tickets: Results) -> Finding:
     """Of tickets with equally many weights those of larger nets (levels: their weights) are better, not faster.
 
-    Not measured: weights_at_dense_accuracy.
+    `early_stop_slope_within_a_tenth` reads early_stop_size_slope. Not measured: weights_at_dense_accuracy.
     """
     doublings = np.log2(sizes.labels["level"])
-    parts = {
+    parts: dict[str, Floats | Interval] = {
         "accuracy_size_slope": slope_per_seed(doublings, accuracy(sizes)),
-        "early_stop_size_slope": slope_per_seed(doublings, np.log2(sizes["early_step"])),
+        "early_stop_size_slope": early_slope(sizes, doublings),
     }
     return Finding("LTH-8", parts, learns(tickets))
+
+
+def early_slope(sizes: Results, doublings: Floats) -> Interval | Floats:
+    """Return the slope of log2 early step on doublings, its t interval widened by half a look for every net.
+
+    Looks are few: equal early stops do not tell equal times. Seeds with a net that still improved at the last look
+    are left out; NaN for all [S] where those are the most.
+    """
+    steps, early = sizes["steps"], sizes["early_step"]
+    known = (early < steps[-1]).all(1)
+    if 2 * known.sum() < len(known) or not known.any():
+        return np.full(len(known), np.nan)
+    half = np.diff(steps, prepend=0)[np.searchsorted(steps, early[known])] / 2
+    centred = doublings - doublings.mean()
+    open_ = np.log2((early[known] + half) / (early[known] - half)) / 2
+    slack = float((open_ @ np.abs(centred)).mean() / (centred @ centred))
+    found = mean_interval(slope_per_seed(doublings, np.log2(early[known])))
+    return replace(found, low=found.low - slack, high=found.high + slack, method="t, widened by half a look")
 
 
 def best_of(small: Results, count: int) -> Floats:
@@ -400,6 +487,7 @@ def lth_36(tickets: Results, arms: Results, flips: Results, step: int) -> Findin
         "drop_shuffled": gain(same, shuffled),
         "drop_noised": gain(same, noised),
         "early_flip_rate_ratio": flip_rates(flips, step),
+        "early_flip_share": flips["changed"][:, flips["steps"] <= step].sum(1) / flips["changed"].sum(1),
     }
     return Finding("LTH-36", parts, learns(tickets))
 
@@ -440,6 +528,20 @@ def fisher(stable: np.ndarray, matching: np.ndarray) -> Interval:
     return Interval(p, low, high, 0.95, "exact", len(stable))
 
 
+def matched_more(stable: np.ndarray, matching: np.ndarray) -> Interval:
+    """Return by how much more often stable nets match than others, a difference of shares (Newcombe 1998, method 10).
+
+    [-1, 1] where all nets are of one kind.
+    """
+    groups = [matching[stable], matching[~stable]]
+    if not all(len(group) for group in groups):
+        return Interval(0.0, -1.0, 1.0, 0.95, "Newcombe", len(stable))
+    (p, q), (one, two) = ([g.mean() for g in groups], [wilson(int(g.sum()), len(g)) for g in groups])
+    low = p - q - np.hypot(p - one.low, two.high - q)
+    high = p - q + np.hypot(one.high - p, q - two.low)
+    return Interval(float(p - q), float(low), float(high), 0.95, "Newcombe", len(stable))
+
+
 def lth_23(small: Results, lines: Results, stable: np.ndarray, matching: np.ndarray) -> Finding:
     """After early training, copies on other orders of the data are linearly connected; sparse nets match just then.
 
@@ -449,6 +551,7 @@ def lth_23(small: Results, lines: Results, stable: np.ndarray, matching: np.ndar
     parts: dict[str, Floats | Interval] = {
         "lenet_barrier_initial": barriers(small),
         "cnn_barrier_slope": slope_per_seed(np.log(lines.labels["level"]), barriers(lines)),
+        "matching_stable_minus_unstable": matched_more(stable, matching),
         "matching_stable_fisher_p": fisher(stable, matching),
     }
     return Finding("LTH-23", parts, {"some_nets_are_unstable": bool((~stable).any())})
@@ -457,22 +560,37 @@ def lth_23(small: Results, lines: Results, stable: np.ndarray, matching: np.ndar
 def lth_4(tickets: Results, arms: Results, conv: Results) -> Finding:
     """With fresh weights the ticket's mask beats a random one in fully connected nets, not in conv nets.
 
-    The gate: in every seed the conv arms fit their training images, so that none is cut short.
+    Read at the end of training, as the paper's figure 14 is; beside it at early stopping. The gate: in every seed the
+    conv arms fit their training images, so that none is cut short.
     """
+    full = arms.at(arm="reinit", level=D21), arms.at(arm="random", level=D21)
+    filters = end(conv, arm="reinit"), end(conv, arm="random")
     parts = {
-        "fc_reinit_minus_random": gain(arms.at(arm="reinit", level=D21), arms.at(arm="random", level=D21)),
-        "cnn_reinit_minus_random": gain(end(conv, arm="reinit"), end(conv, arm="random")),
+        "fc_reinit_minus_random_end": gain(*full, "final"),
+        "cnn_reinit_minus_random_end": gain(*filters, "final"),
+        "fc_reinit_minus_random": gain(*full),
+        "cnn_reinit_minus_random": gain(*filters),
     }
     return Finding("LTH-4", parts, learns(tickets) | {"all_arms_fit": bool((conv["train_error"] <= 0.02).all())})
 
 
 def lth_6(conv: Results) -> Finding:
-    """Conv nets have winning tickets too, more accurate than the dense net.
+    """Conv nets have winning tickets too, that learn faster than the dense net and are more accurate.
 
+    The gate: the dense net fits its images, and has at least as many errors to lose (`ROOM`) as the paper's tickets do.
     Not measured: conv2_speedup_d9, conv4_speedup_d9, conv6_speedup_d15, conv2_gain_over_dense_d5,
     conv4_gain_over_dense_d11, conv6_gain_over_dense_d26, dropout_gain.
     """
-    return Finding("LTH-6", {"conv2_gain_over_dense_d20": gain(end(conv), conv.at(level=0))})
+    whole, ticket = conv.at(level=0), end(conv)
+    parts = {
+        "conv2_gain_over_dense_d20": gain(ticket, whole),
+        "conv2_early_stop_ratio_d20": 2.0 ** log2_earlier(ticket, whole),
+    }
+    gate = {
+        "dense_net_fits_its_images": bool((whole["train_error"] <= 0.02).all()),
+        "dense_net_has_errors_to_lose": bool(100 * whole["early_error"].mean() >= ROOM),
+    }
+    return Finding("LTH-6", parts, gate)
 
 
 def lth_7(late: Results, initial: Results, lines: Results, tickets: Results, resumed: Results) -> Finding:
@@ -494,6 +612,8 @@ def lth_7(late: Results, initial: Results, lines: Results, tickets: Results, res
     }
     parts = {
         "cnn_late_minus_initial": np.mean([gain(late.at(level=k), initial.at(level=k)) for k in SPARSE], 0),
+        "lenet_initial_minus_dense": gain(tickets.at(level=D11), tickets.at(level=0)),
+        "cnn_late_minus_dense": np.mean([gain(late.at(level=k), whole) for k in SPARSE], 0),
         "lenet_late_minus_initial": gain(resumed, tickets.at(level=D11)),
     }
     return Finding("LTH-7", parts, gate)

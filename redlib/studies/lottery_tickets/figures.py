@@ -125,7 +125,7 @@ def crowding(crowds: Results, density: Floats) -> Figure:
         named = {name: (crowds.at(layer=name)[side], colour) for name, colour in colours}
         unit, chance = ("excess co-survival", 0.0) if side == "excess" else ("variance / chance", 1.0)
         plots.curves(ax, density[list(crowds.labels["level"])], named, title=title, ylabel=unit, density=True,
-                     levels={"": chance}, legend="best" if ax is axes[0] else "")  # fmt: skip
+                     levels={"": chance}, legend="upper left" if ax is axes[-1] else "")  # fmt: skip
     return fig
 
 

@@ -54,10 +54,11 @@ WIDER = {
     "accuracy_imp_mask_std_3p13_minus_1p4": ("pruned mask, 3.13", "blue"),
 }
 PEAKS = {
-    "accuracy_bimodal_minus_gaussian_random_mask": ("random mask", "grey"),
-    "accuracy_bimodal_minus_gaussian_imp_mask": ("pruned mask", "blue"),
-    "random_mask": ("random mask, same variance", "gold"),
-    "imp_mask": ("pruned mask, same variance", "gold"),
+    "accuracy_bimodal_random_mask_minus_ticket": ("random mask, less the ticket", "orange"),
+    "accuracy_bimodal_minus_gaussian_random_mask": ("random mask, less Gaussian", "grey"),
+    "accuracy_bimodal_minus_same_spread_random_mask": ("random mask, less as wide a Gaussian", "gold"),
+    "accuracy_bimodal_minus_gaussian_imp_mask": ("pruned mask, less Gaussian", "blue"),
+    "accuracy_bimodal_minus_same_spread_imp_mask": ("pruned mask, less as wide a Gaussian", "gold"),
 }
 WHEN = {"start": "Rewound", "end": "Trained"}
 
@@ -285,9 +286,9 @@ def repairs(nets: Nets, share: Floats) -> Figure:
 
 
 def leads(looks: Looks, parts: Mapping[str, Floats], title: str) -> Figure:
-    """Return the accuracy of some starts less that of the usual one."""
+    """Return the accuracy of some starts less that of others."""
     fig, (ax,) = panels(1, width=8, height=0.6 + 0.36 * len(looks))
-    plots.dot_rows(ax, named(looks, parts), "test accuracy, less the usual start (points)", zero=0, title=title)
+    plots.dot_rows(ax, named(looks, parts), "difference of test accuracy (points)", zero=0, title=title)
     return fig
 
 

@@ -96,9 +96,19 @@ def areas(main: Results) -> tuple[Floats, Floats]:
     return -np.log2(rates[order]), changed_area(main)[:, order]
 
 
-def drop(main: Results, a: int, b: int) -> Floats:
-    """Return by how many points `changed_area` of the clean images at one in `a` exceeds that at one in `b` [S]."""
-    return changed_area(main.at(rate=a)) - changed_area(main.at(rate=b))
+def drop(main: Results, a: int, b: int, group: str = "clean") -> Floats:
+    """Return by how many points `changed_area` of a group's images at one in `a` exceeds that at one in `b` [S]."""
+    return changed_area(main.at(rate=a), group) - changed_area(main.at(rate=b), group)
+
+
+def beyond_line(main: Results, values: Floats) -> Floats:
+    """Return by how much values [S, rates] are higher above the claimed transition than a line makes them: [S].
+
+    The line, in the logarithm of the rate, is fitted together with the step.
+    """
+    rates = np.log2(main.labels["rate"])
+    design = np.stack([np.ones_like(rates), rates, above(main)], 1)
+    return np.linalg.lstsq(design, values.T)[0][2]
 
 
 def slopes(results: Results) -> Floats:
@@ -117,6 +127,15 @@ def above(main: Results) -> np.ndarray:
 def counts(results: Results) -> Floats:
     """Return the numbers of mislabelled and of clean training images, [S, ..., 2]."""
     return np.stack([groups(results)[group].sum(-1) for group in GROUPS], -1)
+
+
+def lost_at_end(results: Results) -> Floats:
+    """Return how many mislabelled and clean training images the trained net takes wrongly, hardly blurred [S, ..., 2].
+
+    Hardly: the least blur of the run.
+    """
+    wrongly = results["train"][..., 1, :] != results["assigned"]
+    return np.stack([(wrongly & groups(results)[group]).sum(-1) for group in GROUPS], -1).astype(float)
 
 
 def missed(results: Results) -> Floats:
@@ -154,7 +173,7 @@ def counts_differ(main: Results, by: float = 1.2) -> dict[str, bool]:
 
 
 def counts_fall(main: Results) -> dict[str, bool]:
-    """Return the gate of BLUR-5 and BLUR-7: every lower rate has fewer mislabelled images."""
+    """Return the gate of BLUR-5, 6 and 7: every lower rate has fewer mislabelled images."""
     mean = counts(main)[..., 0].mean(0)[np.argsort(main.labels["rate"])]
     return {"rates_differ": bool((np.diff(mean) < 0).all())}
 
@@ -174,21 +193,37 @@ def blur_0(main: Results) -> Finding:
 def blur_1(main: Results) -> Finding:
     """Hardly blurred, mislabelled images are lost ten times as often as clean ones, at low rates a hundred times.
 
-    The least blur moves no pixel, so these are training errors, and at the end there are hardly any left: no ratio.
-    They are taken when the net first meets the source's criterion, the moment with most of them (`events`).
+    By the trained nets, which have hardly any left to lose: with fewer than five in a group there is no ratio. Ours: at
+    the moment when a net first meets the source's criterion (`events`), where more are lost.
     """
-    lost, sizes, high = events(main), counts(main), above(main)
-    many, few = (stats.rate_ratio(lost[:, rates], sizes[:, rates]) for rates in (high, ~high))
+    many, few = ratios(main, lost_at_end(main))
+    early = ratios(main, events(main))
+    extra = wrong(main, "mislabelled")[..., 1] - wrong(main, "clean")[..., 1]
     parts = {
+        "more_often": extra.mean(1),  # wrong_rate_mislabelled_minus_clean_low_blur
         "tenfold_high_rates": many,  # rate_ratio_high_rates
         "hundredfold_low_rates": few,  # rate_ratio_low_rates
         "low_rates_larger": few / many,  # rate_ratio_low_over_high_rates
+        "tenfold_at_fit": early[0],  # rate_ratio_high_rates_at_fit
+        "hundredfold_at_fit": early[1],  # rate_ratio_low_rates_at_fit
     }
     return Finding("BLUR-1", parts, fitted(main) | counts_differ(main))
 
 
+def ratios(main: Results, lost: Floats) -> list[Floats]:
+    """Return how many times as often mislabelled images are lost as clean ones, at high and at low rates: [S] each.
+
+    `lost` [S, rates, 2] are the numbers lost; NaN for a seed that has lost fewer than five in a group.
+    """
+    sizes, high = counts(main), above(main)
+    return [stats.rate_ratio(lost[:, rates], sizes[:, rates]) for rates in (high, ~high)]
+
+
 def blur_2(main: Results) -> Finding:
-    """With hardly any blur less than 10% of each group are wrong: the largest share over the rates, at the end."""
+    """With hardly any blur less than 10% of each group are wrong: the largest share over the rates, at the end.
+
+    A seed's nets, one a rate, are one study like the source's, which says it of all of its nets.
+    """
     parts = {
         "mislabelled": wrong(main, "mislabelled")[..., 1].max(1),  # wrong_rate_mislabelled_low_blur
         "clean": wrong(main, "clean")[..., 1].max(1),  # wrong_rate_clean_low_blur
@@ -202,27 +237,45 @@ def blur_2(main: Results) -> Finding:
 def blur_3(main: Results) -> Finding:
     """Blur changes decisions on mislabelled and on clean images equally often.
 
-    The largest difference keeps its sign, and is that at the blur where it is largest.
+    Ours: the largest difference, which keeps its sign, at the blur where it is largest.
     """
     curve = difference(main)
     place = np.abs(np.nan_to_num(curve)).argmax(1)
     parts = {
-        "largest_difference": curve[np.arange(len(curve)), place],  # changed_rate_mislabelled_minus_clean_largest
         # changed_rate_mislabelled_minus_clean_mean
         "mean_difference": blurcurves.area(curve, blurs(main), LOW, HIGH),
+        "largest_difference": curve[np.arange(len(curve)), place],  # changed_rate_mislabelled_minus_clean_largest
     }
     return Finding("BLUR-3", parts, fitted(main))
 
 
-def blur_4(main: Results, draws: int = 1000) -> Finding:
-    """The curves of mislabelled images are rougher than those of as many clean ones: roughness_null_p, all rates.
+def blur_4(main: Results, draws: int = 1000, first: int = 0) -> Finding:
+    """The curves of mislabelled images are rougher than those of as many clean ones, however steep they are.
 
-    The roughness is summed over the rates, and so are the draws: each takes as many clean images of every (true) class
-    as there are mislabelled ones, among those learned. NaN for a seed that has learned no mislabelled image.
+    Each draw takes as many clean images of every (true) class as there are mislabelled ones, among those learned; the
+    draws of a seed are its own, `first` being the first one. NaN for a seed that has learned no mislabelled image.
+    Ours: the old measure of roughness, and single images.
     """
-    seeds = range(main.seeds)
-    found = np.array([_roughness_p([pools(r, seed) for r in _by_rate(main)], draws, seed) for seed in seeds])
-    return Finding("BLUR-4", found, fitted(main))
+    found = np.array([_roughness([pools(r, s) for r in _by_rate(main)], draws, first + s) for s in range(main.seeds)])
+    parts = {
+        "zigzag_mislabelled_minus_clean": found[:, 0],
+        "roughness_null_p": found[:, 1],
+        "returns_mislabelled_minus_clean": found[:, 2],
+    }
+    return Finding("BLUR-4", parts, fitted(main))
+
+
+def zigzag(curve: Floats) -> Floats:
+    """Return by how much a curve [..., K + 1] goes up and down beyond one rise and one fall, in its unit: [...].
+
+    0 for a curve that only rises, or rises once and falls once, however steep it is and whatever its grid.
+    """
+    return np.abs(np.diff(curve)).sum(-1) - (2 * curve.max(-1) - curve[..., 0] - curve[..., -1])
+
+
+def returns(moved: Floats) -> float:
+    """Return how often an image goes back to the decision that it had without a blur, on average: [K + 1, m]."""
+    return float((moved[:-1] & ~moved[1:]).sum(0).mean())
 
 
 def pools(results: Results, seed: int) -> tuple[Floats, Floats, Floats, Floats]:
@@ -236,14 +289,25 @@ def pools(results: Results, seed: int) -> tuple[Floats, Floats, Floats, Floats]:
     return moved[:, lies], moved[:, clean], labels[clean], blurcurves.matched_counts(labels[lies], labels[clean])
 
 
-def _roughness_p(found: Sequence[tuple[Floats, Floats, Floats, Floats]], draws: int, seed: int) -> float:
+def _roughness(found: Sequence[tuple[Floats, Floats, Floats, Floats]], draws: int, seed: int) -> Floats:
+    """Return what the curves of mislabelled images have beyond those of clean ones, over all rates of a seed: [3].
+
+    Their zigzag in points less the mean of the draws, weighted by the number of images; the p of their summed roughness
+    among the draws; and returns an image, less those of all clean images, with the same weights.
+    """
     known = [pool for pool in found if pool[-1].any()]
     if not known:
-        return np.nan
-    observed = sum(float(blurcurves.roughness(lies.mean(1))) for lies, *_ in known)
-    return blurcurves.roughness_p(
-        observed, np.sum([blurcurves.roughness_null(*pool[1:], draws, seed) for pool in known], 0)
-    )
+        return np.full(3, np.nan)
+    null = [blurcurves.random_curves(*pool[1:], draws, seed) for pool in known]
+    own = [lies.mean(1) for lies, *_ in known]
+    pairs = list(zip(own, null, strict=True))
+    more = [100 * (zigzag(curve) - zigzag(drawn).mean()) for curve, drawn in pairs]
+    back = [returns(lies) - returns(clean) for lies, clean, *_ in known]
+    rough = [[blurcurves.roughness(curves) for curves in pair] for pair in pairs]
+    observed, drawn = (np.sum(each, 0) for each in zip(*rough, strict=True))
+    sizes = [lies.shape[1] for lies, *_ in known]
+    p = blurcurves.roughness_p(float(observed), drawn)
+    return np.array([np.average(more, weights=sizes), p, np.average(back, weights=sizes)])
 
 
 def rough_excess(main: Results) -> Floats:
@@ -268,20 +332,23 @@ def _by_rate(main: Results) -> list[Results]:
 
 
 def blur_5(main: Results, draws: int = 20_000) -> Finding:
-    """Between 1.43% and 1.25% of wrong labels there is a sharp transition.
+    """Between 1.43% and 1.25% of wrong labels there is a sharp transition: a step beyond any straight trend.
 
-    Every seed's nets, one a rate, are one study like the source's, and are judged alone: the criteria compare a
-    constant, a line in the logarithm of the rate and a step on as many values as there are rates. What chance alone
-    does is one number for all seeds, spread over them by `pseudo_values`.
+    Every seed's nets, one a rate, are one study like the source's, and are judged alone. Ours: the criteria compare a
+    constant, a line in the logarithm of the rate and a step at any place, on as many values as there are rates. What
+    chance alone does is one number for all seeds, spread over them by `pseudo_values`.
     """
     x, table = areas(main)
     found = [changepoint.compare(x, row[None]) for row in table]
     parts = {
         "drop_at_transition": drop(main, 70, 80),  # changed_area_1_in_70_minus_1_in_80
+        # changed_area_mislabelled_1_in_70_minus_1_in_80
+        "drop_of_mislabelled": drop(main, 70, 80, "mislabelled"),
+        "step_beyond_line": beyond_line(main, changed_area(main)),  # changed_area_step_beyond_line
+        "break_rate": np.array([100 * 2**one.break_at for one in found]),  # break_rate_percent
         # bic_linear_minus_step, bic_constant_minus_step
         "step_beats_line": np.array([one.bic["linear"] - one.bic["step"] for one in found]),
         "step_beats_constant": np.array([one.bic["constant"] - one.bic["step"] for one in found]),
-        "break_rate": np.array([100 * 2**one.break_at for one in found]),  # break_rate_percent
         # single_run_split_probability
         "single_run_false_split": stats.pseudo_values(lambda kept: split_chance(main, kept, draws=draws), table),
     }
@@ -322,16 +389,21 @@ def by_chance(main: Results, draws: int = 20_000) -> Chance:
 
 
 def blur_6(main: Results, kernel: Results) -> Finding:
-    """Below the transition, decisions change more slowly beyond a blur of 1.3 pixels: slopes in points per pixel."""
+    """Below the transition, decisions change more slowly beyond a blur of 1.3 pixels: slopes in points per pixel.
+
+    At the transition, that is beyond a straight line over the rates.
+    """
     steep, high = slopes(main), above(main)
     parts = {
         # slope_after_1p3_low_minus_high_rates
         "slower_below_transition": steep[:, ~high].mean(1) - steep[:, high].mean(1),
+        # slope_after_1p3_low_minus_high_beyond_line
+        "slower_beyond_line": -beyond_line(main, steep),
         # slope_after_1p3_1_in_80_minus_1_in_70
         "at_the_transition": slopes(main.at(rate=80)) - slopes(main.at(rate=70)),
         "visibility": kernel["correlation"],  # correlation_original_blurred_1p3
     }
-    return Finding("BLUR-6", parts, fitted(main) | counts_differ(main))
+    return Finding("BLUR-6", parts, fitted(main) | counts_fall(main))
 
 
 def blur_7(main: Results) -> Finding:
@@ -350,14 +422,18 @@ def blur_7(main: Results) -> Finding:
 
 
 def blur_8(kernel: Results, main: Results) -> Finding:
-    """An unlimited blur ends in one flat colour, and wrong decisions grow steadily: a mean rank correlation."""
-    ranks = np.apply_along_axis(lambda curve: spearmanr(blurs(main), curve).statistic, -1, wrong(main))
+    """An unlimited blur ends in one flat colour, and wrong decisions grow steadily: a mean rank correlation.
+
+    Whatever lies beyond the border, as the source does not say: one way that ends flat will do.
+    """
+    ranks = np.apply_along_axis(lambda curve: spearmanr(blurs(main), curve).statistic, -1, wrong(main)).mean(1)
     parts = {
         "flat_reflect": kernel["limit_reflect"],  # limit_std_over_mean_reflect
         "flat_replicate": kernel["limit_replicate"],  # limit_std_over_mean_replicate
         "flat_zero": kernel["limit_zero"],  # limit_std_over_mean_zero
         "flat_circular": kernel["limit_circular"],  # limit_std_over_mean_circular
-        "monotone": ranks.mean(1),  # rank_correlation_wrong_rate_blur
+        "monotone": ranks,  # rank_correlation_wrong_rate_blur
+        "steady": ranks,
     }
     return Finding("BLUR-8", parts, fitted(main))
 
@@ -366,11 +442,14 @@ def blur_8(kernel: Results, main: Results) -> Finding:
 
 
 def blur_9(main: Results) -> Finding:
-    """Unseen images follow the curves that clean training images show below the transition, at any rate."""
+    """Do unseen images follow the curves that clean training images show below the transition, at any rate?"""
     extra, high = unseen_extra(main), above(main)
+    unseen, clean = (changed_area(main, group) for group in ("unseen", "clean"))
     few, many = extra[:, ~high].mean(1), extra[:, high].mean(1)
     parts = {
         "low_rates": few,  # changed_area_test_minus_clean_train_low_rates
+        # changed_area_test_high_minus_clean_train_low_rates
+        "high_rates_on_low_curves": unseen[:, high].mean(1) - clean[:, ~high].mean(1),
         "high_rates": many,  # changed_area_test_minus_clean_train_high_rates
         "interaction": many - few,  # changed_area_interaction_high_minus_low_rates
     }
@@ -431,9 +510,9 @@ def blur_11(robust: Results, standard: Results) -> Finding:
 
 
 def blur_12(census: Results | None = None) -> Finding:
-    """About 4% of MNIST's own labels are wrong: the human count (human_validated) and nets' upper_bound.
+    """About 4% of MNIST's own labels are wrong: the human count (human_validated) and, ours, nets' upper_bound.
 
-    The count has Wilson's interval, as no seed is involved.
+    The count is quoted, no experiment; it has Wilson's interval, as no seed is involved.
     """
     found = stats.wilson(HUMAN_ERRORS, HUMAN_IMAGES)
     percent = stats.Interval(
@@ -444,14 +523,18 @@ def blur_12(census: Results | None = None) -> Finding:
 
 
 def blur_13(tickets: Results) -> Finding:
-    """A ticket of a fifth of the weights still memorises, and fewer lies need less; tickets have an axis "rate".
+    """A ticket of a fifth of the weights still memorises, the smallest one does not; tickets have an axis "rate".
 
-    The accuracy at a fifth of the weights is that at the highest rate, where most is to be stored. The slope is that of
-    log2 of the density at which tickets fail on log2 of the rate; NaN for a seed that has no such density at some rate.
+    Accuracies are those at the highest rate, where most is to be stored. Ours: fewer lies need less. The slope is that
+    of log2 of the density at which tickets fail on log2 of the rate; NaN for a seed that lacks it at some rate.
     """
     rates = -np.log2(tickets.labels["rate"])
+    fifth, tenth = (at_density(tickets, density)[:, rates.argmax()] for density in (DENSITY, DENSITY / 2))
     parts = {
-        "memorises": at_density(tickets)[:, rates.argmax()],  # mislabelled_train_accuracy_d0p2
+        "memorises": fifth,  # mislabelled_train_accuracy_d0p2
+        # mislabelled_train_accuracy_d0p2_minus_smallest
+        "fails_when_small": fifth - tickets["mislabelled_accuracy"][:, rates.argmax(), -1],
+        "memorises_d0p1": tenth,  # mislabelled_train_accuracy_d0p1
         # slope_breakdown_density_on_mislabel_rate
         "breakdown_trend": stats.slope_per_seed(rates, np.log2(breakdown(tickets)), allow_censored=True),
     }
@@ -473,9 +556,8 @@ def breakdown(tickets: Results, least: float = 99.0) -> Floats:
 
 
 def blur_14(main: Results, epsilon: float) -> Finding:
-    """A gradient-sign step flips decisions far more often than a random one: flip_rate_gradient_sign_minus_random_sign.
-
-    Of the test images, by a step of `epsilon` at one rate.
-    """
+    """A gradient-sign step of `epsilon` flips decisions on more test images than a random one, at one rate."""
     flips = main.at(step=epsilon)
-    return Finding("BLUR-14", flips["flips_gradient"] - flips["flips_random"], fitted(main))
+    more = flips["flips_gradient"] - flips["flips_random"]
+    parts = {"flip_rate_gradient_sign_minus_random_sign": more, "far_more_often": more}
+    return Finding("BLUR-14", parts, fitted(main))

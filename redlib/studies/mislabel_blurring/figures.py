@@ -211,12 +211,13 @@ def robust(hard: Results, standard: Results) -> Figure:
     fig, (left, right) = panels(2, width=11, height=3.8)
     over_blur(left, hard, both_groups(standard, "standard, ") | both_groups(hard, "robust, ", linestyle="--"))
     flips = {
-        "along the gradient": (100 * standard["flips_gradient"], "orange"),
+        "gradient": (100 * standard["flips_gradient"], "orange"),
         "random signs": (100 * standard["flips_random"], "grey"),
-        "along the gradient, robust": (100 * hard["flips_gradient"], "green"),
+        "gradient, robust": (100 * hard["flips_gradient"], "green"),
     }
     step = "step of every pixel (of the largest grey value)"
-    plots.curves(right, hard.labels["step"], flips, xlabel=step, ylabel="flipped test images (%)", seeds=False)
+    plots.curves(right, hard.labels["step"], flips, xlabel=step, ylabel="flipped test images (%)", seeds=False,
+                 legend="end")  # fmt: skip
     return fig
 
 

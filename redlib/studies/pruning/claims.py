@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 
 from redlib.evidence.claims import Finding
 from redlib.experiments.chain import masks_of_levels
@@ -21,6 +22,7 @@ BEFORE = ("snip", "grasp", "synflow", "magnitude")  # criteria that the claims c
 CHANCE = 10.0  # accuracy of guessing among ten classes
 EXACT = 1e-5  # largest difference of outputs that counts as the same net
 LOOSE, SHRUNK = 2.0, 0.1  # points of training error that small nets may lack; of the norm that may be left
+STEADY = 1.1  # largest ratio of the times of two equal nets that a clock may show
 
 
 def accuracy(found: Results, when: str = "early") -> Floats:
@@ -39,7 +41,7 @@ def learns(dense: Results, name: str = "dense_net_learns") -> dict[str, bool]:
 
 
 def lth_27(zoo: Results, tickets: Results, units: Results) -> Finding:
-    """Criteria before training, and whole units by activity or size, beat random ones; none reaches tickets."""
+    """Criteria before training beat random masks and stay behind tickets; ours: so do units by activity or size."""
     zoo, units = zoo.at(arm="ticket"), units.at(kept=units.labels["kept"][0])
     cells = [{name: zoo.at(criterion=name, level=k) for name in (*BEFORE, "random")} for k in zoo.labels["level"]]
     over = [{name: gap(cell[name], cell["random"]) for name in BEFORE} for cell in cells]
@@ -79,7 +81,7 @@ def changes(zoo: Results, changed: Results, tickets: Results, arms: Results, arm
 
 
 def lth_28(zoo: Results, changed: Results, tickets: Results, arms: Results) -> Finding:
-    """Shuffling masks within layers costs the criteria before training nothing, and tickets much."""
+    """Shuffling masks within layers does the criteria before training no harm, and costs tickets much."""
     lost = changes(zoo, changed, tickets, arms, "shuffled")
     parts = {
         "snip_shuffled_minus_original": lost["snip"],
@@ -116,7 +118,7 @@ def masks(lab: Lab, ticket: Results, level: int) -> Tensors:
 
 
 def lth_30(lab: Lab, deep: Mapping[str, Results], own: Mapping[str, Results], level: int, dense: Results) -> Finding:
-    """In deep nets one list of all weights prunes better than equal rates, without emptying a layer.
+    """In deep nets one list of all weights prunes better than equal rates; ours: it empties no layer.
 
     `deep` (of the lab, at `level`) and `own` hold the tickets of both: list, layers.
     """
@@ -128,8 +130,22 @@ def lth_30(lab: Lab, deep: Mapping[str, Results], own: Mapping[str, Results], le
     return Finding("LTH-30", parts, learns(dense, "deep_net_learns"))
 
 
+def lth_40(cut: Results, dense: Results) -> Finding:
+    """What it costs to cut one layer alone to a tenth of its weights, at the end of training."""
+    kept = 100 * (1 - cut.at(density=0.1)["cut_error"]) - accuracy(dense, "final")[:, None]
+    parts = {
+        "first_layer_cut_minus_whole_net_d10": kept[:, 0],
+        "last_hidden_layer_cut_minus_whole_net_d10": kept[:, -2],
+        "output_layer_cut_minus_whole_net_d10": kept[:, -1],
+    }
+    return Finding("LTH-40", parts, learns(dense))
+
+
 def lth_31(found: Results) -> Finding:
-    """Shrinking doomed weights before they are cut makes random masks as good as tickets; the gate: they do shrink."""
+    """Shrinking doomed weights before they are cut makes random masks as good as tickets; the gate: they do shrink.
+
+    extruded_gain_bound: that they are hardly better.
+    """
     own, norm = found.at(arm="extruded"), found["norm_at_cut"]
     beside_ticket = gap(own, found.at(arm="ticket"))
     parts = {
@@ -142,6 +158,15 @@ def lth_31(found: Results) -> Finding:
     return Finding("LTH-31", parts, {"doomed_weights_shrink": bool(norm.mean() < SHRUNK)})
 
 
+def lth_39(found: Results, dense: Results) -> Finding:
+    """Tickets, and random masks after the doomed weights were shrunk, do as well as the whole net; gates of both."""
+    parts = {
+        "ticket_minus_whole_net": gap(found.at(arm="ticket"), dense),
+        "extruded_minus_whole_net": gap(found.at(arm="extruded"), dense),
+    }
+    return Finding("LTH-39", parts, {**lth_31(found).gate, **learns(dense)})
+
+
 def by_choice(found: Results, values: Floats) -> dict[str, Floats]:
     """Return values [S, arms] of mid-training cuts as means over the shares kept, by choice: [S] each."""
     choices = [choice for choice, _ in found.labels["arm"]]
@@ -149,7 +174,7 @@ def by_choice(found: Results, values: Floats) -> dict[str, Floats]:
 
 
 def lth_26(found: Results) -> Finding:
-    """Cutting the largest units in mid-training ends better, and the more a cut costs the more is gained.
+    """Cutting the largest units in mid-training can end better, and the more a cut costs the more is gained.
 
     drop_gain_correlation: within a seed, over all arms. The gates: the largest units are missed more than the
     smallest, and nets that lost random units fit the training examples nearly as well as the whole one.
@@ -158,9 +183,9 @@ def lth_26(found: Results) -> Finding:
     ends, lost, fit = (by_choice(found, values) for values in (final, drop, 100 * found["train_error"]))
     pairs = zip(drop, final, strict=True)
     parts = {
-        "largest_minus_smallest": ends["largest"] - ends["smallest"],
         "largest_minus_unpruned": ends["largest"] - ends["none"],
         "drop_gain_correlation": np.array([np.corrcoef(each, end)[0, 1] for each, end in pairs]),
+        "largest_minus_smallest": ends["largest"] - ends["smallest"],
     }
     gate = {
         "largest_units_are_missed_more": bool(lost["largest"].mean() > lost["smallest"].mean()),
@@ -170,22 +195,64 @@ def lth_26(found: Results) -> Finding:
 
 
 def lth_22(found: Results, dense: Results) -> Finding:
-    """Units chosen by size beat random ones (p25, p50, p75: per cent cut); the other parts are means over cuts."""
+    """Do units chosen by size beat random ones (p25, p50, p75: per cent cut)? The other parts are means over cuts."""
     by = {name: accuracy(found.at(criterion=name)) for name in ("l2", "random", "gradient", "weights")}
-    size = dict(zip(found.labels["kept"], (by["l2"] - by["random"]).T, strict=True))
+    lead = by["l2"] - by["random"]
+    size = dict(zip(found.labels["kept"], lead.T, strict=True))
     parts = {
         "size_minus_random_p25": size[0.75],
         "size_minus_random_p50": size[0.5],
         "size_minus_random_p75": size[0.25],
+        "size_minus_random": lead.mean(1),
         "gradient_minus_random": (by["gradient"] - by["random"]).mean(1),
         "units_minus_single_weights": (by["l2"] - by["weights"]).mean(1),
     }
     return Finding("LTH-22", parts, learns(dense))
 
 
+def over_units(found: Results) -> dict[float, Floats]:
+    """Return how much more accurate single weights are than as many in whole units, by the share of units kept."""
+    lead = gap(found.at(criterion="weights"), found.at(criterion="l2"))
+    return dict(zip(found.labels["kept"], lead.T, strict=True))
+
+
+def reached(cut: Tensors) -> Floats:
+    """Return which hidden units have a weight left that leads into them, bool [S, units of all layers]."""
+    *hidden, _ = cut.values()
+    return torch.cat([mask.any(2) for mask in hidden], 1).numpy()
+
+
+def lth_37(cut: Tensors, found: Results, dense: Results) -> Finding:
+    """Tickets of single weights, with the masks `cut`, reach every unit, and whole units do worse at equal counts."""
+    alive = reached(cut)
+    parts = {
+        "units_without_weights_d10": (~alive).sum(1).astype(float),
+        "single_weights_minus_units": np.mean([*over_units(found).values()], 0),
+        "share_of_units_with_weights_d10": alive.mean(1),
+    }
+    return Finding("LTH-37", parts, learns(dense))
+
+
+def lth_38(units: Results, dense: Results, wide: Results, filters: Results) -> Finding:
+    """Whole units can go at low rates only; there small nets reach the same training loss from fresh weights.
+
+    `filters` are the small conv nets with the most filters kept, `wide` the net that they were cut from.
+    """
+    own, single = dict(zip(units.labels["kept"], accuracy(units.at(criterion="l2")).T, strict=True)), over_units(units)
+    loss = {arm: filters.at(arm=arm)["train_loss"] for arm in ("scratch_epochs", "ticket")}
+    parts = {
+        "units_lost_p75_minus_p25": own[0.75] - own[0.25],
+        "train_loss_scratch_minus_ticket_p30": loss["scratch_epochs"] - loss["ticket"],
+        "train_loss_scratch_minus_whole_p30": loss["scratch_epochs"] - wide["train_loss"],
+        "gap_to_single_weights_grows": single[0.25] - single[0.75],
+    }
+    return Finding("LTH-38", parts, learns(dense))
+
+
 def lth_21(wide: Results, by_share: Mapping[float, Results]) -> Finding:
     """Filters cut, the small net trains from scratch no worse than fine-tuned (p30, p50: per cent cut), at the end.
 
+    Either with as many epochs as the wide net or with as many operations; the kept filters' initial values do not help.
     The gates: the wide net fits its examples, does not excel, and misses its filters by more than a point.
     """
     shares = {kept: {arm: found.at(arm=arm) for arm in found.labels["arm"]} for kept, found in by_share.items()}
@@ -241,20 +308,24 @@ def _crossing(x: Floats, gain: Floats) -> float:
 def lth_32(forward: Results, steps: Results) -> Finding:
     """Removing units makes a net faster and smaller, masks save no time; steps on live weights do, at a tenth of them.
 
-    The gates: compacted nets compute what nets with those units off do, and the sparse kernel could run.
+    The gates: compacted nets compute what nets with those units off do, the sparse kernel could run, and a net with a
+    mask that cuts nothing takes the time of one without.
     """
-    faster, lowest = speedup(steps, "sparse", "stack"), int(forward["densities"].argmin())
+    faster, masked = speedup(steps, "sparse", "stack"), speedup(forward, "masked")
+    lowest, whole = int(forward["densities"].argmin()), int(forward["densities"].argmax())
     tenth = int(np.abs(np.log(steps["densities"] / 0.1)).argmin())
     parts = {
         "half_units_speedup": speedup(forward, "half_units"),
-        "masked_dense_speedup": speedup(forward, "masked")[:, lowest],
+        "masked_dense_speedup": masked[:, lowest],
         "half_units_bytes_ratio": forward["bytes"][:, 1] / forward["bytes"][:, 0],
-        "sparse_crossover_density": crossover(forward["densities"], speedup(forward, "csr")),
         "sparse_step_speedup": faster[:, tenth],
+        "half_units_much_faster": speedup(forward, "half_units"),
+        "sparse_crossover_density": crossover(forward["densities"], speedup(forward, "csr")),
         "sparse_step_crossover": crossover(steps["densities"], faster),
     }
     gate = {
         "compaction_is_exact": bool((forward["difference"] <= EXACT).all()),
         "sparse_kernel_is_installed": bool((steps["sparse_s"] != steps["stack_s"][:, None]).any()),
+        "equal_nets_take_equal_time": bool(abs(np.log(masked[:, whole]).mean()) < np.log(STEADY)),
     }
     return Finding("LTH-32", parts, gate)

@@ -95,7 +95,8 @@ def units(found: Results, wide: Results, by_share: Mapping[float, Results]) -> F
     label = {name: "single weights" if name == "weights" else f"units by {name}" for name in UNITS}
     kinds = [name for name in UNITS if name in found.labels["criterion"]]
     named = {label[name]: (accuracy(found.at(criterion=name)), UNITS[name]) for name in kinds}
-    plots.curves(left, found.labels["kept"], named, ylabel=TEST, title="Rewound and retrained", seeds=False)
+    plots.curves(left, found.labels["kept"], named, ylabel=TEST, title="Rewound and retrained", seeds=False,
+                 legend="end")  # fmt: skip
     plots.density_axis(left, found.labels["kept"], "hidden units kept (%)")
     rows = {"whole net": (accuracy(wide, "final"), "grey")}
     for kept, one in by_share.items():

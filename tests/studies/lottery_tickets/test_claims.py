@@ -37,20 +37,27 @@ def points(*accuracies):
     return made(1 - np.array(accuracies) / 100)
 
 
-def chain(depth=16, seeds=4, source=0):
+LOOKS = np.arange(1, 41), ("step",)
+
+
+def trained_like(shape, source):
+    """Random early and final errors, and early steps before the last look."""
     rng = np.random.default_rng(source)
-    shape = seeds, depth
-    return made(rng.random(shape), {"level": tuple(range(depth))}, early_step=rng.integers(1, 40, shape))
+    return rng.random(shape), {"early_step": rng.integers(1, 40, shape), "final_error": rng.random(shape)}
+
+
+def chain(depth=16, seeds=4, source=0):
+    early, others = trained_like((seeds, depth), source)
+    return made(early, {"level": tuple(range(depth))}, steps=LOOKS, **others)
 
 
 def arms(*names, at=(D21, D11), seeds=4):
-    rng = np.random.default_rng(9)
-    shape = seeds, len(names), len(at)
-    return made(rng.random(shape), {"arm": names, "level": at}, early_step=rng.integers(1, 40, shape))
+    early, others = trained_like((seeds, len(names), len(at)), 9)
+    return made(early, {"arm": names, "level": at}, steps=LOOKS, **others)
 
 
-def accuracy(found, **where):
-    return 100 * (1 - found.at(**where)["early_error"])
+def accuracy(found, when="early", **where):
+    return 100 * (1 - found.at(**where)[f"{when}_error"])
 
 
 def rounded(finding):
@@ -91,14 +98,25 @@ def test_the_main_claims_are_paired_differences_at_the_levels_they_name():
     np.testing.assert_allclose(two["random_accuracy_d11"], accuracy(controls, arm="random", level=10))
     for name, level in {"d51": D51, "d21": D21, "d13": D13, "d11": D11, "d4": D3_6}.items():
         np.testing.assert_allclose(three[f"gain_over_dense_{name}"], t[:, level] - t[:, 0])
+    np.testing.assert_allclose(three["accuracy_d4_minus_d13"], t[:, D3_6] - t[:, D13])
     steps = tickets["early_step"]
     np.testing.assert_allclose(three["early_stop_ratio_d21"], steps[:, 7] / steps[:, 0])
 
 
-def test_the_peak_is_chosen_on_the_other_half_of_the_seeds():
-    # Even seeds gain most at level 1, odd ones at level 2: each is read where the others peak.
+def test_early_stops_are_compared_unless_both_nets_still_improved_at_the_last_look():
+    steps = np.array([2, 4, 8]), ("step",)
+    one, other = (made([0.0] * 4, steps=steps, early_step=at) for at in ([2, 8, 4, 8], [4, 2, 8, 8]))
+    np.testing.assert_array_equal(claims.log2_earlier(one, other), [-1, 2, -1, np.nan])
+
+
+def test_as_well_as_means_three_quarters_of_the_lead_over_a_control():
+    assert claims.above_share(points(80, 70), points(90, 90), points(50, 50)).tolist() == pytest.approx([0, -10])
+
+
+def test_the_best_level_is_chosen_by_seeds_that_do_not_judge():
+    # The last seed gains most at level 2: the first three are read there, wherever their own best is.
     errors = 0.5 - np.array([[0, 0.10, 0.02], [0, 0.01, 0.20], [0, 0.30, 0.04], [0, 0.03, 0.40]])
-    assert claims.peak_gain(made(errors, {"level": (0, 1, 2)})).tolist() == pytest.approx([2, 1, 4, 3])
+    assert claims.peak_gain(made(errors, {"level": (0, 1, 2)})).tolist() == pytest.approx([2, 20, 4])
 
 
 def test_results_of_fewer_seeds_are_compared_with_the_first_ones():
@@ -110,21 +128,31 @@ def test_controls_are_compared_at_one_density():
     tickets, reinit = chain(), arms("reinit", "random")
     names = "keep_sign", "frozen", "noise_half", "noise_three", "finetuned"
     controls = arms(*names, at=(D11,)).at(level=D11)
+    alike = arms("reinit", at=(D11, D3_6)).at(arm="reinit")
     ticket, fresh = accuracy(tickets, level=D11), accuracy(reinit, arm="reinit", level=D11)
     signs = claims.lth_14(tickets, reinit, controls).parts
     np.testing.assert_allclose(signs["keep_sign_minus_reinit"], accuracy(controls, arm="keep_sign") - fresh)
     np.testing.assert_allclose(signs["keep_sign_minus_ticket"], accuracy(controls, arm="keep_sign") - ticket)
+    expected = 2 * accuracy(controls, arm="keep_sign") - fresh - ticket
+    np.testing.assert_allclose(signs["signs_minus_sizes"], expected)
     np.testing.assert_allclose(signs["freeze_minus_zero"], accuracy(controls, arm="frozen") - ticket)
     noise = claims.lth_10(tickets, reinit, controls, points(30, 31, 32, 33), points(50, 50, 50, 50)).parts
     assert noise["initial_magnitude_minus_reinit"].tolist() == pytest.approx([-20, -19, -18, -17])
     np.testing.assert_allclose(noise["noise_half_sd_minus_ticket"], accuracy(controls, arm="noise_half") - ticket)
+    expected = accuracy(controls, arm="noise_half") - 0.75 * ticket - 0.25 * fresh
+    np.testing.assert_allclose(noise["noise_half_above_three_quarters"], expected)
     np.testing.assert_allclose(noise["noise_three_sd_minus_reinit"], accuracy(controls, arm="noise_three") - fresh)
     tuned = claims.lth_34(tickets, reinit, controls).parts
     np.testing.assert_allclose(tuned["finetuned_minus_reinit_d10"], accuracy(controls, arm="finetuned") - fresh)
     np.testing.assert_allclose(tuned["finetuned_minus_rewound_d10"], accuracy(controls, arm="finetuned") - ticket)
-    cuts = claims.lth_5(tickets, reinit.at(arm="random"), points(9, 9), points(8, 7)).parts
-    expected = ticket - accuracy(reinit, arm="random", level=D11)
-    np.testing.assert_allclose(cuts["iterative_minus_oneshot_d11"], expected)
+    at_the_end = accuracy(controls, "final", arm="finetuned") - accuracy(tickets, "final", level=D11)
+    np.testing.assert_allclose(tuned["finetuned_minus_rewound_d10_end"], at_the_end)
+    cuts = claims.lth_5(tickets, alike, points(9, 9), points(8, 7)).parts
+    for name, level in {"d11": D11, "d4": D3_6}.items():
+        expected = accuracy(tickets, level=level) - accuracy(alike, level=level)
+        np.testing.assert_allclose(cuts[f"iterative_minus_oneshot_{name}"], expected)
+    ratio = tickets["early_step"][:, D11] / alike.at(level=D11)["early_step"]
+    np.testing.assert_allclose(cuts["iterative_over_oneshot_early_stop_d11"], ratio)
     assert cuts["iterative_minus_oneshot_equal_compute_d11"].tolist() == pytest.approx([1, 2])
 
 
@@ -137,7 +165,8 @@ def test_criteria_are_compared_by_name_at_both_densities():
         "growth_minus_largest_d20": [-5], "largest_minus_random_d20": [40], "largest_minus_smallest_d20": [60],
         "growth_minus_random_d20": [35], "growth_minus_smallest_d20": [55], "growth_minus_largest_d10": [15],
         "largest_minus_random_d10": [40], "largest_minus_smallest_d10": [70], "growth_minus_random_d10": [55],
-        "growth_minus_smallest_d10": [85],
+        "growth_minus_smallest_d10": [85], "growth_above_three_quarters_d20": [5],
+        "growth_above_three_quarters_d10": [25],
     }  # fmt: skip
 
 
@@ -197,6 +226,7 @@ def test_concentration_is_averaged_over_the_sides_of_hidden_units():
     found = claims.lth_24(crowds).parts
     assert found["log2_incoming_variance_ratio"].tolist() == pytest.approx([(1 + math.log2(20)) / 2])
     assert found["outgoing_variance_ratio"].tolist() == pytest.approx([(30 + 300) / 2])
+    assert found["log2_outgoing_over_incoming"].tolist() == pytest.approx([math.log2(15)])
     assert claims.lth_25(crowds).parts["excess_survival_over_null"].tolist() == pytest.approx([(1 + 10) / 2])
 
 
@@ -233,6 +263,7 @@ def test_untrained_claims_take_the_density_that_is_best_on_validation():
 def test_learned_and_popup_claims_name_weights_and_shares():
     labels = {"level": tuple((w, r) for w in ("initial", "signed_constant") for r in (False, True))}
     learned = made(np.zeros((1, 4)), labels, test_accuracy=[[0.5, 0.6, 0.7, 0.9]])
+    assert claims.lth_13(learned, points(95)).gate == {"trained_net_learns": True}
     assert rounded(claims.lth_13(learned, points(95))) == {
         "learned_accuracy": [50], "rescaled_minus_plain": [10], "signed_constant_minus_initial": [20],
         "rescaled_signed_constant_minus_trained": [-5], "fc_initial": [50], "fc_signed_constant": [70],
@@ -258,41 +289,87 @@ def test_the_error_of_a_target_falls_by_its_logarithm_with_every_candidate():
 # ---- transfer, rates, sizes ----
 
 
-def short(dense, ticket):
-    return made([[1 - dense / 100, 1 - ticket / 100]], {"level": (0, 5)})
+def short(dense, ticket, train=0.0):
+    return made([[1 - dense / 100, 1 - ticket / 100]], {"level": (0, 5)}, train_error=[[0.0, train]])
 
 
-def armed(**accuracies):
+def armed(train=0.0, **accuracies):
     errors = [[[1 - value / 100] for value in accuracies.values()]]
-    return made(errors, {"arm": tuple(accuracies), "level": (5,)})
+    labels = {"arm": tuple(accuracies), "level": (5,)}
+    return made(errors, labels, train_error=np.full(np.shape(errors), train))
 
 
 def test_transfer_is_compared_with_random_and_native_nets_of_the_same_training():
     random = armed(reinit=50, random=40)
     found = claims.lth_17(short(70, 66), random, armed(ticket=65))
-    assert rounded(found) == {"transfer_minus_random_d10": [25], "transfer_minus_native_d10": [-1]}
+    assert rounded(found) == {"transfer_minus_random_d10": [25], "transfer_above_three_quarters_d10": [5.5],
+                              "transfer_minus_native_d10": [-1]}  # fmt: skip
     assert found.gate == {"dense_net_learns": True}
     across = claims.lth_19(short(20, 66), random, armed(random=30), armed(ticket=45), armed(ticket=55))
     assert rounded(across) == {"sgd_to_adam_minus_random": [25], "adam_to_sgd_minus_random": [5]}
     assert across.gate == {"dense_net_learns": False}
 
 
-def test_the_large_rate_must_be_near_the_best_of_the_grid():
-    small, large = (short(70, 66), armed(reinit=50)), (short(70, 68), armed(reinit=65))
+def test_transfer_between_data_sets_goes_both_ways_and_grows_with_the_source():
+    there, back = (armed(ticket=65), armed(random=40)), (armed(ticket=55), armed(random=50))
+    sources = made([[0.5, 0.4, 0.3]], {"level": (100, 200, 400)})
+    found = claims.lth_18(there, back, sources, [short(70, 66), short(70, 66)])
+    assert rounded(found) == {"transfer_there_minus_random": [25], "transfer_back_minus_random": [5],
+                              "source_size_slope": [10]}  # fmt: skip
+    assert found.gate == {"dense_nets_learn": True}
+    assert claims.lth_18(there, back, sources, [short(70, 66), short(20, 66)]).gate == {"dense_nets_learn": False}
+
+
+TUNED, FITTED = "large_rate_is_within_a_point_of_the_best", "fresh_weights_fit_as_well_at_the_large_rate"
+
+
+def rates(fresh=0.0):
+    """The parts and the gates of LTH-20 at either of two rates, with that training error of fresh weights."""
+    small, large = (short(70, 66), armed(reinit=50)), (short(70, 68, 0.1), armed(fresh, reinit=65))
     errors = np.array([[[0.4, 0.30], [0.3, 0.25]], [[0.4, 0.32], [0.25, 0.3]]])  # [S, rates, looks]: best 0.31, 0.25
     grid = made(np.zeros((2, 2)), {"level": (0.1, 0.2)}, validation_error=(errors, ("seed", "level", "step")))
-    gate = "large_rate_is_within_a_point_of_the_best"
-    found = claims.lth_20(small, large, grid, 0.2)
-    assert rounded(found) == {"gain_small_minus_large_rate": [13], "gain_at_large_rate": [3]}
-    assert found.gate == {gate: True} and claims.lth_20(small, large, grid, 0.1).gate == {gate: False}
+    found = [claims.lth_20(small, large, grid, rate) for rate in (0.1, 0.2)]
+    return rounded(found[1]), [finding.gate for finding in found]
+
+
+def test_the_large_rate_must_be_near_the_best_of_the_grid():
+    found, gates = rates()
+    assert found == {"gain_small_minus_large_rate": [13], "gain_at_large_minus_quarter_of_small_rate": [-1],
+                     "gain_at_large_rate": [3]}  # fmt: skip
+    assert gates == [{TUNED: False, FITTED: True}, {TUNED: True, FITTED: True}]
+
+
+def test_fresh_weights_must_be_trained_as_well_as_the_ticket():
+    assert [rates(fresh)[1][1][FITTED] for fresh in (0.119, 0.121, 0.33)] == [True, False, False]
+
+
+def sized(early_steps, looks=(10, 20, 40, 80, 160, 320)):
+    """Tickets of three starting nets, each twice the other, with these early steps [S, 3]."""
+    errors = [[0.4, 0.35, 0.3]] * len(early_steps)
+    return made(errors, {"level": (2, 4, 8)}, early_step=early_steps, steps=(np.array(looks), ("step",)))
 
 
 def test_slopes_on_size_are_per_doubling():
-    sizes = (2, 4, 16)
-    errors = [[1 - 0.1 * math.log2(w) / 2 for w in sizes]]
-    found = claims.lth_8(made(errors, {"level": sizes}, early_step=[[4 * w for w in sizes]]), chain()).parts
+    found = claims.lth_8(sized([[20, 40, 80]]), chain()).parts
     assert found["accuracy_size_slope"].tolist() == pytest.approx([5])
-    assert found["early_stop_size_slope"].tolist() == pytest.approx([1])
+    assert found["early_stop_size_slope"].estimate == pytest.approx(1)
+
+
+def test_equal_early_stops_are_known_to_half_a_look():
+    found = claims.lth_8(sized([[40] * 3] * 5), chain()).parts["early_stop_size_slope"]
+    slack = math.log2(50 / 30) / 2  # 20 steps since the look before, half of them either way, two nets at the ends
+    assert (found.low, found.estimate, found.high) == pytest.approx((-slack, 0, slack))
+    looks = np.arange(10, 330, 10)
+    fine = claims.lth_8(sized([[160] * 3] * 5, looks), chain()).parts["early_stop_size_slope"]
+    assert fine.high == pytest.approx(math.log2(165 / 155) / 2)
+
+
+def test_early_stops_at_the_last_look_are_no_times():
+    late = [[40, 80, 320]]
+    mostly = claims.lth_8(sized([[40, 80, 160]] + late * 2), chain()).parts["early_stop_size_slope"]
+    assert np.isnan(mostly).all() and len(mostly) == 3
+    half = claims.lth_8(sized([[40, 80, 160]] * 2 + late * 2), chain()).parts["early_stop_size_slope"]
+    assert (half.estimate, half.n) == (pytest.approx(1), 2)
 
 
 def test_the_best_small_net_is_chosen_by_validation_among_the_first_members():
@@ -323,7 +400,8 @@ def test_early_flips_are_compared_step_by_step_with_later_ones():
     assert claims.flip_rates(flipped(), early=3).tolist() == pytest.approx([0.2 / (0.4 / 13)])
     early = made([[[0.1], [0.3], [0.15]]], {"arm": ("ticket", "reshuffled", "noise_one"), "level": (D11,)})
     found = rounded(claims.lth_36(chain(), early, flipped(), 4))
-    assert found == {"drop_shuffled": [20], "drop_noised": [5], "early_flip_rate_ratio": [5]}
+    assert found == {"drop_shuffled": [20], "drop_noised": [5], "early_flip_rate_ratio": [5],
+                     "early_flip_share": [round(0.4 / 0.6, 9)]}  # fmt: skip
 
 
 def lines(barriers, labels=None, early=0.1):
@@ -358,6 +436,16 @@ def test_an_insignificant_fisher_test_says_nothing_either_way():
     assert claims.fisher(many, many).high < 0.05 and claims.fisher(many, ~many).low > 0.95
 
 
+def test_how_much_oftener_stable_nets_match_has_newcombes_interval():
+    # Newcombe 1998, table II, example (a), method 10: 56/70 - 48/80.
+    stable = np.arange(150) < 70
+    matching = np.concatenate([np.arange(70) < 56, np.arange(80) < 48])
+    found = claims.matched_more(stable, matching)
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+    one_kind = claims.matched_more(np.ones(4, bool), np.array([True, False, True, True]))
+    assert (one_kind.low, one_kind.high) == (-1, 1)
+
+
 def test_a_barrier_that_falls_by_one_point_per_factor_e_has_slope_minus_one():
     steps = (1, 4, 16)
     falling = lines([5 - np.log(steps), 9 - 2 * np.log(steps)], {"level": steps})
@@ -369,21 +457,32 @@ def test_a_barrier_that_falls_by_one_point_per_factor_e_has_slope_minus_one():
     assert claims.lth_23(lines([7, 8]), falling, no, yes).gate == {"some_nets_are_unstable": True}
 
 
-def fitted(errors, train, labels):
-    return made(errors, labels, train_error=np.broadcast_to(train, np.shape(errors)))
+def fitted(errors, train, labels, **more):
+    return made(errors, labels, train_error=np.broadcast_to(train, np.shape(errors)), **more)
 
 
-def test_conv_claims_are_paired_by_seed_and_gated_by_what_fits():
-    labels = {"arm": ("reinit", "random"), "level": (3,)}
-    both = arms("reinit", "random")
+def test_conv_controls_are_paired_by_seed_and_gated_by_what_fits():
+    labels, both = {"arm": ("reinit", "random"), "level": (3,)}, arms("reinit", "random")
+    last = np.array([[[0.3], [0.5]], [[0.2], [0.1]]])
     for train, fits in ((0.02, True), (0.03, False)):
-        finding = claims.lth_4(chain(), both, fitted([[[0.10], [0.12]], [[0.2], [0.19]]], train, labels))
+        conv = fitted([[[0.10], [0.12]], [[0.2], [0.19]]], train, labels, final_error=last)
+        finding = claims.lth_4(chain(), both, conv)
         assert finding.parts["cnn_reinit_minus_random"] == pytest.approx([2, -1])
+        assert finding.parts["cnn_reinit_minus_random_end"] == pytest.approx([20, -10])
         assert finding.gate["all_arms_fit"] is fits
-    difference = accuracy(both, arm="reinit", level=D21) - accuracy(both, arm="random", level=D21)
-    np.testing.assert_allclose(finding.parts["fc_reinit_minus_random"], difference)
-    conv = made([[0.2, 0.3, 0.1]], {"level": (0, 1, 2)})
-    assert rounded(claims.lth_6(conv)) == {"conv2_gain_over_dense_d20": [10]}
+    for name, when in {"fc_reinit_minus_random": "early", "fc_reinit_minus_random_end": "final"}.items():
+        one, other = (accuracy(both, when, arm=arm, level=D21) for arm in ("reinit", "random"))
+        np.testing.assert_allclose(finding.parts[name], one - other)
+
+
+def test_conv_tickets_are_judged_where_the_dense_net_fits_and_has_errors_to_lose():
+    def found(dense=0.2, train=0.0):
+        steps = {"early_step": [[32, 16, 8]], "steps": (np.array([8, 16, 32, 64]), ("step",))}
+        return claims.lth_6(fitted([[dense, 0.3, 0.1]], train, {"level": (0, 1, 2)}, **steps))
+
+    assert rounded(found()) == {"conv2_gain_over_dense_d20": [10], "conv2_early_stop_ratio_d20": [0.25]}
+    gates = [[*found(*case).gate.values()] for case in ((0.2, 0.0), (0.03, 0.0), (0.2, 0.03))]
+    assert gates == [[True, True], [True, False], [False, True]]
 
 
 def test_rewinding_is_averaged_over_levels_and_judged_where_its_premise_holds():
@@ -394,6 +493,9 @@ def test_rewinding_is_averaged_over_levels_and_judged_where_its_premise_holds():
     start = lines([[9, 0], [9, 0]], {"level": (1, 4)})
     finding = claims.lth_7(late, initial, start, tickets, tickets.at(level=D11))
     assert finding.parts["cnn_late_minus_initial"] == pytest.approx([2, -10 / 3])
+    assert finding.parts["cnn_late_minus_dense"] == pytest.approx([-10, -40 / 3])
+    difference = accuracy(tickets, level=D11) - accuracy(tickets, level=0)
+    np.testing.assert_allclose(finding.parts["lenet_initial_minus_dense"], difference)
     assert finding.parts["lenet_late_minus_initial"].tolist() == [0, 0] and all(finding.gate.values())
     unfit = fitted(np.linspace(0.3, 0.1, 5)[None].repeat(2, 0), 0.3, labels)
     calm = lines([[1, 9], [1, 9]], {"level": (1, 4)})

@@ -116,16 +116,33 @@ def test_blur_0_is_judged_at_the_end_and_by_the_slowest_rate():
     assert claims.blur_0(rated({10: early, 20: lost})).parts["runs_fitted"].tolist() == [0.5, 0.5]
 
 
-def test_blur_1_is_the_ratio_of_the_rates_with_half_an_event_more():
-    many = some(rising(0), rising(0), n=(18_000, 2000), lost=((900, 900), (9, 6)))
-    few = some(rising(0), rising(0), n=(19_800, 200), lost=((900, 900), (8, 7)))
+def at_the_start(clean, mislabelled, n, lost):
+    """Results of nets that take so many images wrongly at the end, hardly blurred, and `lost` ones when they fit."""
+    first = [[0, count / size, 1, 1, 1, 1] for count, size in zip((clean, mislabelled), n, strict=True)]
+    return some(*first, n=n, lost=((900, 900), lost))
+
+
+def test_blur_1_is_the_ratio_of_the_trained_nets_with_half_an_event_more():
+    many = at_the_start(6, 9, (18_000, 2000), (40, 20))
+    few = at_the_start(7, 8, (19_800, 200), (30, 10))
     expected = (9.5 / 2000) / (6.5 / 18_000), (8.5 / 200) / (7.5 / 19_800)
     parts = claims.blur_1(rated({10: many, 100: few})).parts
     assert np.allclose(parts["tenfold_high_rates"], expected[0])
     assert np.allclose(parts["hundredfold_low_rates"], expected[1])
     assert np.allclose(parts["low_rates_larger"], expected[1] / expected[0])
-    rare = some(rising(0), rising(0), n=(18_000, 2000), lost=((900, 900), (9, 4)))
-    assert np.isnan(claims.blur_1(rated({10: rare, 100: few})).parts["tenfold_high_rates"]).all()
+    assert np.allclose(parts["more_often"], 50 * (9 / 2000 - 6 / 18_000 + 8 / 200 - 7 / 19_800))
+    rare = at_the_start(4, 9, (18_000, 2000), (9, 6))
+    parts = claims.blur_1(rated({10: rare, 100: few})).parts
+    assert np.isnan(parts["tenfold_high_rates"]).all() and np.isfinite(parts["more_often"]).all()
+
+
+def test_blur_1_also_tells_the_ratios_when_the_nets_first_fit():
+    many = some(rising(0), rising(0), n=(18_000, 2000), lost=((900, 900), (9, 6)))
+    few = some(rising(0), rising(0), n=(19_800, 200), lost=((900, 900), (8, 7)))
+    parts = claims.blur_1(rated({10: many, 100: few})).parts
+    assert np.allclose(parts["tenfold_at_fit"], (9.5 / 2000) / (6.5 / 18_000))
+    assert np.allclose(parts["hundredfold_at_fit"], (8.5 / 200) / (7.5 / 19_800))
+    assert np.isnan(parts["tenfold_high_rates"]).all() and (parts["more_often"] == 0).all(), "all is learned in the end"
 
 
 def test_blur_2_is_the_largest_rate_at_the_least_blur():
@@ -149,14 +166,50 @@ def test_blur_4_finds_jitter_beyond_that_of_as_many_clean_images():
     train = np.where(noise.random((3, 6, 660)) < 0.3, 9, assigned[:, None]).astype(np.int8)
     train[:, 0] = assigned
     alike = replaced(some(rising(0), rising(0), n=(600, 60), seeds=3), true=true, assigned=assigned, train=train)
-    p = claims.blur_4(rated({10: alike}), draws=200).parts
-    assert p.shape == (3,) and np.median(p) > 0.2
+    parts = claims.blur_4(rated({10: alike}), draws=200).parts
+    p = parts["roughness_null_p"]
+    assert p.shape == (3,) and np.median(p) > 0.2 and abs(parts["zigzag_mislabelled_minus_clean"].mean()) < 15
     jagged = replaced(alike, train=train.copy())
     jagged["train"][:, 2::2, 600:] = 9
-    assert np.allclose(claims.blur_4(rated({10: jagged}), draws=200).parts, 1 / 201)
-    assert np.allclose(claims.blur_4(rated({10: jagged, 20: alike}), draws=200).parts, 1 / 201), "summed over rates"
+    alone = claims.blur_4(rated({10: jagged}), draws=200).parts
+    both = claims.blur_4(rated({10: jagged, 20: alike}), draws=200).parts
+    assert np.allclose([alone["roughness_null_p"], both["roughness_null_p"]], 1 / 201), "summed over rates"
+    plain, own, mean = (each["zigzag_mislabelled_minus_clean"] for each in (parts, alone, both))
+    assert (own > 100).all() and np.allclose(mean, (own + plain) / 2), "as many images each"
+    assert (alone["returns_mislabelled_minus_clean"] > 0.3).all()
     jagged["train"][0, 0, 600:] = 9
-    assert np.isnan(claims.blur_4(rated({10: jagged}), draws=20).parts).tolist() == [True, False, False]
+    none = claims.blur_4(rated({10: jagged}), draws=20).parts
+    assert [np.isnan(values).tolist() for values in none.values()] == [[True, False, False]] * 3
+
+
+def test_blur_4_draws_anew_for_every_seed_wherever_the_seeds_begin():
+    """With the data of one seed in all three places only the draws differ, and they follow the seeds."""
+    noise = np.random.default_rng(2)
+    assigned = np.tile((np.arange(660) % 3 + (np.arange(660) >= 600)).astype(np.int8), (3, 1))
+    train = np.where(noise.random((1, 6, 660)) < 0.3, 9, assigned[:1, None]).astype(np.int8)
+    train[:, 0] = assigned[:1]
+    one = replaced(some(rising(0), rising(0), n=(600, 60), seeds=3), true=(np.arange(660) % 3).astype(np.int8),
+                   assigned=assigned, train=np.repeat(train, 3, 0))  # fmt: skip
+    judged, fresh = (
+        claims.blur_4(rated({10: one}), draws=50, first=first).parts["zigzag_mislabelled_minus_clean"]
+        for first in (0, 2)
+    )
+    assert judged[2] == fresh[0] and len({*judged, *fresh}) == 5
+
+
+def test_a_steep_curve_does_not_zigzag_and_a_jagged_one_does():
+    steep, hill, jagged = [0, 0, 0, 90, 100, 100], [0, 10, 80, 100, 60, 50], [0, 30, 10, 50, 40, 60]
+    assert claims.zigzag(np.array([steep, hill, jagged], float)).tolist() == [0, 0, 60]
+    once_back = np.array([[0, 0], [1, 1], [0, 1], [1, 1]], bool)
+    assert claims.returns(once_back) == 0.5
+
+
+def test_blur_4_is_not_taken_in_by_a_steep_curve():
+    bent = rated({10: some(rising(0.9), [0, 0, 0.02, 0.98, 1, 1], n=(600, 60), seeds=3)})
+    parts = claims.blur_4(bent, draws=200).parts
+    assert (parts["roughness_null_p"] < 0.05).all(), "the old measure is"
+    assert parts["zigzag_mislabelled_minus_clean"] == pytest.approx([0] * 3, abs=1e-9)
+    assert (parts["returns_mislabelled_minus_clean"] == 0).all()
 
 
 def test_the_excess_roughness_is_bend_or_chance():
@@ -172,13 +225,20 @@ def test_the_excess_roughness_is_bend_or_chance():
 def test_blur_5_and_7_tell_a_planted_step():
     main = planted(10)
     parts = claims.blur_5(main, draws=200).parts
-    assert np.allclose(parts["drop_at_transition"], 10, atol=1)
+    assert np.allclose(parts["drop_at_transition"], 10, atol=1) and np.allclose(parts["step_beyond_line"], 10, atol=1)
+    assert np.allclose(parts["drop_of_mislabelled"], 0, atol=2), "planted in the clean images alone"
     assert (parts["step_beats_line"] > 5).all() and (parts["step_beats_constant"] > 5).all()
     assert np.allclose(parts["break_rate"], 100 / 5600**0.5), "between one in 70 and one in 80"
     assert np.allclose(parts["single_run_false_split"], 0), "these seeds do not differ by three points"
     same = claims.blur_7(main).parts
     assert np.allclose(same["one_in_10_versus_70"], 0, atol=1) and len(same) == 7
     assert (claims.blur_5(planted(0), draws=200).parts["step_beats_constant"] < 3).all()
+
+
+def test_a_trend_over_the_rates_is_no_step():
+    main, rates = planted(0), np.array(made.RATES)
+    line, step = 50 - 7 * np.log2(rates), np.where(rates <= 70, 3.0, 0.0)
+    assert np.allclose(claims.beyond_line(main, np.stack([line, line + step, -line - step])), [0, 3, -3])
 
 
 def test_what_chance_does_is_told_in_percent():
@@ -206,10 +266,11 @@ def test_blur_6_and_9_compare_groups_of_rates():
     slower = claims.blur_6(main, made.kernel(2)).parts
     assert np.allclose(slower["slower_below_transition"], (20 - 70) / 2.7, rtol=0.02)
     assert np.allclose(slower["at_the_transition"], (30 - 60) / 2.7, rtol=0.02)
+    assert np.allclose(slower["slower_beyond_line"], -claims.beyond_line(main, claims.slopes(main)))
     assert slower["visibility"].tolist() == [0.8, 0.9]
     unseen = claims.blur_9(main).parts
-    found = [unseen[part][0] for part in ("low_rates", "high_rates", "interaction")]
-    assert found == pytest.approx([2.5, 7.5, 5.0], abs=0.3)
+    found = [unseen[part][0] for part in ("low_rates", "high_rates", "interaction", "high_rates_on_low_curves")]
+    assert found == pytest.approx([2.5, 7.5, 5.0, 42.5 - 10], abs=0.3)
 
 
 def test_blur_8_is_one_where_wrong_decisions_only_grow():
@@ -217,6 +278,7 @@ def test_blur_8_is_one_where_wrong_decisions_only_grow():
     fallen = some([0.5, 0.4, 0.3, 0.2, 0.1, 0], [0.5, 0.4, 0.3, 0.2, 0.1, 0])
     parts = claims.blur_8(made.kernel(2), rated({10: grown})).parts
     assert np.allclose(parts["monotone"], 1) and parts["flat_zero"][1] == pytest.approx(2.2)
+    assert np.allclose(parts["steady"], 1)
     assert np.allclose(claims.blur_8(made.kernel(2), rated({10: grown, 20: fallen})).parts["monotone"], 0)
 
 
@@ -260,6 +322,8 @@ def test_blur_13_interpolates_on_the_logarithm_of_density():
     assert claims.breakdown(one)[0, 1] == pytest.approx((0.4 * 0.16) ** 0.5), "a dense net may do worse"
     found = claims.blur_13(made.tickets({10: (100, 100, 98, 0), 40: (100, 100, 100, 98)}))
     assert found.parts["memorises"] == pytest.approx(np.interp(np.log(0.2), np.log([0.16, 0.4]), [98, 100]))
+    assert found.parts["memorises_d0p1"] == pytest.approx(np.interp(np.log(0.1), np.log([0.064, 0.16]), [0, 98]))
+    assert found.parts["fails_when_small"] == found.parts["memorises"], "the smallest ticket learns none"
     assert found.parts["breakdown_trend"] == pytest.approx(np.log2(2.5) / 2)
     assert found.gate == {"dense_nets_memorise": True}
     never = claims.blur_13(made.tickets({10: (100, 100, 98, 0), 40: (9, 9, 9, 9)}))
@@ -268,8 +332,8 @@ def test_blur_13_interpolates_on_the_logarithm_of_density():
 
 def test_blur_14_takes_the_step_asked_for():
     found = some(rising(0), rising(0), seeds=1, flips_gradient=[[0.6, 0.9]], flips_random=[[0.1, 0.2]])
-    assert claims.blur_14(found, 0.05).parts == pytest.approx([0.5])
-    assert claims.blur_14(found, 0.1).parts == pytest.approx([0.7])
+    for step, more in ((0.05, 0.5), (0.1, 0.7)):
+        assert [values.tolist() for values in claims.blur_14(found, step).parts.values()] == [[pytest.approx(more)]] * 2
 
 
 def test_findings_hold_what_their_checks_ask_for():
@@ -277,10 +341,11 @@ def test_findings_hold_what_their_checks_ask_for():
     census = Results({"disagreement": np.zeros(3)}, {"disagreement": ("seed",)})
     numbers = claims.numbers_of({"conv": main, "same": main}, ("blur",))
     findings = [
-        claims.blur_0(main), claims.blur_1(main), claims.blur_2(main), claims.blur_3(main), claims.blur_5(main, 50),
+        claims.blur_0(main), claims.blur_1(main), claims.blur_2(main), claims.blur_3(main),
+        claims.blur_4(main, 20), claims.blur_5(main, 50),
         claims.blur_6(main, made.kernel()), claims.blur_7(main), claims.blur_8(made.kernel(), main),
         claims.blur_9(main), claims.blur_10(numbers, main), claims.blur_11(main.at(rate=10), main.at(rate=20)),
-        claims.blur_12(census), claims.blur_13(pruned),
+        claims.blur_12(census), claims.blur_13(pruned), claims.blur_14(main.at(rate=10), 0.05),
     ]  # fmt: skip
     for found in findings:
         parts = load_claims()[found.id].check.parts
