@@ -56,7 +56,7 @@ def test_runs_hold_every_look_by_seed_and_epoch(found):
     assert found["nc1"].shape == (2, 7)
     assert found["chi5_train"].shape == (2, 2, 4), "start and end; inputs, two hidden layers, logits"
     assert found["alignment"].shape[2] == 3 and found["strength"].shape[2] == 9
-    assert (found["train_error"][:, -1] == 0).all() and found["nc1"][:, -1].max() < found["nc1"][:, 1].min()
+    assert found["train_error"][:, -1].max() <= 0.01 and found["nc1"][:, -1].max() < found["nc1"][:, 1].min()
 
 
 def test_training_from_look_to_look_is_training_at_once(found):
