@@ -168,6 +168,7 @@ main = configure(nets.WidthSweep, net, noise=noise, looks=looks[0], seeds=range(
 once = varied(main, looks=1, seeds=main.seeds[:few])  # looked at before and after training
 below = [width for width in main.widths if main.over_labels(width) <= 1]
 plan = {"noisy": main, "clean": varied(main, noise=0.0, looks=looks[1])}
+plan |= {"milder": varied(main, noise=noise / 2, looks=1)}
 plan |= {"reused": varied(once, reuse=True, widths=below)}
 done |= carry_out(study, plan, label="width")
 noisy, clean = done["noisy"], done["clean"]
@@ -186,17 +187,19 @@ study.figure(
 # %% [markdown]
 # ### Label noise
 #
-# The paper reports a plateau without noise and a peak with it.
+# The paper reports a plateau without noise and a peak with it. Whether more noise also moves the *peak* is asked of two
+# shares of wrong labels, for without any there may be none to move.
 
 # %%
 dd8, dd13 = study.check(claims.dd_8(noisy, clean)), study.check(claims.dd_13(clean))
-dd20 = study.check(claims.dd_20(noisy, clean))
+dd20 = study.check(claims.dd_20(noisy, done["milder"]))
 study.figure(
-    figures.noise(noisy, clean, noise), "dd_noise", claims=["DD-8", "DD-13", "DD-20"],
-    alt="Test error against width with and without label noise.",
+    figures.noise(noisy, done["milder"], clean, noise), "dd_noise", claims=["DD-8", "DD-13", "DD-20"],
+    alt="Test error against width with two shares of wrong labels and with none.",
     caption=f"Without wrong labels the net that first fits its data has an error {dd13.estimate:+.1f} points from that "
     f"of the best smaller one. Wrong labels raise the peak above its valley by {dd8['height_gain']:+.1f} points, move "
-    f"the threshold by {dd8['threshold_shift']:+.2f} octaves of width, and the peak itself by {dd20.estimate:+.2f}.",
+    f"the threshold by {dd8['threshold_shift']:+.2f} octaves of width. From half of them to all the peak itself moves "
+    f"by {dd20.estimate:+.2f}.",
 )  # fmt: skip
 
 # %% [markdown]

@@ -24,8 +24,7 @@
 #
 # A mask leaves $dN$ of the $N$ inputs of a unit. Magnitude pruning keeps the large weights, so the **standard
 # deviation of what is left rises**, but a unit sums fewer of them. What enters the law is
-# $\sigma_w^2=d\cdot N\,\mathbb E[w^2\mid\text{kept}]$, and that **falls** from the first cut on. A theory that forgets
-# $d$ is wrong at once. That is the prediction to test.
+# $\sigma_w^2=d\cdot N\,\mathbb E[w^2\mid\text{kept}]$, and that **falls** at once: the prediction to test.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -144,8 +143,7 @@ study.explorer(
 # Fifteen rounds of iterative magnitude pruning, 20% of the weights a round (10% of the last layer), survivors rewound
 # to their first values. `Level.run` cuts the net that the round before trained and trains it again. A rise of the test
 # accuracy could be relief from over-fitting, or only faster fitting. Therefore the nets also meet augmented data, skip
-# connections, and a comparison at equal training loss. Chains other than the first take two or three rounds at once,
-# until one makes nets worse.
+# connections, and a comparison at equal training loss. Other chains take two or three rounds at once, until it harms.
 
 # %%
 top = runs.Ticket(main)
@@ -217,10 +215,9 @@ study.figure(
 # %% [markdown]
 # ## 4. Where theory and measurement part
 #
-# The heart of the matter. $q$ is measured deep in the net, at the rewound and at the trained weights of every ticket
-# of section 2, and predicted three times. **Naive**: the standard deviation of the survivors, as if all inputs were
-# there, our reading of the slide. **Corrected**: the same times the density. **Rows**: each unit with the sum of its
-# own squared weights, and each input with its own size.
+# The heart of the matter. $q$ is measured deep in the net, at the rewound and at the trained weights of every ticket,
+# and predicted three times. **Naive**: the standard deviation of the survivors, as if all inputs were there, our
+# reading of the slide. **Corrected**: times the density. **Rows**: each unit and each input with its own numbers.
 
 # %%
 rmt7, rmt8, rmt9 = (study.check(claim(tickets)) for claim in (claims.rmt_7, claims.rmt_8, claims.rmt_9))
@@ -370,24 +367,23 @@ study.figure(
 # %% [markdown]
 # ## Limits
 #
-# The source's plots are lost; "naive" is our reading of what was on its slide, and 2.24 is tried in every sense we
-# could think of. Our nets are smaller than its nets and train briefly, so part of each rise is faster fitting: the
-# comparison at equal loss is in the figure, no claim asked for it. $q$ is a mean over the upper half of the hidden
-# layers and over 20 inputs; in a single layer of this width chance alone moves it by a tenth, for all levels of a seed
-# alike, so a departure is counted from each seed's own dense net. Theory is for random weights; its failure on trained
-# ones is shown rather than judged. Orthogonal nets (gain 1, far from the edge) and nets on augmented data learn two
-# thirds of their training set in the time given; a chain counts if its dense net learns half. A correlation of $\chi$
-# and accuracy over eight levels of one chain is a trend along a path, not a cause. Phases of spectra follow rules of
-# ours for words of theirs. Tuned on seeds 1000–1009: learning rates and epochs until the normal dense net learns nine
-# tenths of its training set; depths and steps of the trainability map, until each column is bracketed.
+# The source's plots are lost; "naive" is our reading of its slide, and 2.24 is tried in every sense we could think of.
+# Our nets are smaller than its nets and train briefly, so part of each rise is faster fitting (the figure compares at
+# equal loss, too). Each seed has MNIST-1D made for it alone to train on, but draws most of the digits, so there
+# intervals say little of new data. $q$ is a mean over the upper half of the hidden layers and over 20 inputs; in one
+# layer chance alone moves it by a tenth, for all levels of a seed alike, so a departure is counted from each seed's own
+# dense net. Theory is for random weights; its failure on trained ones is shown, not judged. Orthogonal nets (gain
+# 1, far from the edge) and nets on augmented data learn two thirds of their training set in the time given; a chain
+# counts if its dense net learns half. A correlation of $\chi$ and accuracy over eight levels of one chain is a trend
+# along a path, not a cause. Phases of spectra follow rules of ours for words of theirs. Tuned on seeds 1000–1009:
+# learning rates and epochs until the normal dense net learns nine tenths of its training set; depths and steps of the
+# trainability map, until each column is bracketed.
 #
 # ## Exercises
 #
 # 1. Set `lab = {"sigma_w": 2.5}`, a chaotic start. At which density does $\chi$ cross 1, and is that where tickets win?
-# 2. Put the mask of the ticket on weights of random signs. Which of the three theories changes, and does what was left
-#    of the error go?
-# 3. Derive $d\,\mathbb E[w^2\mid\text{kept}]$ for a Gaussian cut by magnitude and check it against
-#    `magnitude_second_moment`.
+# 2. Put the mask of the ticket on weights of random signs. Which of the three theories changes, and what is left?
+# 3. Derive $d\,\mathbb E[w^2\mid\text{kept}]$ for a Gaussian cut by magnitude; check `magnitude_second_moment`.
 # 4. Train the spectra's net with `weight_decay=0.01`. Does rank collapse come before the net stops to fit?
 
 # %%

@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from redlib.data.folder import cached, read_folder, some
+from redlib.data.glyphs import LETTERS, fonts_digest, generate_glyphs
 from redlib.data.places import DATA_VARIABLE, cache_root, data_root
+from redlib.data.templates import second_family, second_family_digest
 from redlib.data.torchvision_ops import ensure_torchvision
 from redlib.errors import BadInput
 from redlib.places import expanded
@@ -89,16 +91,45 @@ def read_mnist1d(wanted: Wanted, *, generator_seed: int = 42) -> Raw:
     each class. Another total is another set of samples: the generator has one stream for all. It scales by
     mean and standard deviation of all its samples, so "unit" leaves the features as they are.
     """
-    if not (isinstance(generator_seed, int | np.integer) and 0 <= generator_seed < 2**32):
-        raise BadInput.of("generator_seed", generator_seed, "an integer, 0 <= generator_seed < 2**32", "42 is usual")
+    _check_generator_seed(generator_seed, "42 is usual")
     n_train = 4000 if wanted.n_train is None else wanted.n_train
     n_test = 1000 if wanted.n_test is None else wanted.n_test
     total = n_train + wanted.n_validation + n_test
-    x, y = generate_mnist1d(10 * -(-total // 10), generator_seed)  # rounded up: ten classes of equal size
+    x, y = generate_mnist1d(10 * -(-total // 10), generator_seed, wanted.name)  # rounded up: ten classes of equal size
     versions = _version("mnist1d", "numpy", "scipy")
     source = {"source": "mnist1d.data.make_dataset (generated)", "versions": versions}
-    seeds = {"mnist1d": generator_seed}
+    seeds = {wanted.name: generator_seed}
     return Raw(x[:, None], y, 10, 1.0, source, default_train=n_train, default_test=n_test, seeds=seeds)
+
+
+def read_mnist1d_b(wanted: Wanted, *, generator_seed: int = 43) -> Raw:
+    """Return what MNIST-1D's generator makes of ten other templates (`redlib.data.templates`); all else is as there.
+
+    The seed is another one, too: with the same, both sets would share shifts and noise, example by example.
+    """
+    raw = read_mnist1d(wanted, generator_seed=generator_seed)
+    return dataclasses.replace(raw, source=raw.source | {"templates": second_family_digest()})
+
+
+def read_glyphs(wanted: Wanted, *, generator_seed: int = 0) -> Raw:
+    """Return ten letters of 28 × 28 grey pixels, 60,000 and 10,000 to test, drawn here from fonts (`data.glyphs`).
+
+    Another seed draws other images of the same law. Subsets are taken of all of them, as of MNIST.
+    """
+    _check_generator_seed(generator_seed, "0 is usual")
+    made = generate_glyphs(int(generator_seed))
+    source = {
+        "source": "the fonts that matplotlib ships (drawn by redlib.data.glyphs)",
+        "versions": _version("matplotlib", "numpy"),
+        "fonts": fonts_digest(),
+    }
+    (x, y), (x_test, y_test) = ((made[f"x{part}"][:, None], made[f"y{part}"]) for part in ("", "_test"))
+    return Raw(x, y, len(LETTERS), 255.0, source, x_test, y_test, seeds={"glyphs": int(generator_seed)})
+
+
+def _check_generator_seed(seed: int, remedy: str) -> None:
+    if not (isinstance(seed, int | np.integer) and 0 <= seed < 2**32):
+        raise BadInput.of("generator_seed", seed, "an integer, 0 <= generator_seed < 2**32", remedy)
 
 
 # Two threads that share the global generators would mix their samples.
@@ -106,26 +137,29 @@ _GENERATING = threading.Lock()
 
 
 @functools.lru_cache(maxsize=4)
-def generate_mnist1d(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def generate_mnist1d(n: int, seed: int, name: str = "mnist1d") -> tuple[np.ndarray, np.ndarray]:
     """Return n samples of MNIST-1D, x float32 [n, 40] and y int64 [n], both read-only; n is a multiple of 10.
 
-    Kept in memory and in the cache folder: 10,000 samples take seconds, and a sweep has several processes.
+    mnist1d_b as `name` has the second family of templates. Kept in memory and in the cache folder: 10,000 samples take
+    seconds, and a sweep has several processes.
     """
-    made_by = "; ".join(f"{name} {version}" for name, version in _version("mnist1d", "numpy", "scipy").items())
-    found = cached(cache_root() / f"mnist1d-{n}-{seed}.npz", made_by, lambda: _made_mnist1d(n, seed))
+    made_by = [f"{package} {version}" for package, version in _version("mnist1d", "numpy", "scipy").items()]
+    made_by += [] if name == "mnist1d" else [f"templates {second_family_digest()}"]
+    found = cached(cache_root() / f"{name}-{n}-{seed}.npz", "; ".join(made_by), lambda: _made_mnist1d(n, seed, name))
     x, y = found["x"], found["y"]
     x.flags.writeable = y.flags.writeable = False
     return x, y
 
 
-def _made_mnist1d(n: int, seed: int) -> dict[str, np.ndarray]:
+def _made_mnist1d(n: int, seed: int, name: str = "mnist1d") -> dict[str, np.ndarray]:
     """Return the samples as the package makes them; it seeds the global generators, whose state is put back."""
     from mnist1d.data import get_dataset_args, make_dataset  # imports matplotlib and requests
 
     settings = get_dataset_args()
     settings.num_samples, settings.train_split, settings.seed = n, 1.0, seed
+    templates = () if name == "mnist1d" else (second_family(),)
     with _GENERATING, _global_random_state_kept():
-        made = make_dataset(settings)
+        made = make_dataset(settings, *templates)
     return {"x": made["x"].astype(np.float32), "y": made["y"].astype(np.int64)}
 
 
@@ -345,6 +379,8 @@ def _encoding(paths: tuple[Path, ...], size: int | None, mode: str) -> str:
 READERS: dict[str, Callable[..., Raw]] = {
     "digits": read_digits,
     "mnist1d": read_mnist1d,
+    "mnist1d_b": read_mnist1d_b,
+    "glyphs": read_glyphs,
     **dict.fromkeys(TORCHVISION_SETS, read_torchvision),
     "image_folder": read_image_folder,
 }

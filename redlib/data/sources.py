@@ -74,8 +74,9 @@ def load(
 ) -> Dataset:
     """Return the data set `name`, resident on the CPU, with train, validation and test disjoint.
 
-    Names: digits, mnist1d (option generator_seed), mnist, fashion_mnist, kmnist, cifar10, cifar100, and
-    image_folder (root=FOLDER; options label, size, mode, background), also written "imagefolder:FOLDER".
+    Names: digits; mnist1d, mnist1d_b (the same generator with ten other templates) and glyphs (letters, drawn from
+    fonts), with the option generator_seed; mnist, fashion_mnist, kmnist, cifar10, cifar100; and image_folder
+    (root=FOLDER; options label, size, mode, background), also written "imagefolder:FOLDER".
     `root`: folder of the files, else REDLIB_DATA, else data/ in the project; what is missing is downloaded.
     `n_train`, `n_validation`, `n_test`: stratified subsets, drawn by `seed` in the stream "split"; a smaller
     n_train gives the first rows of a larger one (mnist1d: if the total stays). Validation comes from the

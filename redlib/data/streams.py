@@ -9,7 +9,8 @@ import torch
 
 from redlib.errors import BadInput
 
-STREAMS = frozenset({"split", "init", "order", "noise", "mask", "eval", "augment", "features", "dropout"})
+STREAMS = frozenset({"split", "init", "order", "noise", "mask", "eval", "augment", "features", "dropout", "glyphs",
+                     "templates"})  # fmt: skip
 """What randomness is drawn for. A new purpose gets a new name here, so that old draws stay as they are."""
 
 _WORD = 2**32

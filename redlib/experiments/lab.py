@@ -1,7 +1,8 @@
 """What runs train and on what: data, training and nets as settings, once for all studies.
 
-`Data` and `Training` are parts for a study's own experiments; `Stack` (plain MLPs in one stack) and `Modules` (the
-conv nets of `redlib.nets.ticketnets`) are whole labs, in which `redlib.experiments.chain` prunes.
+`Data`, `Drawn` (each seed has training examples of its own) and `Training` are parts for a study's own experiments;
+`Stack` (plain MLPs in one stack) and `Modules` (the conv nets of `redlib.nets.ticketnets`) are whole labs, in which
+`redlib.experiments.chain` prunes.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from redlib.data.replicates import draw_rows
-from redlib.data.sources import Dataset, load
+from redlib.data.sources import Dataset, Split, load
+from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.experiments.experiment import Experiment
 from redlib.experiments.results import Arrays
 from redlib.nets import RaggedMLP, StackedMLP
 from redlib.nets.convnets import RandomShiftFlip
 from redlib.nets.initialisers import Initialiser
+from redlib.nets.modules import modules_of
 from redlib.nets.ticketnets import build
 from redlib.pruning.tickets import REINIT
 from redlib.training import SGD, Adam, Examples, History, constant, cosine, fit, step_decay, warm_up
@@ -38,6 +41,8 @@ from redlib.training.schedules import Schedule
 
 Net = StackedMLP | list[nn.Module]
 Parts = dict[str, Examples]
+GENERATED = ("mnist1d", "mnist1d_b")  # data sets of which any number can be made
+OWN = 64  # key of the stream "split": each seed's own data are made from it
 TRAINED = """
 steps: step
 validation_loss validation_error: seed step
@@ -76,6 +81,42 @@ def loaded(
     """Return `load` of these sizes, remembered."""
     sizes = {"n_train": pool, "n_validation": validation, "n_test": tests}
     return load(name, **sizes, flatten=flat, normalise=normalise, **options)  # type: ignore[arg-type]
+
+
+@lru_cache(64)
+def generated(name: str, pool: int, seed: int, flat: bool, normalise: str) -> Split:
+    """Return the training examples of a data set of `GENERATED` that are made for one seed alone, remembered."""
+    own = int(rng(seed, "split", OWN, GENERATED.index(name)).integers(2**32))  # else both would share their noise
+    return load(name, n_train=pool, n_test=10, flatten=flat, normalise=normalise, generator_seed=own).train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn(Data, Experiment):
+    """Data of which each seed draws its own examples to train on; what nets are validated and tested on is shared.
+
+    An interval over seeds then holds for other draws from the pool. Two seeds share a part n / pool of their examples,
+    so it says the less of new data the larger that part is; of data that are `GENERATED` each has a pool of its own.
+    """
+
+    n: int | None = None  # training examples that each seed draws from the pool; None: all of it, the same for all
+
+    @property
+    def size(self) -> int:
+        """Number of training examples that a seed sees."""
+        return len(self.load().train) if self.n is None else self.n
+
+    def parts(self) -> Parts:
+        """Return the examples by part; those to train on are rows [S, n] of the pool, or of the seeds' pools."""
+        parts = super().parts()
+        if self.n is None:
+            return parts
+        train, size = parts["train"], len(parts["train"])
+        x, y, rows = train.x, train.y, draw_rows(size, self.n, self.seeds)
+        if self.dataset in GENERATED:
+            pools = [generated(self.dataset, size, seed, self.flat, self.normalise) for seed in self.seeds]
+            x, y = torch.cat([one.x for one in pools]), torch.cat([one.y for one in pools])
+            rows = rows + size * torch.arange(len(pools))[:, None]
+        return parts | {"train": Examples(x, y[rows], rows)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +162,13 @@ class Training:
     def fit(self, net: Any, examples: Examples, until: int | None = None, **more: Any) -> History:
         """Train `net` in place as `redlib.training.fit` does, `more` being its options; `until` is a step to end at.
 
-        Pruned stacks train sparsely where they are sparse enough: no timing decides, so that none moves a result.
+        Nets may be any multiple of the seeds that have examples of their own, arm by arm. Pruned stacks train sparsely
+        where they are sparse enough: no timing decides, so that none moves a result.
         """
-        total, shape = self.total(len(examples)), self.schedule()
+        total, shape, groups = self.total(len(examples)), self.schedule(), groups_of(net)
+        examples = repeated(examples, groups)
+        if "evaluate" in more:
+            more["evaluate"] = {name: repeated(part, groups) for name, part in more["evaluate"].items()}
         if isinstance(net, StackedMLP | RaggedMLP):
             more.setdefault("execution", by_density(net))
         return fit(
@@ -133,7 +178,7 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lab(Data, Training, Experiment):
+class Lab(Drawn, Training, Experiment):
     """Data, net and training that all runs of a chain share."""
 
     looks: int = 10  # at the validation loss, evenly spaced over training
@@ -146,7 +191,7 @@ class Lab(Data, Training, Experiment):
     @property
     def cost(self) -> float:
         """Relative time of one training of the nets of all seeds."""
-        return self.total(len(self.parts()["train"])) * self.batch * len(self.seeds) * self.effort() / 1e9
+        return self.total(self.size) * self.batch * len(self.seeds) * self.effort() / 1e9
 
     def effort(self) -> float:
         """Return the relative time of one example of one net."""
@@ -179,19 +224,19 @@ class Lab(Data, Training, Experiment):
         seeds = tuple(orders) or self.seeds * (len(net) // len(self.seeds) if isinstance(net, list) else 1)
         probe = early_stop(net, parts["validation"], parts["test"], len(at), self.loss, self.precision)
         resume = self._beginning(net, begin) if begin and isinstance(net, list) else None
-        examples = _repeated(parts["train"], len(seeds))
-        history = self.fit(net, examples, probes={"early": probe}, probe_steps=at, seeds=seeds, resume=resume)
-        loss, error = self.measured(net, examples)
+        history = self.fit(net, parts["train"], probes={"early": probe}, probe_steps=at, seeds=seeds, resume=resume)
+        loss, error = self.measured(net, parts["train"])
         found = {"steps": history.steps} | {name: np.asarray(v) for name, v in early_values(history).items()}
         return found | {"train_loss": loss.numpy(), "train_error": error.numpy()}
 
     def measured(self, net: Net, part: Examples) -> tuple[Tensor, Tensor]:
         """Return the mean loss and the share of errors of each net on some examples, [R] each."""
+        part = repeated(part, groups_of(net))
         if isinstance(net, StackedMLP):
             padded = part.with_inputs(net.pad(part.x.flatten(1)))
             return mean_loss_and_error(evaluator(net, self.loss), padded, self.loss)
         engine = AutogradEngine(net, SGD(), self.loss, self.precision)
-        return mean_loss_and_error(engine, _repeated(part, len(net)).to(engine.device), self.loss)
+        return mean_loss_and_error(engine, part.to(engine.device), self.loss)
 
     def _beginning(self, nets: list[nn.Module], step: int) -> dict[str, Any]:
         """Return what `fit` resumes from to begin at a step with a new optimiser."""
@@ -207,20 +252,27 @@ class Stack(Lab):
     pool: int | None = 3500
     validation: int = 500
     tests: int | None = 10_000
-    part: str = "all"  # of the training examples: all, or their first or second half
+    n: int | None = 3500
+    part: str = "all"  # of a seed's training examples: all, or their first or second half
     hidden: tuple[int, ...] = (100, 100)
     activation: str = "relu"
     init: str = "glorot"
 
+    @property
+    def size(self) -> int:
+        """Number of training examples that a seed sees."""
+        return super().size // (1 if self.part == "all" else 2)
+
     def parts(self) -> Parts:
-        """Return the examples by part."""
-        parts = super().parts()
-        half = len(parts["train"]) // 2
-        rows = {"all": slice(None), "first": slice(0, half), "second": slice(half, 2 * half)}
-        if self.part not in rows:
-            raise BadInput.of("part", self.part, f"one of {list(rows)}", "Take all training examples, or one half.")
-        chosen = rows[self.part]
-        return parts | {"train": Examples(parts["train"].x[chosen], parts["train"].y[chosen])}
+        """Return the examples by part; each seed trains on all of its own, or on one half of them."""
+        parts, half = super().parts(), super().size // 2
+        columns = {"all": slice(None), "first": slice(half), "second": slice(half, 2 * half)}
+        if self.part not in columns:
+            raise BadInput.of("part", self.part, f"one of {list(columns)}", "Take all training examples, or one half.")
+        if self.part == "all":
+            return parts
+        rows, labels = (table[:, columns[self.part]] for table in parts["train"].table(len(self.seeds)))
+        return parts | {"train": replace(parts["train"], y=labels, rows=rows)}
 
     def law(self) -> str | Initialiser:
         """Return the law of the initial weights."""
@@ -239,12 +291,12 @@ class Stack(Lab):
 
 @dataclass(frozen=True, kw_only=True)
 class Modules(Lab):
-    """Conv nets by name (`redlib.nets.ticketnets`), each seed with its own subset of the training pool."""
+    """Conv nets by name (`redlib.nets.ticketnets`)."""
 
-    pool: int | None = 1000  # from which each seed draws its own n
+    pool: int | None = 1000
     validation: int = 190
     tests: int | None = 600
-    n: int = 800
+    n: int | None = 800
     shrink: int = 1  # side of the squares of pixels that are averaged
     net: str = "conv2"
     width: float = 0.25
@@ -255,14 +307,11 @@ class Modules(Lab):
     normalise: ClassVar[str] = "standard"
 
     def parts(self) -> Parts:
-        """Return the examples by part: each seed's own n to train on, and shared ones to validate and test."""
+        """Return the examples by part, squares of their pixels averaged."""
         parts = super().parts()
-        if self.shrink > 1:
-            shrunk = {name: functional.avg_pool2d(part.x, self.shrink) for name, part in parts.items()}
-            parts = {name: part.with_inputs(shrunk[name]) for name, part in parts.items()}
-        train = parts["train"]
-        rows = draw_rows(len(train), self.n, self.seeds)
-        return parts | {"train": Examples(train.x, train.y[rows], rows)}
+        if self.shrink == 1:
+            return parts
+        return {name: part.with_inputs(functional.avg_pool2d(part.x, self.shrink)) for name, part in parts.items()}
 
     def nets(self, draw: int = 0, copied: int = 0) -> list[nn.Module]:
         """Return the untrained net of every seed; copy number `copied` sees the images otherwise augmented."""
@@ -310,8 +359,19 @@ def _parameters(nets: Net) -> Sequence[Tensor]:
     return nets.weights if isinstance(nets, StackedMLP) else [*nets[0].parameters()]
 
 
-def _repeated(part: Examples, replicates: int) -> Examples:
-    """Return examples of which each seed has its own, for a multiple of the seeds."""
-    if part.rows is None or len(part.rows) == replicates:
+def groups_of(net: Any) -> int:
+    """Return how many nets see examples of their own: those of a stack, or of a list of modules."""
+    return net.groups if isinstance(net, StackedMLP | RaggedMLP) else len(modules_of(net))
+
+
+def repeated(part: Examples, groups: int) -> Examples:
+    """Return examples of which each seed has its own, for a multiple of the seeds: those of all seeds, arm by arm.
+
+    Shared ones stay as they are. BadInput for another number of nets.
+    """
+    own = part.rows if part.rows is not None else part.y if part.own_labels else None
+    if own is None or len(own) == groups:
         return part
-    return part.select([r % len(part.rows) for r in range(replicates)])
+    if groups % len(own):
+        raise BadInput.of("replicates in data", len(own), f"{groups} nets or a divisor", "Take the seeds of the nets.")
+    return part.select([r % len(own) for r in range(groups)])

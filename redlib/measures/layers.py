@@ -18,27 +18,32 @@ BATCH = 2000  # examples that go through the net at a time
 WEIGHTED = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase)
 
 
-def layers_of(net: Net, x: Tensor) -> list[Tensor]:
+def layers_of(net: Net, x: Tensor, own: bool = False) -> list[Tensor]:
     """Return the layers [R, n, ...] of examples x [n, ...]: inputs first, features and logits last.
 
-    Of a stack every layer; of modules (nn.Sequential, put into evaluation mode) what goes into each part with weights
-    (linear, convolutional, recurrent), flattened, and the logits. One module is one replicate, and so in all functions
-    here. BadInput for other modules.
+    With `own` each replicate has examples of its own, x [R, n, ...]. Of a stack every layer; of modules (nn.Sequential,
+    put into evaluation mode) what goes into each part with weights (linear, convolutional, recurrent), flattened, and
+    the logits. One module is one replicate, and so in all functions here. BadInput for other modules, and for examples
+    of another number of replicates.
     """
+    count = net.replicates if isinstance(net, StackedMLP) else len(modules_of(net))
+    if own and len(x) != count:
+        raise BadInput.of("replicates in x", len(x), f"{count}, as in the net", "Pass examples [R, n, ...].")
     if isinstance(net, StackedMLP):
         return net.hidden(x)
-    parts = [_module_layers(module.eval(), x) for module in modules_of(net)]
+    seen = x if own else x.expand(count, *x.shape)
+    parts = [_module_layers(module.eval(), inputs) for module, inputs in zip(modules_of(net), seen, strict=True)]
     return [torch.stack(layer) for layer in zip(*parts, strict=True)]
 
 
-def last_layers(net: Net, x: Tensor) -> tuple[Tensor, Tensor]:
+def last_layers(net: Net, x: Tensor, own: bool = False) -> tuple[Tensor, Tensor]:
     """Return (features [R, n, p], logits [R, n, C]) of the last two layers, a batch of the examples at a time.
 
-    BadInput without examples.
+    x and `own` as in `layers_of`. BadInput without examples.
     """
-    if not len(x):
+    if not x.shape[int(own)]:
         raise BadInput.of("number of examples", 0, ">= 1", "Pass some.")
-    parts = [layers_of(net, x[at : at + BATCH])[-2:] for at in range(0, len(x), BATCH)]
+    parts = [layers_of(net, batch, own)[-2:] for batch in x.split(BATCH, int(own))]
     features, logits = (torch.cat(layer, 1) for layer in zip(*parts, strict=True))
     return features, logits
 

@@ -83,16 +83,20 @@ def gradient_sign(logits: Logits, x: Tensor, y: Tensor, loss: str = "cross_entro
 
 
 @torch.no_grad()
-def smallest_step(logits: Logits, x: Tensor, y: Tensor, direction: Tensor, steps: Sequence[float]) -> Tensor:
+def smallest_step(
+    logits: Logits, x: Tensor, y: Tensor, direction: Tensor, steps: Sequence[float], halvings: int = 0
+) -> Tensor:
     """Return for each example [n] the smallest of the rising `steps` after which it is no longer classified as y.
 
-    0 where it is wrong to begin with, infinity where no step is enough. With the gradient sign as `direction` the unit
-    is that of one input (the largest change of any of them). `logits` maps [n, ...] to [n, K].
-    Raises BadInput for no steps, or steps that do not rise above 0, for labels of another shape than [n] or that are no
-    output, a direction of another shape than x, and for NaN.
+    0 where it is wrong to begin with, infinity where no step is enough. With `halvings` the way from the step before it
+    is halved so often, so that what is returned is too long by 2^-halvings of that way at most. With the gradient sign
+    as `direction` the unit is that of one input (the largest change of any of them). `logits` maps [n, ...] to [n, K].
+    Raises BadInput for no steps, or steps that do not rise above 0, for negative halvings, labels of another shape than
+    [n] or that are no output, a direction of another shape than x, and for NaN.
     """
     if not len(steps) or list(steps) != sorted(set(steps)) or steps[0] <= 0:
         raise BadInput.of("steps", list(steps), "rising numbers > 0", "Start with a small one.")
+    halvings = whole("halvings", halvings, 0, "0 returns one of the steps.")
     _check_labels(x, y)
     if direction.shape != x.shape:
         raise BadInput.of(
@@ -102,15 +106,28 @@ def smallest_step(logits: Logits, x: Tensor, y: Tensor, direction: Tensor, steps
     for step in (*reversed(steps), 0.0):
         outputs = logits(x + step * direction)
         _check_range(y, outputs)
-        found[_one_each(outputs) != y] = step
-    return found
+        found[(_one_each(outputs) != y).cpu()] = step
+    return _halved(logits, x, y, direction, torch.tensor([0.0, *steps], dtype=found.dtype), found, halvings)
 
 
-def margins(nets: Sequence[nn.Module], x: Tensor, y: Tensor, steps: Sequence[float]) -> Tensor:
+def _halved(
+    logits: Logits, x: Tensor, y: Tensor, direction: Tensor, grid: Tensor, found: Tensor, halvings: int
+) -> Tensor:
+    """Return steps [n] of the grid halved towards the one before it: the half in which the decision changes is kept."""
+    open_ = (found > 0) & found.isfinite()
+    low, high = grid[(torch.searchsorted(grid, found) - 1).clamp(min=0)].where(open_, found.new_zeros(())), found
+    for _ in range(halvings):
+        middle = ((low + high) / 2).where(open_, found.new_zeros(()))
+        outputs = logits(x + middle.to(x).view(-1, *[1] * (x.dim() - 1)) * direction)
+        wrong = (_one_each(outputs) != y).cpu() & open_
+        low, high = torch.where(wrong, low, middle), torch.where(wrong, middle, high)
+    return high
+
+
+def margins(nets: Sequence[nn.Module], x: Tensor, y: Tensor, steps: Sequence[float], halvings: int = 0) -> Tensor:
     """Return for each net and example, [R, n], the `smallest_step` along the sign of the gradient of its margin."""
-    return torch.stack(
-        [smallest_step(net, x, y, gradient_sign(net.eval(), x, y, "margin"), steps) for net in modules_of(nets)]
-    )
+    ways = ((net, gradient_sign(net.eval(), x, y, "margin")) for net in modules_of(nets))
+    return torch.stack([smallest_step(net, x, y, way, steps, halvings) for net, way in ways])
 
 
 def attacked(

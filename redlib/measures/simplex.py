@@ -72,7 +72,8 @@ def equinorm(vectors: Tensor) -> Tensor:
     are taken as they are. NaN if all vectors are zero. Compare with `of_noise`.
     """
     norms = vector_stack(vectors).norm(dim=-1)
-    return norms.std(1, correction=0) / norms.mean(1)
+    # One by one: torch rounds the deviation of a single row otherwise than that of a row among others.
+    return torch.cat([row.std(1, correction=0) / row.mean(1) for row in norms.split(1)])
 
 
 def equiangularity(vectors: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from redlib.experiments.experiment import Experiment, configure
 from redlib.experiments.lab import Stack
 
 LAB = configure(
-    Stack, dataset="digits", pool=100, validation=40, tests=40, hidden=(6,), steps=2, batch=50, looks=1,
+    Stack, dataset="digits", pool=100, n=80, validation=40, tests=40, hidden=(6,), steps=2, batch=50, looks=1,
     seeds=tuple(range(7)),
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from redlib.pruning.masks import weights_of
 from redlib.pruning.tickets import Cut, find_tickets, masks_at
 
 SIZES = {"dataset": "digits", "pool": 150, "validation": 60, "tests": 60, "looks": 2, "steps": 6, "batch": 50}
-STACK = configure(Stack, SIZES, hidden=(12, 8), seeds=(3, 4, 5))
+STACK = configure(Stack, SIZES, n=120, hidden=(12, 8), seeds=(3, 4, 5))
 MODULES = configure(Modules, SIZES, n=100, net="small_conv", width=3, optimizer="sgd", lr=0.1, seeds=(3, 4))
 LABS = {"stack": STACK, "modules": MODULES}
 for_both = pytest.mark.parametrize("lab", LABS.values(), ids=LABS)

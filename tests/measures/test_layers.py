@@ -44,6 +44,21 @@ def test_batches_do_not_change_the_last_layers(net, x, monkeypatch):
         torch.testing.assert_close(mine, parts)
 
 
+def test_replicates_may_have_examples_of_their_own(net, x, monkeypatch):
+    own = torch.stack([x, x.flip(0)])
+    for one in (net, layers.replicates_of(net)):
+        found, shared = layers.layers_of(one, own, own=True), layers.layers_of(one, x)
+        for mine, theirs in zip(found, shared, strict=True):
+            torch.testing.assert_close(mine, torch.stack([theirs[0], theirs[1].flip(0)]))
+        monkeypatch.setattr(layers, "BATCH", 4)
+        for mine, theirs in zip(layers.last_layers(one, own, own=True), found[-2:], strict=True):
+            torch.testing.assert_close(mine, theirs)
+        with pytest.raises(BadInput, match="replicates in x"):
+            layers.layers_of(one, own[:1], own=True)
+        with pytest.raises(BadInput, match="number of examples"):
+            layers.last_layers(one, own[:, :0], own=True)
+
+
 def test_layers_of_conv_nets_are_flat_and_normalised_as_in_evaluation():
     conv = build("small_conv", 0, 10, 1, 8, width=4)
     images = torch.randn(5, 1, 8, 8)

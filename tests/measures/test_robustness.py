@@ -121,6 +121,23 @@ def test_the_first_flip_counts_where_a_longer_step_flips_back():
     assert smallest_step(stripes, x, y, torch.ones(1, 1), [0.5, 1.5, 2.5]).tolist() == [1.5]
 
 
+def test_halving_finds_where_between_two_steps_the_decision_changes():
+    x = torch.tensor([[1.0, 0.0, 0.0], [3.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [90.0, 0.0, 0.0]])
+    y = torch.zeros(4, dtype=torch.int64)
+
+    def rising(x):  # changes from class 0 to class 1 where the first input falls below 0
+        return torch.stack([x[:, 0], torch.zeros(len(x))], 1)
+
+    away = torch.tensor([[-1.0, 0.0, 0.0]]).expand_as(x)
+    assert smallest_step(rising, x, y, away, [1.5, 4.0, 8.0]).tolist() == [1.5, 4.0, 0.0, float("inf")]
+    found = smallest_step(rising, x, y, away, [1.5, 4.0, 8.0], halvings=10)
+    assert found[2:].tolist() == [0.0, float("inf")], "what is wrong at once, or never, has no place between steps"
+    for margin, step, width in ((1.0, found[0], 1.5), (3.0, found[1], 2.5)):
+        assert margin <= step <= margin + width * 2**-10
+    with pytest.raises(BadInput, match="halvings"):
+        smallest_step(rising, x, y, away, [1.5], halvings=-1)
+
+
 @pytest.mark.parametrize("steps", [[], [0.0, 1.0], [2.0, 1.0], [1.0, 1.0]])
 def test_steps_must_rise_from_above_zero(steps):
     with pytest.raises(BadInput, match="steps"):

@@ -7,7 +7,7 @@ import subprocess
 
 import nbformat
 import pytest
-from toy_project import PATIENCE, CLAIMS, command, project, write_profile
+from toy_project import CLAIMS, PATIENCE, command, project, write_profile
 
 from redlib.evidence.claims import load_claims, load_studies
 from redlib.evidence.confirmation import CONFIRMATION

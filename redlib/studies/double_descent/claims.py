@@ -465,9 +465,9 @@ def dd_19(systems: Results, students: Results) -> Finding:
     return Finding("DD-19", parts)
 
 
-def dd_20(noisy: Results, clean: Results) -> Finding:
-    """Label noise moves the peak itself to larger nets; without noise there must be one that can move."""
-    top, plain = peak(noisy), peak(clean)
-    there = bool(min(plain.height_left.mean(), plain.height_right.mean()) > 0)
-    move = log2_ratio(top.peak_per_seed, plain.peak_per_seed)
-    return Finding("DD-20", {"peak_shift": move}, gate(noisy) | {"peak_without_noise": there})
+def dd_20(noisy: Results, milder: Results) -> Finding:
+    """More label noise moves the peak itself to larger nets; with less of it (`milder`) there must be one to move."""
+    top, lower = peak(noisy), peak(milder)
+    there = bool(min(lower.height_left.mean(), lower.height_right.mean()) > 0)
+    move = log2_ratio(top.peak_per_seed, lower.peak_per_seed)
+    return Finding("DD-20", {"peak_shift": move}, gate(noisy) | {"peak_with_less_noise": there})

@@ -108,10 +108,11 @@ def by_parameters(config: WidthSweep, fresh: Results, reused: Results) -> Figure
     return fig
 
 
-def noise(noisy: Results, clean: Results, share: float) -> Figure:
-    """Return test error by width with and without wrong labels."""
+def noise(noisy: Results, milder: Results, clean: Results, share: float) -> Figure:
+    """Return test error by width with a share of wrong labels, with half of it, and without."""
     fig, (ax,) = plots.panels(1, width=6.4)
-    by_width(ax, {f"{share:.0%} wrong labels": (noisy, "orange"), "no wrong labels": (clean, "blue")}, seeds=True)
+    told = {f"{share:.0%} wrong labels": (noisy, "orange"), f"{share / 2:.0%} wrong labels": (milder, "purple")}
+    by_width(ax, told | {"no wrong labels": (clean, "blue")}, seeds=True)
     return fig
 
 

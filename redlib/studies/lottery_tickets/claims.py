@@ -242,10 +242,11 @@ def lth_9(ratio: Floats, null: Floats) -> Finding:
 def crowding(lab: Lab, deepest: Results, levels: Sequence[int]) -> Results:
     """Return incoming and outgoing variance ratios and excess co-survival of the masks, [S, layers, levels].
 
-    Inputs that never vary in the training data (empty border pixels) take no part in the first layer.
+    Inputs that never vary in a seed's training data (empty border pixels) take no part in the first layer.
     """
-    net, x = lab.nets(), lab.parts()["train"].x
-    alive = np.ptp(x.flatten(1).numpy(), axis=0) > 0
+    net, train = lab.nets(), lab.parts()["train"]
+    rows, _ = train.table(len(lab.seeds))
+    alive = np.stack([np.ptp(train.x[own].flatten(1).numpy(), axis=0) > 0 for own in rows])
     masks = masks_of_levels(deepest.arrays, net, tuple(levels))
     layers = list(weights_of(net))
 
@@ -399,14 +400,14 @@ def lth_19(native: Results, sgd: Results, adam: Results, to_sgd: Results, to_ada
     return Finding("LTH-19", parts, learns(native))
 
 
-def lth_20(small: Sequence[Results], large: Sequence[Results], grid: Results, rate: float) -> Finding:
+def lth_20(small: Results, large: Results, grid: Results, rate: float) -> Finding:
     """At a well-tuned large rate fresh weights do as well as the ticket; it helps only at small rates.
 
-    `small`, `large`: (tickets, arms) at either rate. The gate: in validation accuracy the large rate is within a point
-    of the best of the grid, whose levels are rates; and there fresh weights have fitted their examples as well as the
-    ticket, for an arm that was cut short says nothing on what it can do.
+    `small`, `large`: arms at either rate, ticket and reinit, both trained for long. The gate: in validation accuracy
+    the large rate is within a point of the best of the grid, whose levels are rates; and there fresh weights have
+    fitted their examples as well as the ticket, for an arm that was cut short says nothing on what it can do.
     """
-    at_small, at_large = (gain(end(tickets), end(arms, arm="reinit")) for tickets, arms in (small, large))
+    at_small, at_large = (gain(end(arms, arm="ticket"), end(arms, arm="reinit")) for arms in (small, large))
     parts = {
         "gain_small_minus_large_rate": at_small - at_large,
         "gain_at_large_minus_quarter_of_small_rate": at_large - (1 - SHARE) * at_small,
@@ -416,7 +417,7 @@ def lth_20(small: Sequence[Results], large: Sequence[Results], grid: Results, ra
     behind = reached.max() - reached[grid.labels["level"].index(rate)]
     gate = {
         "large_rate_is_within_a_point_of_the_best": bool(behind < 1),
-        "fresh_weights_fit_as_well_at_the_large_rate": fits_beside(end(large[1], arm="reinit"), end(large[0])),
+        "fresh_weights_fit_as_well_at_the_large_rate": fits_beside(end(large, arm="reinit"), end(large, arm="ticket")),
     }
     return Finding("LTH-20", parts, gate)
 

@@ -156,18 +156,19 @@ def untrained(rows: Rows, popup: Results, trained: Results, candidates: Sequence
 
 def transfer(native: Mapping[str, Results], arms: Mapping[str, Results], carried: Mapping[Any, Results]) -> Figure:
     """Return native, carried and random sparse nets on other data and optimisers, and tickets by learning rate."""
-    moved = {"other half": ("second", ("first", "second")), "other optimiser": ("other", ("large", "other"))}
+    moved = {"other half": ("first", "second"), "other data": ("here", "away"), "other optimiser": ("large", "other")}
     left, right = {}, {}
-    for label, (name, pair) in moved.items():
+    for label, pair in moved.items():
+        name = pair[1]
         left[f"{label}: native"] = accuracy(end(native[name])), "blue"
         left[f"{label}: carried"] = accuracy(end(carried[pair], arm="ticket")), "sky"
         left[f"{label}: random"] = accuracy(end(arms[name], arm="random")), "grey"
     for name in ("small", "large"):
-        right[f"ticket, {name} rate"] = accuracy(end(native[name])), "blue"
-        right[f"fresh weights, {name} rate"] = accuracy(end(arms[name], arm="reinit")), "orange"
-    fig, axes = plots.panels(2, width=11.5, height=3.8)
+        right[f"ticket, {name} rate"] = accuracy(end(carried[name, "patient"], arm="ticket")), "blue"
+        right[f"fresh weights, {name} rate"] = accuracy(end(carried[name, "patient"], arm="reinit")), "orange"
+    fig, axes = plots.panels(2, width=11.5, height=4.2)
     plots.dot_rows(axes[0], left, TEST, title="Carried over")
-    plots.dot_rows(axes[1], right, TEST, title="Learning rates (SGD)")
+    plots.dot_rows(axes[1], right, TEST, title="Learning rates (SGD), long training")
     return fig
 
 

@@ -6,17 +6,21 @@ otherwise.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from redlib.data.readers import generate_mnist1d
+from redlib.data.sources import Dataset
 from redlib.errors import BadInput
-from redlib.experiments.chain import Level, masks_of_levels
+from redlib.experiments.chain import Arms, Level, masks_of_levels
 from redlib.experiments.experiment import Experiment, given, varied
 from redlib.experiments.lab import TRAINED, Lab, Modules, Net, Stack, restored, vector
 from redlib.experiments.results import Arrays, Labels, among
@@ -33,6 +37,7 @@ from redlib.training.optimisers import Update
 
 MEMBER = 100_000  # member k of a group of small nets trains with seed + k * MEMBER
 GENERATOR_SEED = 42  # of the MNIST-1D that its authors publish
+MOVED = ("first", "second"), ("large", "other"), ("other", "large"), ("here", "away"), ("away", "here")
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,28 @@ class Untrained(CutOnce):
         nets = stacked_arms(initial, levels, self.arms, trained=dict.fromkeys(levels, final))
         found = {f"{p}_accuracy": 1 - lab.measured(nets, lab.parts()[p])[1].numpy() for p in ("validation", "test")}
         return self.grouped(found, "arm", "level")
+
+
+@dataclass(frozen=True)
+class Carried(Arms):
+    """Tickets of one lab trained in another: on other data, or with another optimiser (LTH-17 to LTH-19)."""
+
+    def load(self) -> Dataset:
+        """Return the data that the tickets are trained on; the digest tells those that they come from, too."""
+        origin, data = self.source.lab.load(), self.trained_as.load()
+        if origin.digest == data.digest:
+            return data
+        both = hashlib.sha256(f"{origin.digest} {data.digest}".encode()).hexdigest()
+        name = f"{origin.name}, then {data.name}"
+        return replace(data, name=name, digest=both, provenance={origin.name: origin.provenance} | data.provenance)
+
+    def run(self, before: Arrays | None = None) -> Arrays:
+        """Return what training gave (TRAINED), with axes [S, arms, levels, ...]; BadInput for nets of another shape."""
+        shapes = [_shapes(lab) for lab in (self.source.lab, self.trained_as)]
+        if shapes[0] != shapes[1]:
+            remedy = "Carry tickets between data sets of one shape, and nets of one size."
+            raise BadInput.of("weights of the nets that tickets are carried to", shapes[1], f"{shapes[0]}", remedy)
+        return super().run(before)
 
 
 @dataclass(frozen=True)
@@ -342,6 +369,44 @@ def cut_to(lab: Stack, weights: int, rounds: int) -> Level:
     """Return the ticket that equal cuts of all layers leave after so many rounds, with about so many weights."""
     rate = 1 - (weights / weights_left(Level(lab))) ** (1 / rounds)
     return Level(lab, rounds, Cut(rate, rate))
+
+
+def transfer_labs(
+    lab: Stack, optimisers: Mapping[str, Any], away: Mapping[str, Any], fewer: Sequence[int]
+) -> dict[Any, Stack]:
+    """Return the labs between which tickets are carried (LTH-17 to LTH-19), and SGD at two rates (LTH-20), by name.
+
+    Both halves of the data; SGD at the first of the rates (small) and at the large one, and the other optimiser; the
+    lab itself (here) and `away`, other data; and so many `fewer` examples of here, by their number.
+    """
+    sgd, rates = varied(lab, optimizer="sgd"), {"small": optimisers["rates"][0], "large": optimisers["large"]}
+    return {
+        **{half: varied(lab, part=half) for half in ("first", "second")},
+        **{name: varied(sgd, lr=rate) for name, rate in rates.items()},
+        **{"other": varied(lab, optimisers["other"]), "here": lab, "away": varied(lab, away)},
+        **{n: varied(lab, n=n) for n in fewer},
+    }
+
+
+def transfers(labs: Mapping[Any, Stack], cut: Cut, rounds: int) -> dict[Any, Any]:
+    """Return what is trained in the `transfer_labs`, as a plan.
+
+    (name, other name): the ticket of one, trained in the other; (other name, "native"): the dense net and the ticket of
+    so many rounds there; (other name, "arms"): a random mask there.
+    """
+    sources = {name: Level(one, cut=cut) for name, one in labs.items()}
+    moved = [*MOVED, *((n, "away") for n in labs if not isinstance(n, str))]
+    goals = dict.fromkeys(other for _, other in moved)
+    return {
+        **{(name, "native"): {k: replace(sources[name], level=k) for k in (0, rounds)} for name in goals},
+        **{(name, "arms"): Arms(sources[name], ("random",), (rounds,)) for name in goals},
+        **{(one, other): Carried(sources[one], ("ticket",), (rounds,), labs[other]) for one, other in moved},
+    }
+
+
+def _shapes(lab: Lab) -> Shapes:
+    """Return the shape of every layer's weights."""
+    return shapes_of(weights_of(replace(lab, seeds=lab.seeds[:1]).nets()))
 
 
 def _copy(lab: Lab, nets: Net, number: int) -> Net:

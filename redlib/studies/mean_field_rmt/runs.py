@@ -24,7 +24,7 @@ from redlib.data.streams import rng
 from redlib.errors import BadInput
 from redlib.experiments.chain import Arms, Level, masks_of_levels
 from redlib.experiments.experiment import Experiment, given
-from redlib.experiments.lab import Data, Lab, Net, Parts, Stack, Training, loaded
+from redlib.experiments.lab import Drawn, Lab, Net, Parts, Stack, Training, loaded
 from redlib.experiments.results import Arrays, among
 from redlib.measures import meanfield
 from redlib.measures.dip import density_at_zero, dip
@@ -91,9 +91,11 @@ class Tanh(AtEnd, Stack):
     def parts(self) -> Parts:
         """Return the examples by part; those to train on come with their copies rolled by each of `shifts`."""
         parts = super().parts()
-        x, y = parts["train"].x, parts["train"].y
+        if not self.shifts:
+            return parts
+        x = parts["train"].x
         rolled = torch.cat([x, *(x.roll(shift, 1) for shift in self.shifts)])
-        return parts | {"train": Examples(rolled, y, variants=1 + len(self.shifts))}
+        return parts | {"train": replace(parts["train"], x=rolled, variants=1 + len(self.shifts))}
 
     def law(self) -> Initialiser:
         """Return the law of the initial weights; BadInput for an unknown one."""
@@ -119,13 +121,14 @@ class Convs(AtEnd, Lab):
 
     pool: int | None = 1250
     tests: int | None = 540
+    n: int | None = 880
     layers: int = 8
     channels: int = 8
     sigma_w: float = 1.4
     sigma_b: float = BIAS
     lr: float = 5e-3
     batch: int = 32
-    epochs: int = 12
+    epochs: int = 17
     looks: int = 0
 
     flat = False
@@ -353,10 +356,11 @@ class Wide(Experiment):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Brief(Data, Training, Experiment):
+class Brief(Drawn, Training, Experiment):
     """Brief trainings of random nets of one depth and several σ_w: can they be trained (Schoenholz et al. 2017)?"""
 
     pool: int | None = 1437
+    n: int | None = 1000
     width: int = 64
     depth: int = 4
     sigmas: tuple[float, ...] = (1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5)
@@ -373,9 +377,9 @@ class Brief(Data, Training, Experiment):
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return train_accuracy [S, sigmas] after training; inputs have a mean square of 1."""
-        data = self.load()
-        x = data.train.x / data.train.x.square().mean().sqrt()
-        sizes, train = (x.shape[1], *(self.width,) * self.depth, data.classes), Examples(x, data.train.y)
+        data, part = self.load(), self.parts()["train"]
+        train = part.with_inputs(part.x / data.train.x.square().mean().sqrt())
+        sizes = (part.x.shape[1], *(self.width,) * self.depth, data.classes)
         laws = [mean_field(sigma, self.sigma_b) for sigma in self.sigmas]
         net = tickets.stack([StackedMLP.create(sizes, self.seeds, "tanh", law) for law in laws])
         history = self.fit(net, train, evaluate={"train": train})
@@ -386,7 +390,7 @@ class Brief(Data, Training, Experiment):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spectra(Data, Training, Experiment):
+class Spectra(Drawn, Training, Experiment):
     """A ReLU net trained with cross-entropy, and the spectra of its layers of at least 50 eigenvalues (RMT-21).
 
     Batch sizes are compared after as many epochs each and at one rate, as nothing but the batch size is turned there
@@ -395,12 +399,13 @@ class Spectra(Data, Training, Experiment):
 
     pool: int | None = 1437
     tests: int | None = 360
+    n: int | None = 1000
     hidden: tuple[int, ...] = (256, 256)
     init: str = "he"
     optimizer: str = "sgd"
     lr: float = 0.01
     batch: int = 32
-    epochs: int = 60
+    epochs: int = 84
     looks: int = 14
     shuffles: int = 40  # of the entries, to tell the phase at the end
     seeds: tuple[int, ...] = SEEDS
@@ -417,7 +422,7 @@ class Spectra(Data, Training, Experiment):
     @property
     def cost(self) -> float:
         """Relative time of the run: a step takes as long as 16 more examples would."""
-        return float(self.total(self.pool or 0) * (16 + self.batch))
+        return float(self.total(self.size) * (16 + self.batch))
 
     def net(self) -> StackedMLP:
         """Return the untrained nets."""

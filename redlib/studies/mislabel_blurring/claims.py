@@ -462,7 +462,7 @@ def unseen_extra(main: Results) -> Floats:
 
 
 def blur_10(numbers: Mapping[str, Floats], *others: Results) -> Finding:
-    """Unequal treatment and transition have the same sign in other nets and under other changes of the images.
+    """Unequal treatment and transition have the same sign in other nets, on other data and under other changes.
 
     `numbers` are those of all `numbers_of`, the first being the main run: in which share of the other settings does a
     seed find the signs that it has on average? A seed that lacks a number, or finds none, has another sign.

@@ -19,7 +19,7 @@ from redlib.evidence.claims import Finding
 from redlib.evidence.peaks import judged_best
 from redlib.experiments.results import Results
 from redlib.measures.simplex import equiangularity, equinorm
-from redlib.studies.neural_collapse.look import STEPS
+from redlib.studies.neural_collapse.look import FINEST
 
 Floats = np.ndarray
 LAST = -1
@@ -211,11 +211,11 @@ def nc_9(main: Results, compared: Sequence[Results]) -> Finding:
 
 
 def margin_growth(run: Results) -> Floats:
-    """Return log2 of the margin's growth after zero error [S], NaN where for most seeds it stays on one of the STEPS.
+    """Return log2 of the margin's growth after zero error [S], NaN where for most seeds it is one number both times.
 
-    Then the steps are too far apart to say whether it grew. Margins below the first step count as half of that.
+    Then it lies beyond the longest step, or below the finest, for which margins below it are taken.
     """
-    end, fit = (np.maximum(values, STEPS[0] / 2) for values in (at_end(run, "margin"), at_fit(run, "margin")))
+    end, fit = (np.maximum(values, FINEST) for values in (at_end(run, "margin"), at_fit(run, "margin")))
     growth = np.log2(end / fit)
     return np.where((growth == 0).mean() > 0.5, np.nan, growth)
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from redlib.experiments.lab import groups_of, repeated
 from redlib.measures.collapse import class_means, collapse, mean_spectrum, nc1_among, ncc_mismatch
 from redlib.measures.layers import Net, classifier_of, last_layers, layers_of, replicates_of
 from redlib.measures.neighbours import nearest_neighbours, same_class_fraction
@@ -24,6 +25,8 @@ Parts = Mapping[str, Examples]
 CONFIDENT = 0.99
 NEIGHBOURS = (5, 30)  # the slides' number and that of Doimo et al. (2020)
 STEPS = tuple(np.geomspace(1e-2, 3, 36).tolist())  # largest change of an input, in the units the net sees
+HALVINGS = 6  # of the way between two of them, so that few margins tie
+FINEST = STEPS[0] / 2**HALVINGS
 
 
 def ends(net: Net, parts: Parts, told: Tensor, classes: int) -> Numbers:
@@ -32,8 +35,8 @@ def ends(net: Net, parts: Parts, told: Tensor, classes: int) -> Numbers:
     Where a label is wrong, also NC1 of the examples so mislabelled; of unpruned stacks the alignment by layer [R, n],
     the mean |cosine| over all pairs of units' weight vectors.
     """
-    train, test = parts["train"], parts["test"]
-    (features, logits), (unseen, guesses) = last_layers(net, train.x), last_layers(net, test.x)
+    (x, true), test = seen(parts["train"], groups_of(net)), parts["test"]
+    (features, logits), (unseen, guesses) = last_layers(net, x, own=True), last_layers(net, test.x)
     classifier, means = classifier_of(net), class_means([(features, told)], classes)
     found = collapse([(features, told)], classes, classifier) | {
         "test_nc1": collapse([(unseen, test.y)], classes)["nc1"],
@@ -46,9 +49,9 @@ def ends(net: Net, parts: Parts, told: Tensor, classes: int) -> Numbers:
         "logit_norm": logits.norm(dim=2).mean(1).double(),
         "gap_spread": gap_spread(logits, told),
     }
-    if (wrong := told != train.y).any():
+    if (wrong := told != true).any():
         found["mislabelled_nc1_told"] = nc1_among(features, told, wrong, classes)
-        found["mislabelled_nc1_true"] = nc1_among(features, train.y, wrong, classes)
+        found["mislabelled_nc1_true"] = nc1_among(features, true, wrong, classes)
     if isinstance(net, StackedMLP) and net.masks is None:
         found["alignment"] = torch.stack([cosines(w).abs().mean(1) for w in net.weights], 1)
     return found
@@ -61,14 +64,22 @@ def chi(net: Net, parts: Parts, count: int) -> Numbers:
     """
     found = {}
     for name, part in parts.items():
-        near = [nearest_neighbours(layer.flatten(2), max(NEIGHBOURS)) for layer in layers_of(net, part.x[:count])]
+        x, y = seen(part, groups_of(net), count)
+        near = [nearest_neighbours(layer.flatten(2), max(NEIGHBOURS)) for layer in layers_of(net, x, own=True)]
         for k in NEIGHBOURS:
-            shares = [same_class_fraction(layer[:, :, :k], part.y[:count]) for layer in near]
+            shares = [same_class_fraction(layer[:, :, :k], y) for layer in near]
             found[f"chi{k}_{name}"] = torch.stack(shares, 1)
     return found
 
 
 def margin(net: Net, part: Examples, count: int) -> Tensor:
     """Return the median over examples of the smallest step along the gradient sign that changes a decision [R]."""
-    steps = margins(replicates_of(net), part.x[:count], part.y[:count], STEPS)
+    steps = margins(replicates_of(net), part.x[:count], part.y[:count], STEPS, HALVINGS)
     return steps.clamp(max=STEPS[-1]).median(1).values
+
+
+def seen(part: Examples, replicates: int, count: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return the first `count` examples that each net sees, and their true labels: x [R, n, ...] and y [R, n]."""
+    rows, y = repeated(part, replicates).table(replicates)
+    x = part.x[:count].expand(replicates, *part.x[:count].shape) if part.rows is None else part.x[rows[:, :count]]
+    return x, y[:, :count]

@@ -13,7 +13,7 @@ from torch import Tensor
 from redlib.data.replicates import corrupt_rows
 from redlib.data.sources import Dataset
 from redlib.experiments.experiment import Experiment
-from redlib.experiments.lab import Data, Training, loaded
+from redlib.experiments.lab import Drawn, Training, loaded
 from redlib.experiments.results import Arrays, among
 from redlib.measures.collapse import collapse, in_plane
 from redlib.measures.layers import classifier_of, layers_of
@@ -31,7 +31,7 @@ MODULES = 4  # times as long as a stack of MLPs, about, take modules
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terminal(Data, Training, Experiment):
+class Terminal(Drawn, Training, Experiment):
     """A net trained long after it fits the data, and looked at meanwhile.
 
     `net` is "mlp" or "normed_mlp" (BatchNorm behind every hidden layer) of `hidden` units, or a conv net with
@@ -40,6 +40,7 @@ class Terminal(Data, Training, Experiment):
 
     pool: int | None = 1437
     tests: int | None = 360
+    n: int | None = 1000
     noise: float = 0.0  # share of training labels that are wrong
     net: str = "mlp"
     hidden: tuple[int, ...] = (256, 256, 256)
@@ -51,7 +52,7 @@ class Terminal(Data, Training, Experiment):
     weight_decay: float = 3e-5
     drops: tuple[float, ...] = (0.8,)
     batch: int = 64
-    epochs: int = 200
+    epochs: int = 288
     looks: int = 28  # at geometrically spaced epochs, and one at the untrained net; 1: at the end alone
     neighbours: int = 0  # examples whose neighbours are counted in every layer
     attacked: int = 0  # test examples
@@ -97,14 +98,14 @@ class Terminal(Data, Training, Experiment):
 
     def told(self) -> Tensor:
         """Return the labels that each seed's net is told [S, n]."""
-        data = self.load()
-        rows = torch.arange(len(data.train)).expand(len(self.seeds), -1)
-        return corrupt_rows(data.train.y, rows, self.noise, data.classes, self.seeds)
+        _, true = self.parts()["train"].table(len(self.seeds))
+        rows = torch.arange(true.numel()).view_as(true)
+        return corrupt_rows(true.flatten(), rows, self.noise, self.load().classes, self.seeds)
 
     def examples(self) -> Examples:
         """Return the training examples of every seed, mislabelled as asked."""
-        data = self.load().train
-        return Examples(data.x, self.told() if self.noise else data.y)
+        train = self.parts()["train"]
+        return replace(train, y=self.told()) if self.noise else train
 
     @torch.no_grad()
     def watched(self, net: Any, examples: Examples, look: Callable[[Any, bool], Numbers]) -> Arrays:
@@ -143,7 +144,7 @@ class Tickets(Terminal):
 
     rounds: int = 5
     cut: Cut = Cut(0.37, 0.185)
-    round_epochs: int = 30
+    round_epochs: int = 43
     arms: tuple[str, ...] = ("ticket", "random")
 
     arrays = among("arm", Terminal.arrays) + "density: seed"

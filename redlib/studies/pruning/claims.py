@@ -22,6 +22,7 @@ BEFORE = ("snip", "grasp", "synflow", "magnitude")  # criteria that the claims c
 CHANCE = 10.0  # accuracy of guessing among ten classes
 EXACT = 1e-5  # largest difference of outputs that counts as the same net
 LOOSE, SHRUNK = 2.0, 0.1  # points of training error that small nets may lack; of the norm that may be left
+SETTLED = 0.02  # share of the least validation loss that the last fifth of a training may take off
 STEADY = 1.1  # largest ratio of the times of two equal nets that a clock may show
 
 
@@ -117,14 +118,17 @@ def masks(lab: Lab, ticket: Results, level: int) -> Tensors:
     return masks_of_levels(dict(ticket), lab.nets(), (level,))[level]
 
 
-def lth_30(lab: Lab, deep: Mapping[str, Results], own: Mapping[str, Results], level: int, dense: Results) -> Finding:
+def lth_30(lab: Lab, pairs: Mapping[str, Mapping[str, Results]], level: int, dense: Results) -> Finding:
     """In deep nets one list of all weights prunes better than equal rates; ours: it empties no layer.
 
-    `deep` (of the lab, at `level`) and `own` hold the tickets of both: list, layers.
+    `pairs` holds the tickets of both, list and layers, by net: deep (of the lab, at `level`), even (another deep net,
+    of equal layers) and own.
     """
+    deep, lead = pairs["deep"], {name: gap(pair["list"], pair["layers"]) for name, pair in pairs.items()}
     parts = {
-        "deep_global_minus_layerwise": gap(deep["list"], deep["layers"]),
-        "lenet_global_minus_layerwise": gap(own["list"], own["layers"]),
+        "deep_global_minus_layerwise": lead["deep"],
+        "even_deep_global_minus_layerwise": lead["even"],
+        "lenet_global_minus_layerwise": lead["own"],
         "emptied_layers": empty_layers(masks(lab, deep["list"], level)).numpy().astype(float),
     }
     return Finding("LTH-30", parts, learns(dense, "deep_net_learns"))
@@ -141,10 +145,18 @@ def lth_40(cut: Results, dense: Results) -> Finding:
     return Finding("LTH-40", parts, learns(dense))
 
 
-def lth_31(found: Results) -> Finding:
-    """Shrinking doomed weights before they are cut makes random masks as good as tickets; the gate: they do shrink.
+def settled(found: Results) -> bool:
+    """Return whether, on average, the last fifth of a training lowers its least validation loss [S, T] hardly."""
+    loss = found["validation_loss"]
+    early = loss[:, : loss.shape[1] - max(1, loss.shape[1] // 5)]
+    return bool(early.size and (loss.min(1) / early.min(1)).mean() >= 1 - SETTLED)
 
-    extruded_gain_bound: that they are hardly better.
+
+def lth_31(found: Results) -> Finding:
+    """Shrinking doomed weights before they are cut makes random masks as good as tickets.
+
+    extruded_gain_bound: that they are hardly better. The gates: doomed weights do shrink, and the nets that are
+    compared with tickets, and tickets, have learned what they can.
     """
     own, norm = found.at(arm="extruded"), found["norm_at_cut"]
     beside_ticket = gap(own, found.at(arm="ticket"))
@@ -155,7 +167,11 @@ def lth_31(found: Results) -> Finding:
         "extruded_minus_budget_matched_random": gap(own, found.at(arm="random_long")),
         "masked_norm_at_cut": norm,
     }
-    return Finding("LTH-31", parts, {"doomed_weights_shrink": bool(norm.mean() < SHRUNK)})
+    gate = {
+        "doomed_weights_shrink": bool(norm.mean() < SHRUNK),
+        "compared_nets_have_settled": all(settled(found.at(arm=arm)) for arm in ("extruded", "random", "ticket")),
+    }
+    return Finding("LTH-31", parts, gate)
 
 
 def lth_39(found: Results, dense: Results) -> Finding:

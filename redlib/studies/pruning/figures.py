@@ -59,16 +59,16 @@ def collapse(found: Results, density: float = 0.1) -> Figure:
     return fig
 
 
-def layerwise(cut: Results, deep: Mapping[str, Results], own: Mapping[str, Results]) -> Figure:
-    """Return the trained net with one layer cut, and tickets of one list and of equal rates in two nets."""
+def layerwise(cut: Results, pairs: Mapping[str, Mapping[str, Results]]) -> Figure:
+    """Return the trained net with one layer cut, and tickets of one list and of equal rates in three nets."""
     fig, (left, right) = plots.panels(2, width=11.5, height=3.6)
     kept, colours = 100 * (1 - cut["cut_error"]), ("blue", "orange", "green")
     named = {f"layer {k + 1} alone": (kept[:, k], c) for k, c in zip(range(kept.shape[1]), colours, strict=False)}
     title = "Cut one layer, no retraining"
     plots.curves(left, cut.labels["density"], named, ylabel=TEST, title=title, density=True, seeds=False)
     looks = {"list": ("one list", "blue"), "layers": ("layer by layer", "orange")}
-    nets = {"deep net": deep, "our net": own}
-    rows = {f"{net}, {looks[k][0]}": (accuracy(one[k]), looks[k][1]) for net, one in nets.items() for k in looks}
+    nets = {"deep net": "deep", "equal layers": "even", "our net": "own"}
+    rows = {f"{n}, {looks[k][0]}": (accuracy(pairs[one][k]), looks[k][1]) for n, one in nets.items() for k in looks}
     plots.dot_rows(right, rows, TEST, title="Tickets, retrained")
     return fig
 

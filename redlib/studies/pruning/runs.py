@@ -158,7 +158,7 @@ class MidCuts(Experiment):
             varied(lab, steps=steps).fit(every, parts["train"])
             nets, drops = every.split(len(arms)), np.column_stack([drops, drop])
         ends = {"final_error": "test", "train_error": "train"}
-        found = {name: evaluate(every, parts[part])["error"].numpy() for name, part in ends.items()}
+        found = {name: lab.measured(every, parts[part])[1].numpy() for name, part in ends.items()}
         return self.grouped(found | {"drop": drops}, "arm")
 
 
@@ -232,7 +232,7 @@ class Extrusion(Experiment):
     first: float = 1.0  # steps before the cut, in multiples of the lab's
     bound: float = 1.0  # of the penalty, reached after half of them
 
-    arrays = f"{ENDS}\nnorm_at_cut: seed"
+    arrays = f"{ENDS}\nsteps: arm step\nvalidation_loss validation_error: seed arm step\nnorm_at_cut: seed"
 
     @property
     def labels(self) -> Labels:
@@ -245,7 +245,10 @@ class Extrusion(Experiment):
         return replace(self.source, level=self.level)
 
     def run(self, before: Arrays | None = None) -> Arrays:
-        """Return what training gave [S, arms], and norm_at_cut [S] of the doomed weights, over that at the start."""
+        """Return what training gave [S, arms], its curves [S, arms, T] at `steps` [arms, T] after the cut, and
+
+        norm_at_cut [S] of the doomed weights, over that at the start.
+        """
         lab = self.source.lab
         parts, initial = lab.parts(), _stack(lab)
         ticket = masks_of_levels(given(before, self.previous), initial, (self.level,))[self.level]
@@ -256,8 +259,9 @@ class Extrusion(Experiment):
         whole = [prepare(ARMS["ticket"], initial, masks) for masks in (random, ticket)]
         short = lab.train(stack([*(net for net, _ in cut), *whole]), parts)
         long = varied(lab, steps=lab.steps + first).train(whole[0], parts)
-        ends = {name: np.concatenate([short[name], long[name]]) for name in ENDS.split(":")[0].split()}
-        return self.grouped(ends, "arm") | {"norm_at_cut": cut[0][1].numpy()}
+        found = {name: np.concatenate([short[name], long[name]]) for name in short if name != "steps"}
+        found["steps"] = np.stack([short["steps"]] * (len(EXTRUDED) - 1) + [long["steps"]])
+        return self.grouped(found, "arm") | {"norm_at_cut": cut[0][1].numpy()}
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ def test_noise_shifts_and_data_move_thresholds_and_peaks_by_octaves():
     assert part(noise, "height_right_gain") == pytest.approx([30 - 30] * 3)
     moved = claims.dd_20(low, high)
     assert part(moved, "peak_shift") == pytest.approx([1 - 0.1 + 1 / 6] * 4) and all(moved.gate.values())
-    assert not claims.dd_20(low, sweep([[40, 30, 20, 10]] * 4, [FITS] * 4)).gate["peak_without_noise"]
+    assert not claims.dd_20(low, sweep([[40, 30, 20, 10]] * 4, [FITS] * 4)).gate["peak_with_less_noise"]
     assert part(claims.dd_9(low.first(2), high), "peak_shift") == pytest.approx([1 - 0.1 + 1 / 6] * 2)
     assert part(claims.dd_9(low.first(2), high), "threshold_shift") == [1] * 2
     assert part(claims.dd_10({400: high, 800: low}, 400), "peak_shift") == pytest.approx([1 - 0.1 + 1 / 6] * 4)

@@ -36,8 +36,8 @@ def named(ax):
 
 
 def test_errors_are_drawn_in_per_cent_over_the_widths(noisy):
-    ax = figures.noise(noisy, ran(tiny.SWEEP, noise=0.0), 0.2).axes[0]
-    assert named(ax) == ["20% wrong labels", "no wrong labels"]
+    ax = figures.noise(noisy, ran(tiny.SWEEP, noise=0.1), ran(tiny.SWEEP, noise=0.0), 0.2).axes[0]
+    assert named(ax) == ["20% wrong labels", "10% wrong labels", "no wrong labels"]
     mean = next(line for line in ax.get_lines() if line.get_label() == "20% wrong labels")
     np.testing.assert_allclose(mean.get_ydata(), claims.final(noisy).mean(0))
     assert mean.get_xdata().tolist() == [2, 4, 8] and ax.get_xscale() == "log"

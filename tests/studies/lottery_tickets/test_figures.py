@@ -8,7 +8,7 @@ import pytest
 
 from redlib.experiments.chain import D11, Level, levels
 from redlib.experiments.results import Results, stack
-from redlib.studies.lottery_tickets import figures
+from redlib.studies.lottery_tickets import figures, runs
 
 spec = importlib.util.spec_from_file_location("tiny_tickets", Path(__file__).with_name("tiny.py"))
 tiny = importlib.util.module_from_spec(spec)
@@ -84,3 +84,16 @@ def test_the_explorer_shows_the_last_level_of_every_weight_among_those_with_arms
     counts = [int((last["layer1"] >= place).sum()) for place in range(3)]
     assert counts == [896, round(896 * 0.8), round(896 * 0.8**3)]
     assert shown["reinit"][0].shape == (3, 3)
+
+
+def test_transfer_shows_what_is_carried_between_its_native_and_a_random_net():
+    one, arms = made(np.full((2, 2), 0.3), level=(0, 5)), made(np.full((2, 1, 1), 0.5), arm=("random",), level=(5,))
+    carried = {pair: made(np.full((2, 1, 1), 0.4), arm=("ticket",), level=(5,)) for pair in runs.MOVED}
+    patient = made(np.full((2, 2, 1), 0.2), arm=("ticket", "reinit"), level=(5,))
+    carried |= {(rate, "patient"): patient for rate in ("small", "large")}
+    goals = "second", "other", "away"
+    fig = figures.transfer(dict.fromkeys(goals, one), dict.fromkeys(goals, arms), carried)
+    moves = [
+        f"other {what}: {net}" for what in ("half", "data", "optimiser") for net in ("native", "carried", "random")
+    ]
+    assert texts(fig)[:9] == moves

@@ -21,7 +21,7 @@ from redlib.pruning.masks import remove
 from redlib.pruning.supermasks import ScoredMLP, sampled_accuracy, signed_constant
 from redlib.pruning.tickets import ARMS, REINIT, Cut, prepare
 from redlib.studies.lottery_tickets import runs
-from redlib.studies.lottery_tickets.runs import Barrier, Flips, OneShot, SmallNets, Supermask, Untrained
+from redlib.studies.lottery_tickets.runs import Barrier, Carried, Flips, OneShot, SmallNets, Supermask, Untrained
 from redlib.training import SGD, Examples, fit
 from redlib.training.evaluation import evaluate
 from redlib.training.execution import by_density
@@ -107,6 +107,52 @@ def test_untrained_nets_are_measured_as_they_are_cut():
                 np.testing.assert_allclose(found.at(arm=arm, level=level)[f"{part}_accuracy"], right)
 
 
+# ---- tickets carried over ----
+
+
+def test_a_ticket_is_carried_to_other_data_with_its_masks_and_its_initial_weights():
+    here, away = tiny.HERE, tiny.AWAY
+    last = chain(Level(here), 2)[2]
+    config = Carried(Level(here), ("ticket", "random"), (2,), away)
+    found = config.results(config.run(last))
+    net = prepare(ARMS["ticket"], here.nets(), masks_of_levels(last, here.nets(), (2,))[2])
+    own = away.train(net, away.parts())
+    assert all(np.array_equal(own[name], values) for name, values in found.at(arm="ticket", level=2).items())
+    stayed = replace(config, lab=None).run(last)
+    assert np.array_equal(stayed["train_loss"][:, 0, 0], last["train_loss"]), "where nothing else is said"
+    assert not np.array_equal(stayed["train_loss"], found["train_loss"])
+
+
+def test_the_key_of_a_carried_ticket_tells_both_data_sets():
+    config = Carried(Level(tiny.HERE), ("ticket",), (2,), tiny.AWAY)
+    here, away, both = tiny.HERE.load(), tiny.AWAY.load(), config.load()
+    assert len({here.digest, away.digest, both.digest}) == 3 and both.name == "mnist1d, then mnist1d_b"
+    back = Carried(Level(tiny.AWAY), ("ticket",), (2,), tiny.HERE).load()
+    assert back.digest != both.digest and both.provenance["mnist1d"] == here.provenance
+    assert replace(config, lab=varied(tiny.HERE, lr=0.1)).load().digest == here.digest
+
+
+def test_a_ticket_is_not_carried_to_nets_of_another_shape():
+    config = Carried(Level(tiny.HERE), ("ticket",), (2,), LAB)
+    with pytest.raises(BadInput, match=r"64.*40.*data sets of one shape"):
+        config.run(chain(Level(tiny.HERE), 2)[2])
+
+
+def test_transfers_are_between_halves_optimisers_and_data_sets_both_ways():
+    optimisers = {"rates": [0.01, 0.1], "large": 0.2, "other": {"optimizer": "adam", "lr": 0.001}}
+    labs = runs.transfer_labs(tiny.HERE, optimisers, {"dataset": "mnist1d_b"}, [50, 100])
+    assert labs["here"] == tiny.HERE and labs["away"] == tiny.AWAY and labs["second"].part == "second"
+    assert (labs["small"].lr, labs["large"].lr, labs["other"].optimizer) == (0.01, 0.2, "adam")
+    assert {n: labs[n].size for n in (50, 100)} == {50: 50, 100: 100}
+    plan = runs.transfers(labs, Cut(0.36, 0.19), 5)
+    carried = {name: one for name, one in plan.items() if isinstance(one, Carried)}
+    assert {*carried} == {*runs.MOVED, (50, "away"), (100, "away")}
+    assert all(one.source.lab is labs[a] and one.lab is labs[b] for (a, b), one in carried.items())
+    goals = {"second", "large", "other", "here", "away"}
+    assert {name for name, kind in plan if kind == "arms"} == goals == {n for n, kind in plan if kind == "native"}
+    assert [one.level for one in plan["away", "native"].values()] == [0, 5]
+
+
 # ---- barriers ----
 
 
@@ -179,7 +225,7 @@ def test_small_nets_are_dense_no_larger_than_asked_and_each_seed_has_its_members
     # 64-14-9-10 in proportion: width 5 gives 64 * 5 + 5 * 3 + 3 * 10 = 365, width 6 64 * 6 + 24 + 40 = 448.
     assert small.small.hidden == (5, 3) and found["early_error"].shape == (3, 3)
     alone = varied(LAB, hidden=(5, 3), seeds=[4 + 2 * runs.MEMBER])
-    alone = alone.train(alone.nets(), PARTS)
+    alone = alone.train(alone.nets(), PARTS | {"train": PARTS["train"].select([1])})
     for name, values in found.at(member=2).items():
         assert np.array_equal(
             alone[name] if name == "steps" else alone[name][0], values if name == "steps" else values[1]
@@ -228,10 +274,11 @@ def test_weights_are_counted_without_biases_and_cuts_end_where_they_are_told():
         assert replace(ticket, level=0).lab.nets().sizes == (64, *hidden, 10)
 
 
-def test_halves_of_the_training_examples_are_disjoint_and_leave_validation_and_test_alone():
+def test_halves_of_a_seed_s_training_examples_are_disjoint_and_leave_validation_and_test_alone():
     first, second = (varied(LAB, part=part).parts() for part in ("first", "second"))
-    assert torch.equal(torch.cat([first["train"].x, second["train"].x]), PARTS["train"].x)
-    assert len(first["train"]) == len(second["train"]) == 75
+    assert torch.equal(torch.cat([first["train"].rows, second["train"].rows], 1), PARTS["train"].rows)
+    assert torch.equal(torch.cat([first["train"].y, second["train"].y], 1), PARTS["train"].y)
+    assert len(first["train"]) == len(second["train"]) == varied(LAB, part="first").size == 60
     for part in ("validation", "test"):
         assert torch.equal(first[part].x, second[part].x) and torch.equal(first[part].x, PARTS[part].x)
     with pytest.raises(BadInput, match="one half"):

@@ -23,11 +23,12 @@ from redlib.studies.mean_field_rmt import runs
 from redlib.training import evaluate
 
 LAB = configure(
-    runs.Tanh, pool=200, validation=50, tests=100, hidden=(24,) * 4, epochs=1, inputs=4, seeds=(1000, 1001)
+    runs.Tanh, pool=250, validation=50, tests=100, n=200, hidden=(24,) * 4, epochs=1, inputs=4, seeds=(1000, 1001)
 )  # fmt: skip
 SPECTRA = configure(
-    runs.Spectra, pool=300, tests=100, hidden=(56, 52), lr=0.1, epochs=12, looks=5, shuffles=10, seeds=(1000, 1001)
-)
+    runs.Spectra, pool=400, tests=100, n=300, hidden=(56, 52), lr=0.1, epochs=12, looks=5, shuffles=10,
+    seeds=(1000, 1001),
+)  # fmt: skip
 LOW = runs.LowRank(SPECTRA, ranks=(0, 4, 16, 52))
 
 
@@ -106,7 +107,7 @@ def test_errors_are_those_at_the_end_of_training(chain, start):
 
 
 def test_conv_nets_are_pruned_and_take_rows_too():
-    convs = configure(runs.Convs, pool=100, tests=100, layers=2, channels=3, epochs=1, seeds=(1000, 1001))
+    convs = configure(runs.Convs, pool=100, tests=100, n=80, layers=2, channels=3, epochs=1, seeds=(1000, 1001))
     top = Level(convs, cut=Cut(0.488, 0.271))
     dense = top.run()
     cut = replace(top, level=1).run(dense)
@@ -125,8 +126,10 @@ def test_residual_and_orthogonal_nets_and_unknown_starts():
 
 
 def test_augmented_inputs_are_rolled_and_the_first_are_the_originals():
-    train, x = varied(LAB, shifts=(-1, 2)).parts()["train"], LAB.parts()["train"].x
-    assert len(train) == len(x) and train.variants == 3 and torch.equal(train.x[: len(x)], x)
+    train, own = varied(LAB, shifts=(-1, 2)).parts()["train"], LAB.parts()["train"]
+    x = own.x
+    assert len(train) == len(own) == 200 and train.variants == 3 and torch.equal(train.x[: len(x)], x)
+    assert torch.equal(train.rows, own.rows) and torch.equal(train.y, own.y)
     assert torch.equal(train.x[len(x) : 2 * len(x), :-1], x[:, 1:])
 
 
@@ -222,7 +225,7 @@ def test_evening_out_in_degrees_keeps_what_leaves_each_input(start, ticket):
 
 
 def test_brief_trainings_learn_where_a_signal_passes():
-    brief = configure(runs.Brief, pool=400, width=32, depth=6, sigmas=(0.2, 1.4), steps=60, seeds=(1000, 1001))
+    brief = configure(runs.Brief, pool=400, n=320, width=32, depth=6, sigmas=(0.2, 1.4), steps=60, seeds=(1000, 1001))
     reached = brief.results(brief.run())
     assert (reached.at(sigma=1.4)["train_accuracy"] > reached.at(sigma=0.2)["train_accuracy"] + 0.2).all()
 

@@ -9,14 +9,15 @@ from redlib.studies.mean_field_rmt import runs
 
 SEEDS = (3, 4, 5)
 LAB = configure(
-    runs.Tanh, dataset="digits", pool=120, validation=20, tests=60, hidden=(12,) * 4, epochs=1, batch=40, inputs=4,
-    seeds=SEEDS,
+    runs.Tanh, dataset="digits", pool=120, validation=20, tests=60, n=96, hidden=(12,) * 4, epochs=1, batch=40,
+    inputs=4, seeds=SEEDS,
 )  # fmt: skip
-CONVS = configure(runs.Convs, pool=80, tests=60, layers=2, channels=3, epochs=1, seeds=SEEDS)
+CONVS = configure(runs.Convs, pool=80, tests=60, n=64, layers=2, channels=3, epochs=1, seeds=SEEDS)
 TOP, HALF = runs.Ticket(LAB), Cut(0.5, 0.3)
 SPECTRA = configure(
-    runs.Spectra, pool=200, tests=60, hidden=(56, 52), lr=0.1, batch=50, epochs=2, looks=4, shuffles=10, seeds=SEEDS
-)
+    runs.Spectra, pool=200, tests=60, n=160, hidden=(56, 52), lr=0.1, batch=50, epochs=2, looks=4, shuffles=10,
+    seeds=SEEDS,
+)  # fmt: skip
 
 
 def tiny():
@@ -31,7 +32,7 @@ def tiny():
         "fitted": runs.Fitted(replace(TOP, level=1), target=2.0, epochs=2),
         "start": runs.Start(LAB),
         "wide": runs.Wide(width=20, depth=4, inputs=3, seeds=SEEDS),
-        "brief": configure(runs.Brief, pool=80, width=8, depth=3, sigmas=(1.0, 1.4), steps=2, seeds=SEEDS),
+        "brief": configure(runs.Brief, pool=80, n=64, width=8, depth=3, sigmas=(1.0, 1.4), steps=2, seeds=SEEDS),
         "spectra": SPECTRA,
         "low rank": runs.LowRank(SPECTRA, ranks=(0, 4, 16, 52)),
     }

@@ -154,12 +154,12 @@ def test_benefits_are_counted_in_points_and_steps_from_zero_error_on():
     assert np.isnan(parts["partial_correlation_nc1_accuracy"]).all(), "two nets, each counted once, are too few"
 
 
-def test_margins_that_stay_on_one_step_of_the_grid_are_not_known_to_have_stayed():
+def test_margins_that_are_one_number_both_times_are_not_known_to_have_stayed():
     def growth(*ends):
         return claims.margin_growth(run(train_error=[FITS[1]] * len(ends), margin=[[1, 1, 1, 1, end] for end in ends]))
 
     assert np.isnan(growth(1, 1, 2)).all() and growth(1, 2, 2).tolist() == [0, 1, 1]
-    assert growth(0, 0).tolist() == [np.log2(claims.STEPS[0] / 2)] * 2
+    assert growth(0, 0).tolist() == [np.log2(claims.FINEST)] * 2
 
 
 def test_tickets_are_compared_by_log_ratios_with_half_a_count_for_nc4():

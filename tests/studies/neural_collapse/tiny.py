@@ -3,7 +3,7 @@
 from redlib.experiments.experiment import Experiment
 from redlib.studies.neural_collapse.runs import Terminal, Tickets, Triangle
 
-SMALL = {"pool": 300, "tests": 100, "hidden": (12, 8), "epochs": 3, "looks": 2, "seeds": (0, 1, 2)}
+SMALL = {"pool": 300, "tests": 100, "n": 240, "hidden": (12, 8), "epochs": 3, "looks": 2, "seeds": (0, 1, 2)}
 
 
 def tiny() -> dict[str, Experiment]:

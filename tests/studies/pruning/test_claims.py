@@ -113,21 +113,28 @@ def test_one_list_is_compared_with_equal_rates_and_emptied_layers_are_counted_on
     survives[1, 64 * 12 : 64 * 12 + 12 * 8] = 1  # in the second seed the second layer lives for one round only
     errors = np.full(3, 0.4)
     listed = Results(chain[2].arrays | {"survives": survives, "early_error": errors}, chain[2].axes)
-    pairs = {"list": listed, "layers": nets([45, 40, 39])}, {"list": nets([30] * 3), "layers": nets([29] * 3)}
-    found = claims.lth_30(tiny.LAB, *pairs, 2, nets([69, 69, 69]))
+    pairs = {"deep": {"list": listed, "layers": nets([45, 40, 39])}}
+    pairs |= {"even": {"list": nets([30] * 3), "layers": nets([33] * 3)}}
+    pairs |= {"own": {"list": nets([30] * 3), "layers": nets([29] * 3)}}
+    found = claims.lth_30(tiny.LAB, pairs, 2, nets([69, 69, 69]))
     assert parts(found) == {
         "deep_global_minus_layerwise": [5, 0, -1],
+        "even_deep_global_minus_layerwise": [3, 3, 3],
         "lenet_global_minus_layerwise": [-1, -1, -1],
         "emptied_layers": [0, 1, 0],
     }
     assert found.gate == {"deep_net_learns": True}
-    assert (claims.lth_30(tiny.LAB, {"list": chain[2], "layers": chain[2]}, pairs[1], 2, chain[0]).parts[
-        "emptied_layers"] == 0).all()  # fmt: skip
+    whole = pairs | {"deep": {"list": chain[2], "layers": chain[2]}}
+    assert (claims.lth_30(tiny.LAB, whole, 2, chain[0]).parts["emptied_layers"] == 0).all()
 
 
-def squeezed(norm):
+def squeezed(norm, end=2.0):
+    """Arms of extrusion whose least validation loss is 2 after four fifths of training; that of random ends so."""
     arms = ("extruded", "pretrained", "random", "ticket", "random_long")
-    return beside(made([[40, 50, 45, 30, 41]], arm=arms), norm_at_cut=([norm], "seed"))
+    loss = np.tile([4.0, 3.0, 2.5, 2.0, 2.1], (1, 5, 1))
+    loss[0, [1, 4], -1], loss[0, 2, -1] = 1.0, end  # those that the claim does not compare may still learn
+    found = beside(made([[40, 50, 45, 30, 41]], arm=arms), norm_at_cut=([norm], "seed"))
+    return beside(found, validation_loss=(loss, "seed arm step"))
 
 
 def test_extrusion_is_compared_with_arms_by_name_and_must_shrink_what_it_cuts():
@@ -140,8 +147,18 @@ def test_extrusion_is_compared_with_arms_by_name_and_must_shrink_what_it_cuts():
         "masked_norm_at_cut": [0.02],
     }
     assert set(found.parts) == {leaf.name for leaf in load_claims()["LTH-31"].check.parts}
-    assert found.gate == {"doomed_weights_shrink": True}
-    assert claims.lth_31(squeezed(0.2)).gate == {"doomed_weights_shrink": False}
+    assert found.gate == {"doomed_weights_shrink": True, "compared_nets_have_settled": True}
+    assert claims.lth_31(squeezed(0.2)).gate == {"doomed_weights_shrink": False, "compared_nets_have_settled": True}
+
+
+@pytest.mark.parametrize(("end", "told"), [(3.0, True), (1.97, True), (1.95, False)])
+def test_a_net_that_still_learns_at_the_end_is_not_compared(end, told):
+    assert claims.lth_31(squeezed(0.02, end)).gate["compared_nets_have_settled"] is told
+
+
+def test_a_net_looked_at_once_is_not_known_to_have_settled():
+    once = Results({"validation_loss": np.ones((2, 1))}, {"validation_loss": ("seed", "step")})
+    assert not claims.settled(once)
 
 
 def test_far_behind_tickets_is_within_the_bound_that_the_source_states_and_no_more():
@@ -156,7 +173,9 @@ def test_far_behind_tickets_is_within_the_bound_that_the_source_states_and_no_mo
 def test_tickets_of_both_kinds_are_compared_with_the_whole_net():
     found = claims.lth_39(squeezed(0.02), nets([32]))
     assert parts(found) == {"ticket_minus_whole_net": [2], "extruded_minus_whole_net": [-8]}
-    assert found.gate == {"doomed_weights_shrink": True, "dense_net_learns": True}
+    assert found.gate == {
+        "doomed_weights_shrink": True, "compared_nets_have_settled": True, "dense_net_learns": True,
+    }  # fmt: skip
 
 
 UNEVEN = np.array([0.3, -0.1, -0.2, 0.1, 0, -0.3, 0.2])[:, None] * [1, -1]  # what the cuts add to the means

@@ -78,19 +78,21 @@ def test_layers_are_shown_at_the_grid_s_nearest_density_and_the_death_of_one_as_
     assert rows(right) == dict.fromkeys(names, -2)
 
 
-def test_one_list_and_equal_rates_stand_beside_each_other_in_both_nets():
+def test_one_list_and_equal_rates_stand_beside_each_other_in_every_net():
     cut = np.tile(np.arange(6).reshape(1, 3, 2) / 10, (2, 1, 1))
     cut = Results({"cut_error": cut}, {"cut_error": ("seed", "layer", "density")}, {"density": (0.5, 0.1)})
-    pairs = (
-        {"list": made([0.4, 0.4]), "layers": made([0.5, 0.5])},
-        {"list": made([0.2] * 2), "layers": made([0.1] * 2)},
-    )
-    left, right = figures.layerwise(cut, *pairs).axes
+    pairs = {
+        "deep": {"list": made([0.4, 0.4]), "layers": made([0.5, 0.5])},
+        "even": {"list": made([0.3] * 2), "layers": made([0.25] * 2)},
+        "own": {"list": made([0.2] * 2), "layers": made([0.1] * 2)},
+    }
+    left, right = figures.layerwise(cut, pairs).axes
     assert {name: line.get_ydata().round(6).tolist() for name, line in lines(left).items()} == {
         "layer 1 alone": [100, 90], "layer 2 alone": [80, 70], "layer 3 alone": [60, 50],
     }  # fmt: skip
     assert rows(right) == {
         "deep net, one list": 60, "deep net, layer by layer": 50,
+        "equal layers, one list": 70, "equal layers, layer by layer": 75,
         "our net, one list": 80, "our net, layer by layer": 90,
     }  # fmt: skip
 

@@ -209,7 +209,7 @@ def test_a_layer_cut_alone_leaves_the_others_whole():
 
 def test_the_plain_arms_of_extrusion_are_those_of_the_chain():
     found = done(Extrusion(SOURCE, level=2), chain()[2])
-    for what in ("early_step", "early_error", "final_error", "train_loss", "train_error"):
+    for what in ("steps", "validation_loss", "early_step", "early_error", "final_error", "train_loss", "train_error"):
         assert np.array_equal(found.at(arm="ticket")[what], chain()[2][what])
         for arm, length in (("random", 1.0), ("random_long", 2.0)):
             control = done(Arms(SOURCE, ("shuffled",), (2,), length=length), chain()[2])

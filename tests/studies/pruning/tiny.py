@@ -17,7 +17,7 @@ from redlib.studies.pruning.runs import (
 
 SEEDS = (3, 4, 5)
 SIZES = {"dataset": "digits", "pool": 300, "validation": 80, "tests": 120, "optimizer": "sgd", "batch": 50, "looks": 3}
-LAB = configure(Stack, SIZES, hidden=(12, 8), lr=0.1, steps=24, seeds=SEEDS)
+LAB = configure(Stack, SIZES, n=240, hidden=(12, 8), lr=0.1, steps=24, seeds=SEEDS)
 SOURCE = Level(LAB)
 WIDE = Level(
     configure(
