@@ -62,6 +62,7 @@ import numpy as np
 from redlib.evidence.study import Study
 from redlib.experiments.carry import carry_out, settings
 from redlib.experiments.experiment import configure, varied
+from redlib.measures import simplex
 from redlib.plots import epoch_panels, use_style
 from redlib.report.explorers import Panel, like_triangle, on_triangle, point_player, seen_from_the_diagonal, triangle
 from redlib.studies.neural_collapse import claims, figures, runs
@@ -126,7 +127,7 @@ study.figure(
 # draws it, and the claim is judged against it.
 
 # %%
-noise = claims.of_noise(main.load().classes, main.hidden[-1])
+noise = simplex.of_noise(main.load().classes, main.hidden[-1])
 nc2 = study.check(claims.nc_2(mse, noise))
 free = "squared error, no decay"
 study.figure(

@@ -6,6 +6,7 @@ asks for torchvision, and where it loads nothing is changed.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -34,9 +35,8 @@ class Retrying(Loader):
         try:
             self.inner.exec_module(module)
         except RuntimeError as error:
-            from redlib.data.torchvision_ops import declare_for
-
-            if not declare_for(error):
+            # By name: an import statement would count all of redlib.data as code of every run there is.
+            if not importlib.import_module("redlib.data.torchvision_ops").declare_for(error):
                 raise
             for name in [name for name in sys.modules if name.startswith(f"{NAME}.")]:
                 del sys.modules[name]  # these hold references to the half that failed

@@ -70,12 +70,12 @@ def join(parts: list[History]) -> History:
     A chunk whose replicates all met the stop criterion ends early; its last values are carried forward.
     """
     longest = max(parts, key=lambda part: len(part.steps))
-    count = len(longest.steps)
+    count, steps = len(longest.steps), max(part.batch_loss.shape[1] for part in parts)
     return History(
         longest.steps,
         longest.steps_per_epoch,
         {name: np.concatenate([_extend(part[name], count) for part in parts]) for name in longest.values},
-        np.concatenate([_extend(part.batch_loss, longest.batch_loss.shape[1]) for part in parts]),
+        np.concatenate([_extend(part.batch_loss, steps) for part in parts]),
         np.concatenate([part.stopped_at for part in parts]),
         {"chunks": [part.state for part in parts]},
     )

@@ -122,10 +122,9 @@ def test_checkpoints_change_nothing_and_a_finished_run_is_read_not_trained(kind,
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("kind", ["stack", "modules"])
-def test_replicates_that_have_stopped_stay_so_across_checkpoints(kind, tmp_path):
-    # All in one chunk: of several, one that stops early has a shorter history, which cannot be joined across files yet.
-    options = {"probe_steps": range(0, STEPS + 1, 5), "chunk": None if kind == "modules" else 99}
+@pytest.mark.parametrize(("kind", "chunk"), [("stack", 99), ("stack", 2), ("modules", None)])
+def test_replicates_that_have_stopped_stay_so_across_checkpoints(kind, chunk, tmp_path):
+    options = {"probe_steps": range(0, STEPS + 1, 5), "chunk": chunk}
     bar = float(np.median(train(kind, **options)[1]["all_loss"][:, 6]))
     options["stop"] = lambda seen: seen["all_loss"] <= bar
     whole = train(kind, **options)

@@ -187,9 +187,9 @@ def rmt_0(starts: Mapping[str, Results], plan: Mapping[str, Start]) -> Finding:
     """
     c = {name: starts[name]["c"][:, :-1] for name in plan}
     drift = {name: values[:, -1] - values[:, 0] for name, values in c.items()}
-    chi = {name: exact(meanfield.chi_1(start.lab.sigma_w, start.lab.sigma_b)) for name, start in plan.items()}
+    chi = {name: exact(float(meanfield.chi_1(start.lab.sigma_w, start.lab.sigma_b))) for name, start in plan.items()}
     bias, first = plan["full"].lab.sigma_b, c["full"][:, 0]
-    edge = meanfield.c_profile(first, meanfield.edge_of_chaos(bias), bias, c["full"].shape[1])
+    edge = meanfield.c_profile(first, float(meanfield.edge_of_chaos(bias)), bias, c["full"].shape[1])
     parts = {
         "chi_bias_0p3": chi["full"],
         "correlation_change_bias_0p3": drift["full"],

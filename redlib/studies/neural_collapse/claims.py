@@ -8,22 +8,17 @@ error at the end, and trains at least as long again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import numpy as np
-import torch
 from scipy.stats import spearmanr
 
-from redlib.data.streams import rng
 from redlib.evidence.claims import Finding
 from redlib.evidence.peaks import judged_best
 from redlib.experiments.results import Results
-from redlib.measures.simplex import equiangularity, equinorm
 from redlib.studies.neural_collapse.look import FINEST
 
 Floats = np.ndarray
 LAST = -1
-NOISE = 70  # key of the stream "eval", so that no other draw of a seed repeats these
 
 
 def at_fit(run: Results, name: str) -> Floats:
@@ -59,14 +54,6 @@ def judged(id: str, run: Results, parts: Mapping[str, Floats], **more: bool) -> 
     return Finding(id, parts, {"terminal_phase": terminal(run), **more})
 
 
-@lru_cache
-def of_noise(classes: int, units: int, draws: int = 1000) -> tuple[float, float]:
-    """Return the spread of lengths and the deviation of cosines that class means of pure noise show on average."""
-    means = torch.from_numpy(rng(0, "eval", NOISE).standard_normal((draws, classes, units)))
-    centred = means - means.mean(1, keepdim=True)
-    return float(equinorm(centred).mean()), float(equiangularity(centred).mean())
-
-
 def nc_1(main: Results) -> Finding:
     """The features of a class shrink to a point: NC1 `falls` after zero error.
 
@@ -76,7 +63,7 @@ def nc_1(main: Results) -> Finding:
 
 
 def nc_2(main: Results, noise: tuple[float, float]) -> Finding:
-    """Class means become a simplex, from the untrained net on, and come nearer to it than `of_noise`.
+    """Class means become a simplex, from the untrained net on, and come nearer to it than `simplex.of_noise`.
 
     `lengths_converge`, `lengths_beat_noise` and `lengths_equal` are of the spread of their lengths, `angles_converge`,
     `angles_beat_noise` and `angles_equal` of the deviation of their cosines.

@@ -10,7 +10,7 @@ import torch
 
 from redlib.evidence.claims import load_claims
 from redlib.experiments.results import Results, stack
-from redlib.measures.simplex import equiangularity, equinorm
+from redlib.measures.simplex import equiangularity, equinorm, of_noise
 from redlib.studies.neural_collapse import claims, figures
 from redlib.studies.neural_collapse.runs import Tickets
 
@@ -71,7 +71,7 @@ def test_mismatches_are_counted_with_half_a_one_and_compared_with_start_and_fit(
 
 
 def test_a_simplex_beats_noise_and_noise_does_not():
-    spread, deviation = claims.of_noise(10, 256)
+    spread, deviation = of_noise(10, 256)
     assert spread == pytest.approx((2 * 256) ** -0.5, rel=0.1) and deviation == pytest.approx(0.049, abs=0.001)
     curves = {"train_error": FITS, "nc2_norms": [[0.5, 0, 0, 0, 0.01]] * 2, "nc2_angles": [[0.3, 0, 0, 0, 0.02]] * 2}
     parts = claims.nc_2(run(**curves), (spread, deviation)).parts
