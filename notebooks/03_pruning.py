@@ -35,7 +35,7 @@ deep_rounds = 5
 collapse = {}  # settings of runs.Collapse
 units = {}  # settings of runs.Units
 mid_training = {"lab": {"hidden": [150, 150]}, "cuts": {}}  # what differs from lab; settings of runs.MidCuts
-patience = 3  # training time, in multiples, of nets that shuffling is tested on again
+patience = 3  # training time, in multiples, of nets that shuffling is tested on again, and of dual tickets
 wide_seeds = 8  # of the conv net whose filters are cut
 wide = {"validation": 200, "tests": 597, "n": 700, "net": "small_conv", "width": 10, "batch": 100, "looks": 10}
 training = {"optimizer": "sgd", "lr": 0.1, "weight_decay": 0.0005, "drops": [0.5, 0.75], "steps": 200}  # of that net
@@ -199,7 +199,7 @@ study.figure(
 # %%
 larger = varied(main, mid_training["lab"])
 plan = {
-    "extrusion": runs.Extrusion(top, sparse),
+    "extrusion": runs.Extrusion(top, sparse, after=patience),
     "mid": configure(runs.MidCuts, mid_training["cuts"], lab=larger),
 }
 done |= carry_out(study, plan)

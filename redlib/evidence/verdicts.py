@@ -47,8 +47,9 @@ WORDS = {"partly": "partly replicated", "null": "no effect", "not_seen": "not se
 BEST_FIRST = ("replicated", "partly", "inconclusive", "null", "contradicted", "descriptive", "plumbing_ok")
 FAILED = ("contradicted", "null")
 OWNERS = ("source", "ours")
-SCALES = {"linear": (np.asarray, np.asarray), "log": (np.log, np.exp), "logit": (special.logit, special.expit)}
-SCALE_OF = {"ratio": "log", "probability": "logit"}  # of a unit, where a part names none
+SCALES = {"linear": (np.asarray, np.asarray), "log": (np.log, np.exp), "logit": (special.logit, special.expit),
+          "Fisher": (np.arctanh, np.tanh)}  # fmt: skip
+SCALE_OF = {"ratio": "log", "probability": "logit", "correlation": "Fisher"}  # of a unit, where a part names none
 MIN_POWER = 0.8
 
 

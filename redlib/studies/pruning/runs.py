@@ -231,6 +231,7 @@ class Extrusion(Experiment):
     level: int = 11
     first: float = 1.0  # steps before the cut, in multiples of the lab's
     bound: float = 1.0  # of the penalty, reached after half of them
+    after: float = 1.0  # steps after the cut, in the same multiples: what is left learns slowly
 
     arrays = f"{ENDS}\nsteps: arm step\nvalidation_loss validation_error: seed arm step\nnorm_at_cut: seed"
 
@@ -249,10 +250,10 @@ class Extrusion(Experiment):
 
         norm_at_cut [S] of the doomed weights, over that at the start.
         """
-        lab = self.source.lab
+        lab = varied(self.source.lab, steps=round(self.after * self.source.lab.steps))
         parts, initial = lab.parts(), _stack(lab)
         ticket = masks_of_levels(given(before, self.previous), initial, (self.level,))[self.level]
-        random, first = shuffled(ticket, lab.seeds, key=self.level), round(self.first * lab.steps)
+        random, first = shuffled(ticket, lab.seeds, key=self.level), round(self.first * self.source.lab.steps)
         options = {"optimizer": lab.rule(), "steps": first, "batch_size": lab.batch}
         growths = growth_over(first, self.bound), Growth(bound=0.0)
         cut = [extrude(initial, random, parts["train"], growth=growth, **options) for growth in growths]  # type: ignore[arg-type]
