@@ -50,6 +50,7 @@ OWNERS = ("source", "ours")
 SCALES = {"linear": (np.asarray, np.asarray), "log": (np.log, np.exp), "logit": (special.logit, special.expit),
           "Fisher": (np.arctanh, np.tanh)}  # fmt: skip
 SCALE_OF = {"ratio": "log", "probability": "logit", "correlation": "Fisher"}  # of a unit, where a part names none
+RANGES = {"log": (0.0, inf), "logit": (0.0, 1.0), "Fisher": (-1.0, 1.0)}  # what a scale can show, with its ends
 MIN_POWER = 0.8
 
 
@@ -250,8 +251,8 @@ def _judge(leaf: Leaf, evidence: Floats | Interval) -> Part:
         return _part(leaf, *_verdict(leaf, evidence, evidence), evidence)
     values = evidence[~np.isnan(evidence)]
     censored = len(evidence) - len(values)
-    scale = _scale(leaf, values)
-    ci95, ci90 = (_interval(values, level, scale) for level in (0.95, 0.90))
+    scale, wanted = _scale(leaf, values), _wanted(leaf)
+    ci95, ci90 = (_possible(_interval(values, level, scale), values, wanted) for level in (0.95, 0.90))
     verdict, reason = _verdict(leaf, ci95, ci90)
     if censored:
         reason = f"{censored} of {len(evidence)} seeds censored; {reason}"
@@ -294,9 +295,13 @@ def _inside(ci: Interval, region: Region, closed: bool = False) -> bool:
     return region[0] < ci.low and ci.high < region[1]
 
 
+def _wanted(leaf: Leaf) -> str:
+    return leaf.scale or SCALE_OF.get(leaf.unit, "linear")
+
+
 def _scale(leaf: Leaf, values: Floats) -> str:
     """Return the scale of the interval: the part's or its unit's, linear where a value does not lie on that."""
-    scale = leaf.scale or SCALE_OF.get(leaf.unit, "linear")
+    scale = _wanted(leaf)
     with np.errstate(divide="ignore", invalid="ignore"):
         return scale if np.isfinite(SCALES[scale][0](values)).all() else "linear"
 
@@ -310,6 +315,13 @@ def _interval(values: Floats, level: float, scale: str) -> Interval:
     estimate, low, high = (float(back(end)) for end in (found.estimate, found.low, found.high))
     method = found.method if scale == "linear" else f"{found.method}, {scale} scale"
     return Interval(estimate, low, high, level, method, found.n)
+
+
+def _possible(found: Interval, values: Floats, scale: str) -> Interval:
+    """Return the interval cut to what is possible where the values lie on an end of their scale (a share of 0)."""
+    low, high = RANGES.get(scale, (-inf, inf))
+    inside = len(values) and low <= values.min() and values.max() <= high
+    return replace(found, low=max(found.low, low), high=min(found.high, high)) if inside else found
 
 
 def _sign_flip(values: Floats, bound: float, alternative: str) -> float:

@@ -135,9 +135,9 @@ def test_what_can_be_is_not_contradicted_by_one_setting_without_it(up, verdict):
     assert (decision.verdict, decision.deciding.name) == (verdict, "up")
 
 
-def test_ratios_and_probabilities_have_intervals_inside_the_possible():
+def test_ratios_probabilities_and_correlations_have_intervals_inside_the_possible():
     values = np.array([0.01, 0.02, 0.4, 0.05, 0.9])
-    for unit, inside in (("ratio", (0, np.inf)), ("probability", (0, 1))):
+    for unit, inside in (("ratio", (0, np.inf)), ("probability", (0, 1)), ("correlation", (-1, 1))):
         part = decide(parse_check({"kind": "descriptive", "statistic": "s", "unit": unit}), values).parts[0]
         assert inside[0] < part.ci95[0] < part.estimate < part.ci95[1] < inside[1]
     ratio = decide(parse_check({"kind": "greater", "statistic": "s", "unit": "ratio", "than": 1}), values).parts[0]
@@ -150,6 +150,18 @@ def test_ratios_and_probabilities_have_intervals_inside_the_possible():
 def test_a_value_off_the_scale_leaves_the_interval_linear_and_says_so():
     part = decide(parse_check({"kind": "descriptive", "statistic": "s", "unit": "ratio"}), [0.0, 1.0, 2.0]).parts[0]
     assert (part.method, part.estimate) == ("t", 1.0)
+
+
+@pytest.mark.parametrize("unit, values, inside", [
+    ("ratio", [0, 0, 0.1], (0, np.inf)), ("probability", [1, 1, 0.9], (0, 1)), ("correlation", [-1, -1, 0.5], (-1, 1)),
+    ("ratio", [-1, 0, 0.1], (-np.inf, np.inf)), ("pp", [0, 0, 0.1], (-np.inf, np.inf)),
+])  # fmt: skip
+def test_values_at_the_end_of_their_scale_have_intervals_that_end_there(unit, values, inside):
+    linear = mean_interval(values)
+    check = parse_check({"kind": "descriptive", "statistic": "s", "unit": unit})
+    part = decide(check, np.array(values, float)).parts[0]
+    assert part.ci95 == pytest.approx((max(linear.low, inside[0]), min(linear.high, inside[1])))
+    assert inside == (-np.inf, np.inf) or part.ci95 != pytest.approx((linear.low, linear.high))
 
 
 EFFECTS = {"pp": (0.5, "a test set of 10,000")}
