@@ -102,7 +102,7 @@ study.figure(
     alt="Numbers of mislabelled and of clean images lost when the criterion is first met, per seed and rate.",
     caption=f"When a net first meets the criterion, it misses {lost[0]:.2g} mislabelled and {lost[1]:.2g} clean images"
     + (f": ratios of {ratios[0]:.3g} and {ratios[1]:.3g}." if np.isfinite(ratios).all() else ", too few for a ratio.")
-    + f" At the end mislabelled ones are wrong by {blur1['more_often']:+.2f} points more often, and "
+    + f" At the end the share of mislabelled ones lost is {blur1['more_often']:+.2f} points from that of clean ones; "
     f"{blur2['mislabelled']:.1f}% and {blur2['clean']:.2f}% are lost at most.",
 )
 
@@ -160,8 +160,8 @@ study.figure(
     alt="Changed decisions of mislabelled images, and of random groups of equally many clean images, at two rates.",
     caption=f"Beyond the curves of equally many clean images, mislabelled ones zigzag by "
     f"{blur4['zigzag_mislabelled_minus_clean']:+.1f} points. By squared differences clean ones are rougher in "
-    f"{blur4['roughness_null_p']:.1%} of the draws; there, {bend:+.0f} squared points of what they lack, summed over "
-    f"rates, come from the bend of the curve, {jitter:+.0f} from jitter of single images.",
+    f"{blur4['roughness_null_p']:.1%} of the draws; to that gap, summed over rates, the bend of the curve adds "
+    f"{bend:+.0f} squared points, jitter of single images {jitter:+.0f}.",
 )
 
 # %% [markdown]
@@ -182,8 +182,8 @@ study.explorer(
 #
 # The changed decisions of both groups for every share; the four that the source has above its transition are warm and
 # solid, the others blue and dashed. Right, the mean change of correctly labelled images between 1.3 and 4 pixels, one
-# dot a net (mislabelled ones change more, and would raise it by their number alone): if there is a transition, dots
-# jump at the line.
+# dot a net (were mislabelled ones among them, their number alone would move it): if there is a transition, dots jump at
+# the line.
 
 # %% tags=["lead"]
 blur5 = study.check(claims.blur_5(main))
@@ -237,7 +237,7 @@ study.figure(
     claims=["BLUR-6"],
     alt="Slope of changed decisions beyond 1.3 pixels by rate.",
     caption="Beyond 1.3 pixels the low rates' slope less that of the high ones is "
-    f"{blur6['slower_below_transition']:+.1f} points a pixel; any trend over the shares does that. Beyond a straight "
+    f"{blur6['slower_below_transition']:+.1f} points a pixel; any trend over the shares moves that. Beyond a straight "
     f"one it is {blur6['slower_beyond_line']:+.1f}, across the claimed transition alone "
     f"{blur6['at_the_transition']:+.1f}. Images blurred so correlate with the sharp ones at "
     f"{blur6['visibility']:.2f}.",
@@ -305,10 +305,10 @@ study.figure(
     "b_rob",
     claims=["BLUR-11", "BLUR-14"],
     alt="Changed decisions of standard and robust nets; images flipped by steps along the gradient and at random.",
-    caption=f"Trained against attacks of {attacked.climbs} steps, nets learn {blur11['memorisation']:+.0f} points of "
-    "the wrong labels, compared with standard ones. Among what each has learned the gap between the groups changes by "
-    f"{blur11['blur_gap']:+.0f} points. Along the gradient's sign a step of {base.epsilons[2]:g} flips {flipped:+.0f} "
-    "points of a standard net's test images, compared with random signs.",
+    caption=f"Training against attacks of {attacked.climbs} steps changes the share of wrong labels learned by "
+    f"{blur11['memorisation']:+.0f} points. Among what each net has learned the gap between the groups changes by "
+    f"{blur11['blur_gap']:+.0f} points. Of a standard net's test images a step of {base.epsilons[2]:g} along the "
+    f"gradient's sign flips {flipped:+.0f} points against random signs.",
 )
 
 # %%
@@ -365,9 +365,9 @@ blur15 = study.not_run("BLUR-15", "untestable as stated: a share of a data set i
 
 # %%
 study.conclude(
-    answer=f"Are both groups treated equally? BLUR-3 says {blur3.word}: mislabelled images change by "
+    answer=f"Are both groups treated equally (BLUR-3: {blur3.word})? Mislabelled images change by "
     f"{blur3['mean_difference']:+.0f} points against the others, on average, and with {figures.name(top)} wrong up to "
-    f"{back:.0f}% of them are then taken for what they show. The verdict on a sharp transition between "
-    f"1.43% and 1.25% is: {blur5.word.replace('not run', 'not judged')} at this scale (BLUR-5). Across it the change "
-    f"differs by {blur5['drop_at_transition']:+.1f} points, while nets of one rate differ by {spread:.1f}."
+    f"{back:.0f}% of them are then taken for what they show. Is there a sharp transition between 1.43% and 1.25% "
+    f"(BLUR-5: {blur5.word.replace('not run', 'not judged at this scale')})? Across it the change differs by "
+    f"{blur5['drop_at_transition']:+.1f} points, while nets of one rate differ by {spread:.1f}."
 )

@@ -12,7 +12,7 @@ the same number of seeds. Its records have a file of their own. Of a claim that 
     exploratory   such a check, before there is a confirmation
     outdated      the confirmation had another check, or shares seeds with the first block
 
-and nothing where there is no decision to confirm: descriptive, not run, or evidence without seeds that is one for both.
+and nothing where there is no decision to confirm: descriptive, not run, or a quoted count, which is one for both.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ def compare(row: Row, other: Row) -> str:
 def both(row: Row, other: Row | None, rewritten: bool = False) -> Both:
     """Return the blocks of a claim; `rewritten`: its check was written after the seeds of `row` were seen."""
     found = compare(row, other) if other is not None else ""
+    if other is not None and not found and {row["verdict"], other["verdict"]} <= {*DECIDED}:
+        return Both(row)  # a quoted count: fresh seeds say nothing on it
     if rewritten and row["verdict"] in DECIDED and found in ("confirmed", "fragile", "undecided"):
         return Both(other or row, row, "fresh")
     if found == "outdated":
@@ -111,9 +113,10 @@ def _stated(row: Row) -> list[tuple[Any, ...]]:
 
 
 def _without_seeds(row: Row, other: Row) -> bool:
-    """Return whether no number of either block comes from seeds: a quoted count is the same on any of them."""
-    drawn = [values for one in (row, other) for values in (one.get("per_seed") or {}).values() if values]
-    return not drawn and row.get("estimate") == other.get("estimate") and row.get("ci95") == other.get("ci95")
+    """Return whether no number that decides comes from seeds: a quoted count is the same on any of them."""
+    drawn = [(one.get("per_seed") or {}).get(part["name"]) for one in (row, other) for part in _counting(one)]
+    first, second = ([(part.get("estimate"), part.get("ci95")) for part in _counting(one)] for one in (row, other))
+    return not any(drawn) and first == second
 
 
 def _alike(row: Row, other: Row) -> str:

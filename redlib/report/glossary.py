@@ -22,6 +22,11 @@ GLOSSARY: Final = {
         "Where a place is chosen from the data (a peak, a best level), a third of the seeds choose it and the others "
         "measure there, so that picking the highest point of a flat, noisy curve does not look like a peak."
     ),
+    "confirmation": (
+        "Every claim judged a second time, with the same settings, on seeds that nobody had looked at when checks and "
+        "settings were fixed."
+    ),
+    "confirmed": "Said of a claim with the same verdict on the judged seeds and on fresh ones.",
     "density": "The share of weights that a pruned network keeps.",
     "double descent": (
         "Test error falls, rises to a peak, and falls again as a model grows, trains longer or gets more "
@@ -42,6 +47,14 @@ GLOSSARY: Final = {
         "Said of a verdict whose check was written after its seeds had been seen. Only fresh seeds can judge it."
     ),
     "forecast": ("What we expected before the run. It is shown beside each verdict, so that our misses stay visible."),
+    "fragile": (
+        "Said of a claim that both blocks of seeds decide, and not alike. Neither verdict should be built on; both "
+        "numbers are shown."
+    ),
+    "fresh seeds": (
+        "The second block of seeds, that of the confirmation. A check written after the first block had been seen is "
+        "judged on these alone."
+    ),
     "Holm correction": (
         "With many claims tested some succeed by luck. A claim marked Holm would still succeed if all "
         "primary claims of its profile were tested together at 5%."
@@ -70,6 +83,10 @@ GLOSSARY: Final = {
         "Late in training the last-layer features of each class shrink to a point, and the points of all "
         "classes spread as evenly as they can."
     ),
+    "outdated": (
+        "Said of a confirmation that had another check than the verdict it is set against, or some of its seeds. It "
+        "confirms nothing until it is run again."
+    ),
     "over-parameterised": "More parameters than needed to fit the training data exactly.",
     "percentage point (pp)": "The difference of two percentages: from 5% to 7% is +2 pp.",
     "primary claim": "Marked ★. The claims that carry a study; they alone get a Holm mark.",
@@ -89,5 +106,9 @@ GLOSSARY: Final = {
     ),
     "seed": ("One independent repetition: initial weights, order of the data, subsample and noise are all drawn anew."),
     "supermask": "A mask that makes an untrained random network classify well.",
+    "undecided": (
+        "Said of a claim that is inconclusive on one block of seeds at least, or that each block decides by other "
+        "parts."
+    ),
     "underpowered": ("Too few seeds to show equivalence with 80% probability even if there were no effect at all."),
 }

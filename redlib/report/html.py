@@ -95,7 +95,9 @@ def study_page(
     entries = {id: _entry(claim, both.get(id), profile) for id, claim in claims.items() if claim.study == study}
     _link(entries, notebook, history or {})
     body = list(cells.blocks(notebook, prose, _card(entries), _marks(entries)))
-    text = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").lower()
+    stand = standings(both.values())
+    words = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    text = " ".join([*words, *(STANDINGS[name].word for name in stand), "confirmation" * bool(stand)]).lower()
     return _page(
         "study.html.j2",
         cells.scripts(notebook),
@@ -108,7 +110,7 @@ def study_page(
         stale=_kept_stale(run),
         entries=list(entries.values()),
         counts=_counts(list(entries.values())),
-        standings=standings(both.values()),
+        standings=stand,
         apart=", ".join(apart),
         figures=_key_figures(figures, entries, cells.lead(notebook)),
         body=body,
@@ -134,12 +136,13 @@ def index_page(
     runs: Mapping[str, Mapping[str, Run]],
     profile: str,
     confirmations: Mapping[str, Sequence[Row]] | None = None,
+    apart: Sequence[str] = (),
 ) -> str:
     """Return the index of `profile`: cards of the studies, all claims with every profile's verdict, glossary.
 
     `records` and `runs` are by profile (`runs[profile]` by study); a study in `cards` has its page
     <study>.html beside the index. Other studies of the claims are listed as not written yet. `confirmations` are the
-    records on fresh seeds, by profile.
+    records on fresh seeds, by profile, `apart` the studies whose two blocks were not made alike.
     """
     shown = [profile] if profile == "smoke" else [name for name in EVIDENCE_PROFILES if records.get(name)]
     shown = shown if profile in shown else [profile, *shown]
@@ -159,6 +162,7 @@ def index_page(
         families=families,
         counts=_counts([entry for family in families for entry in family["entries"]]),
         standings=standings(both[profile].values()),
+        apart=list(apart),
         total=len(claims),
         decided=[row for row in here if row["verdict"] in DECIDED],
         expected_false=expected_false(here),

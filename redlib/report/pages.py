@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ from redlib.report.cells import Figure
 from redlib.report.html import Card, index_page, study_card, study_page
 from redlib.report.notebooks import executed_path
 from redlib.report.records import Row, read_history, read_records, read_runs
-from redlib.report.status import apart
+from redlib.report.status import Inputs, apart
 
 STUDY = r"\d\d_[a-z0-9_]+"
 
 
-def publish(profile: str, studies: list[str]) -> dict[str, Path]:
+def publish(profile: str, studies: list[str], made_from: Mapping[str, Inputs] | None = None) -> dict[str, Path]:
     """Write the page of each of `studies`, and the index of all that have one; return the pages by study.
+
+    `made_from` are inputs of these studies that are not recorded yet: see `status.apart`.
 
     BadInput when a study has not been run here: its page is made from the executed notebook, which is not
     committed.
@@ -47,20 +50,22 @@ def publish(profile: str, studies: list[str]) -> dict[str, Path]:
             siblings=list(cards),
             history=past,
             confirmation=_of_study(study, read_records(profile, CONFIRMATION)),
-            apart=apart(where.results, study),
+            apart=apart(where.results, study, made_from),
         )
         pages[study] = write_atomic(where.reports / f"{study}.html", html.encode())
     _write_cards(profile, cards)
-    index(profile, cards)
+    index(profile, cards, made_from)
     return pages
 
 
-def index(profile: str, cards: dict[str, Card]) -> Path:
+def index(profile: str, cards: dict[str, Card], made_from: Mapping[str, Inputs] | None = None) -> Path:
     """Write reports/<profile>/index.html from the cards and the results of every profile; return its path."""
     judged, fresh = ({name: read_records(name, block) for name in PROFILES} for block in RECORDS)
     runs = {name: read_runs(name) for name in PROFILES}
-    html = index_page([cards[study] for study in sorted(cards)], load_claims(), judged, runs, profile, fresh)
-    return write_atomic(outputs(profile).reports / "index.html", html.encode())
+    shown, where = [cards[study] for study in sorted(cards)], outputs(profile)
+    unlike = [study for study in sorted(cards) if apart(where.results, study, made_from)]
+    html = index_page(shown, load_claims(), judged, runs, profile, fresh, unlike)
+    return write_atomic(where.reports / "index.html", html.encode())
 
 
 def _of_study(study: str, records: list[Row]) -> list[Row]:

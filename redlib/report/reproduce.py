@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def keep(profile: str, made_from: dict[str, status.Inputs], block: str = JUDGED)
     then = {name: known[own] for name, own in keys.items() if own in known}
     history.append(profile, list(made_from), then, made_from, block)
     if block == JUDGED:
-        republish(profile, list(made_from))
+        republish(profile, list(made_from), made_from)
     status.record(results, {keys[name]: inputs for name, inputs in made_from.items()})
 
 
@@ -119,11 +119,16 @@ def check_scheduler(address: str | None) -> None:
         close_workers()
 
 
-def republish(profile: str, studies: list[str]) -> dict[str, Path]:
-    """Write the pages of `studies` and the index, and refresh the README for a profile that is evidence."""
+def republish(
+    profile: str, studies: list[str], made_from: Mapping[str, status.Inputs] | None = None
+) -> dict[str, Path]:
+    """Write the pages of `studies` and the index, and refresh the README for a profile that is evidence.
+
+    `made_from` are inputs of studies just run, which are recorded when their pages are there.
+    """
     # Index and README are made of what all studies left: two commands at once would each drop the other's.
     with locked(project_root() / "build" / "locks" / "pages.lock"):
-        pages = publish(profile, studies)
+        pages = publish(profile, studies, made_from)
         if profile in EVIDENCE_PROFILES and (project_root() / "README.md").exists():
             readme.refresh()
     return pages

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from redlib.evidence.files import locked, write_atomic
 from redlib.evidence.paths import PROFILES, outputs, project_root
 from redlib.evidence.reading import read_json, read_text
 from redlib.report.profiles import Parameters, load_profile, notebook_source, studies
+from redlib.report.records import read_records
 
 Inputs = dict[str, Any]
 
@@ -90,9 +91,12 @@ def rows(study: str | None = None) -> list[tuple[str, str, str]]:
     return sorted(found, key=lambda row: (row[0], PROFILES.index(row[1])))
 
 
-def apart(results: Path, study: str) -> list[str]:
-    """Return in what the two blocks of a study were not made alike ("code", "claims", …); [] without a confirmation."""
-    known = recorded(results)
+def apart(results: Path, study: str, made_from: Mapping[str, Inputs] | None = None) -> list[str]:
+    """Return in what the two blocks of a study were not made alike ("code", "claims", …); [] without a confirmation.
+
+    `made_from` are inputs of judged studies that are not recorded yet.
+    """
+    known = recorded(results) | dict(made_from or {})
     judged, confirmed = known.get(study), known.get(confirmation.key(study, CONFIRMATION))
     if judged is None or confirmed is None:
         return []
@@ -101,10 +105,14 @@ def apart(results: Path, study: str) -> list[str]:
 
 
 def _confirmation(profile: str, study: str, parameters: Parameters) -> list[str]:
-    """Return [how up to date the confirmation of a study is], [] where there is none."""
+    """Return [how up to date the confirmation of a study is], [] where there is none.
+
+    Records whose inputs were never noted are those of a command that was killed before its end.
+    """
     then = recorded(outputs(profile).results).get(confirmation.key(study, CONFIRMATION))
     if then is None:
-        return []
+        begun = any(row["study"] == study for row in read_records(profile, CONFIRMATION))
+        return ["confirmation not finished: make confirm goes on with it"] if begun else []
     why = reasons(then, inputs(study, parameters, CONFIRMATION))
     native = ", computed with native instructions" if then.get("instructions") == "native" else ""
     return [f"confirmation stale: {'; '.join(why)} changed" if why else f"confirmation up to date{native}"]

@@ -82,7 +82,10 @@ STANDINGS: Final = {
         "Both blocks of seeds decide, and not alike: opposite directions, an effect and none, or a part that holds on "
         "one block and fails on the other. Both numbers are shown.",
     ),
-    "undecided": Standing("undecided", "On one block of seeds at least the verdict is inconclusive."),
+    "undecided": Standing(
+        "undecided",
+        "On one block of seeds at least the verdict is inconclusive, or it is the same on both by different parts.",
+    ),
     "fresh": Standing(
         "on fresh seeds",
         "The check was written after the first seeds had been seen, so only the fresh ones judge it.",

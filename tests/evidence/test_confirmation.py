@@ -116,6 +116,14 @@ def test_a_number_that_no_seed_was_drawn_for_confirms_nothing():
     count = Interval(2.0, 1.5, 2.5, 0.95, "wilson", 400)
     assert blocks(count, count) == ""
     assert blocks(count, Interval(2.1, 1.5, 2.6, 0.95, "bootstrap", 5)) == "confirmed"
+    assert blocks({"rise": count, "more": UP}, {"rise": count, "more": DOWN}, OURS) == "", "ours has seeds, but no say"
+    assert blocks({"left": count, "right": UP}, {"left": count, "right": UP}, TWO) == "confirmed"
+
+
+def test_a_quoted_count_is_shown_once_and_is_not_exploratory_after_a_confirmation():
+    count = Interval(2.0, 1.5, 2.5, 0.95, "wilson", 400)
+    first, second = row(count), row(count, 10)
+    assert both(first, second) == both(first, second, rewritten=True) == Both(first)
 
 
 def test_a_rewritten_check_is_judged_on_fresh_seeds_alone():

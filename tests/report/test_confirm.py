@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 
 import nbformat
 import pytest
@@ -12,7 +13,7 @@ from toy_project import CLAIMS, PATIENCE, command, project, write_profile
 from redlib.evidence.claims import load_claims, load_studies
 from redlib.evidence.confirmation import CONFIRMATION
 from redlib.evidence.sweep import SCHEDULER
-from redlib.report import history, notebooks, readme, reproduce, status
+from redlib.report import history, notebooks, pages, readme, reproduce, status
 from redlib.report.__main__ import main
 from redlib.report.records import read_history, read_records
 
@@ -142,6 +143,50 @@ def test_status_says_where_a_confirmation_used_all_instructions(inside):
         path.write_text(before)
 
 
+def test_status_says_where_a_confirmation_was_killed_before_its_end(inside):
+    path = inside / "results" / "laptop" / "inputs.json"
+    before = path.read_text()
+    try:
+        path.write_text(json.dumps({"01_good": json.loads(before)["01_good"]}))
+        assert status.rows()[1][2] == "confirmation not finished: make confirm goes on with it"
+    finally:
+        path.write_text(before)
+
+
+@pytest.mark.slow
+def test_a_killed_confirmation_leaves_what_is_published_and_the_next_goes_on(tmp_path):
+    root = project(tmp_path / "toy", {"01_good": {"pause_s": 0.5, "runs": 12}})
+    stored = lambda: len(list((root / "build/store").glob("??/*.run")))  # noqa: E731
+    killed, end = command(root, "confirm"), time.monotonic() + PATIENCE
+    while stored() < 2 and killed.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    killed.kill()
+    killed.communicate(timeout=30)
+    before = stored()
+    assert 2 <= before < 12, "it was killed in the middle"
+    assert not (root / "results").exists()
+    old = {path: path.stat().st_mtime_ns for path in (root / "build/store").glob("??/*.run")}
+    code, told = run(root, "confirm")
+    assert code == 0, told
+    assert stored() == 12 and all(path.stat().st_mtime_ns == when for path, when in old.items()), "loaded, not redone"
+    assert [row["seeds"] for row in rows(root)] == [list(range(10, 22))]
+
+
+def test_index_names_a_study_whose_blocks_were_not_made_alike(inside, monkeypatch):
+    monkeypatch.setattr(pages, "index_page", lambda *given: " ".join(given[-1]))
+    monkeypatch.setattr(pages, "write_atomic", lambda path, data: data)
+    path = inside / "results" / "laptop" / "inputs.json"
+    before = path.read_text()
+    known = json.loads(before)
+    known["01_good+confirmation"]["notebook"] = "another"
+    assert pages.index("laptop", {"01_good": None}) == b""
+    try:
+        path.write_text(json.dumps(known))
+        assert pages.index("laptop", {"01_good": None}) == b"01_good"
+    finally:
+        path.write_text(before)
+
+
 def test_blocks_that_were_not_made_alike_are_told_apart(inside):
     where = inside / "results" / "laptop"
     assert status.apart(where, "01_good") == [] == status.apart(where, "02_bad")
@@ -152,6 +197,8 @@ def test_blocks_that_were_not_made_alike_are_told_apart(inside):
     try:
         (where / "inputs.json").write_text(json.dumps(known))
         assert status.apart(where, "01_good") == ["parameter", "claims"]
+        alike = {"01_good": known["01_good+confirmation"]}
+        assert status.apart(where, "01_good", alike) == [], "by what it has just been made from, not by the last record"
     finally:
         (where / "inputs.json").write_text(before)
 
@@ -165,13 +212,16 @@ def test_report_shows_both_blocks_on_page_index_and_readme(ran):
     assert "| 1 replicated; 1 confirmed | – | – |" in (root / "README.md").read_text()
 
 
-def test_reproduce_leaves_a_confirmation_alone(ran):
+def test_reproduce_leaves_a_confirmation_alone_and_says_at_once_where_it_now_differs(ran):
     root = ran[0]
-    names = ("results/laptop/confirmation.jsonl", "results/laptop/inputs.json")
-    before = {name: (root / name).read_bytes() for name in names}
+    inputs = lambda: json.loads((root / "results/laptop/inputs.json").read_text())["01_good+confirmation"]  # noqa: E731
+    before = rows(root), inputs()
+    write_profile(root, {"01_good": {"rise": 2.5}})
     assert run(root, "reproduce")[0] == 0
-    assert {name: (root / name).read_bytes() for name in before} == before
-    assert "s-confirmed" in (root / "reports/laptop/01_good.html").read_text()
+    assert (rows(root), inputs()) == before
+    page = (root / "reports/laptop/01_good.html").read_text()
+    assert "s-confirmed" in page and "They differ in: parameter." in page
+    write_profile(root, {"01_good": {"rise": 2.0}})
 
 
 def test_compare_is_about_the_judged_block_alone(inside, capsys):

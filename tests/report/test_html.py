@@ -460,6 +460,23 @@ def test_the_index_counts_a_rewritten_claim_by_its_fresh_verdict():
     assert not re.search(r'#claim-DD-5"((?!</tr>).)*>Holm<', html, re.DOTALL), "what is judged is tested"
 
 
+def test_the_index_names_the_studies_whose_blocks_differ():
+    cards, both = [study_card(given.notebook(), given.STUDY)], ({"laptop": given.records()},)
+    told = "The two blocks were not made alike in 01_double_descent"
+    fresh = {"laptop": given.confirmation()}
+    assert told not in Page(index_page(cards, given.claims(), *both, {}, "laptop", fresh)).text
+    assert told in Page(index_page(cards, given.claims(), *both, {}, "laptop", fresh, ["01_double_descent"])).text
+
+
+def test_the_glossary_has_every_word_for_how_blocks_stand_and_a_page_those_that_it_uses():
+    words = {"confirmation", *(about.word.removeprefix("on ") for about in wording.STANDINGS.values())}
+    assert words <= {*GLOSSARY}
+    ours = Page(build_both()).text
+    assert all(GLOSSARY[word] in ours for word in ("confirmation", "confirmed", "fragile", "undecided"))
+    assert GLOSSARY["fresh seeds"] not in ours and GLOSSARY["fresh seeds"] in Page(build_both(rewritten("DD-5"))).text
+    assert GLOSSARY["confirmation"] not in Page(study()).text
+
+
 @pytest.mark.parametrize("page", [build_both, index])
 def test_every_page_explains_how_blocks_can_stand(page):
     text = Page(page()).text
