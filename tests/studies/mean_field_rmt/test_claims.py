@@ -205,7 +205,8 @@ def test_claims_on_tickets_and_arms_give_finite_numbers_for_what_their_checks_as
         found = getattr(claims, name)(*given)
         asked = {leaf.statistic for leaf in load_claims()[found.id].check_for("laptop").parts}
         assert set(found.parts) == asked and found.id == name.upper().replace("_", "-")
-        assert all(values.shape == (3,) for values in found.parts.values()), name
+        sizes = {(3,), claims.gain(tickets).shape}  # where a level was chosen, only seeds that did not choose it judge
+        assert all(values.shape in sizes for values in found.parts.values()), name
         unknown = {part for part, values in found.parts.items() if not np.isfinite(values).all()}
         assert unknown == ({"accuracy_gain_augmented"} if name == "rmt_19" else set()), "nets that learn nothing"
         assert found.gate == {"dense_net_learns": False}, "three steps teach nothing"

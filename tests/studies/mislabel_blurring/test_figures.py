@@ -91,7 +91,7 @@ def test_every_other_figure_draws_what_it_is_given():
     assert set(drawn(figures.unseen(main).axes[0])) == {"clean", "unseen"}
     assert [text.get_text() for text in figures.elsewhere(numbers).axes[1].get_yticklabels()] == list(numbers)
     curves, flips = figures.robust(hard, main.at(rate=10)).axes
-    assert len(drawn(curves)) == 4 and drawn(flips)["along the gradient, robust"].tolist() == [30, 60]
+    assert len(drawn(curves)) == 4 and drawn(flips)["gradient, robust"].tolist() == [30, 60]
     pruned = made.tickets({10: (100, 100, 98, 0), 80: (100, 100, 100, 98)})
     assert drawn(figures.tickets(pruned).axes[0])["1 in 80"].tolist() == [100, 100, 100, 98]
 
