@@ -21,6 +21,34 @@
 # and seeds are those of the lottery study, whose tickets are loaded from the store, not trained again. Accuracy is read
 # at the step of least validation loss, differences are paired by seed, bars are 95% intervals.
 
+# %% [markdown]
+# ## Try it yourself
+#
+# Three nets learn MNIST-1D. Then four fifths of each layer's weights go, the smallest or any, and both trained nets go
+# on for a while. What do the same numbers of weights at other places cost? Three seeds are a sketch, no evidence.
+
+# %%
+from redlib.data import load
+from redlib.nets import StackedMLP
+from redlib.pruning.allocation import pruned, shuffled
+from redlib.pruning.masks import apply, masks_of
+from redlib.training import SGD, Examples, fit
+
+# Change the share kept and the steps after the cut: how much must go before the choice of weights matters?
+share_kept, steps_after = 0.2, 300
+data = load("mnist1d")
+train, test = (Examples(part.x, part.y) for part in (data.train, data.test))
+how = {"optimizer": SGD(0.1, momentum=0.9), "batch_size": 100, "evaluate": {"test": test}}
+whole_nets = StackedMLP.create((40, 100, 100, 10), seeds=[20_000, 20_001, 20_002], init="glorot")
+fit(whole_nets, train, steps=1000, **how)
+by_size = pruned(whole_nets, share_kept, every_pass=True)  # the largest weights of each layer
+apply(at_random := whole_nets.clone(), shuffled(masks_of(by_size), whole_nets.seeds))  # as many, anywhere
+for name, nets in {"cut by size": by_size, "cut at random": at_random}.items():
+    print(name, 100 * (1 - fit(nets, train, steps=steps_after, **how).final("test_error").round(3)), "% right")
+
+# %% [markdown]
+# ## The settings of the study
+
 # %% tags=["parameters"]
 profile = "laptop"
 seeds = 10  # judged seeds 0 … seeds-1 (tuning used 1000–1009)
@@ -28,16 +56,30 @@ first = 0  # the first seed; 10 in make confirm
 few = 5  # seeds of the dearer runs
 lab = {"optimizer": "sgd", "lr": 0.1, "steps": 1000, "looks": 40}  # of Stack, as in the lottery study
 levels = [11, 15]  # rounds of 20% whose numbers of weights are compared: about 10% and 5% kept
-deep = {"hidden": [25, 25, 50, 50, 100, 100], "init": "he", "lr": 0.03}  # what differs from lab in the deep net
+# One list of all weights, or equal rates in every layer?
+deep = {
+    "hidden": [25, 25, 50, 50, 100, 100],  # units, in layers of unlike sizes
+    "init": "he",
+    "lr": 0.03,
+}  # what differs from lab in the deep net
 even = [60, 60, 60, 60, 60, 60]  # units of another deep net, of equal layers and about as many weights
 deep_cut = {"rate": 0.36, "last": 0.19}  # two rounds in one
-deep_rounds = 5
+deep_rounds = 5  # of the deep nets' chains
 collapse = {}  # settings of runs.Collapse
 units = {}  # settings of runs.Units
 mid_training = {"lab": {"hidden": [150, 150]}, "cuts": {}}  # what differs from lab; settings of runs.MidCuts
 patience = 3  # training time, in multiples, of nets that shuffling is tested on again, and of dual tickets
-wide_seeds = 8  # of the conv net whose filters are cut
-wide = {"validation": 200, "tests": 597, "n": 700, "net": "small_conv", "width": 10, "batch": 100, "looks": 10}
+# The conv net whose filters are cut.
+wide_seeds = 8  # its seeds
+wide = {
+    "validation": 200,
+    "tests": 597,
+    "n": 700,  # training images of a seed
+    "net": "small_conv",
+    "width": 10,  # filters of its first layer
+    "batch": 100,
+    "looks": 10,  # at its errors through training
+}  # data and net
 training = {"optimizer": "sgd", "lr": 0.1, "weight_decay": 0.0005, "drops": [0.5, 0.75], "steps": 200}  # of that net
 speed = {"forward": {}, "step": {}}  # settings of runs.Forward and runs.Steps
 
@@ -58,6 +100,15 @@ from redlib.studies.pruning import claims, figures, runs
 plots.use_style()
 study = Study("03_pruning", profile, first)
 
+
+def sign(record, part, above, below, between):
+    """Return the word for the side of zero on which all of the part's interval lies, `between` for neither."""
+    low, high = next((each["ci95"] for each in record.parts if each["name"] == part), (0, 0))
+    return above if low > 0 else below if high < 0 else between
+
+
+ways = "better", "worse", "neither clearly better nor worse"
+
 # %% [markdown]
 # ## 1. Before training: a zoo of criteria
 #
@@ -71,8 +122,9 @@ main = configure(Stack, lab, seeds=range(first, first + seeds))
 top, sparse = chain.Level(main), levels[0]
 nodes = configure(runs.Units, units, source=top)
 plan = {
-    "tickets": chain.levels(top, levels[-1]),
-    "zoo": runs.Zoo(top, tuple(levels)),
+    "tickets": chain.levels(top, levels[-1]),  # a ticket after every round, by size after training
+    "zoo": runs.Zoo(top, tuple(levels)),  # nets masked before training by every criterion
+    # trained nets of which half of the units go, by activity, by size or at random, trained on for a quarter as long
     "cut units": replace(nodes, criteria=("apoz", "l2", "random"), kept=(0.5,), start="trained", length=0.25),
 }
 done = carry_out(study, plan)
@@ -80,19 +132,24 @@ tickets, zoo = done["tickets"], done["zoo"]
 density = tickets["density"].mean(0)
 settings(plan["zoo"], plan["cut units"])
 
-# %%
+# %% tags=["lead"]
 lth27 = study.check(claims.lth_27(zoo, tickets, done["cut units"]))
-reached = {name: zoo.at(criterion=name, level=sparse, arm="ticket") for name in (*claims.BEFORE, "random")}
-reached = {name: claims.accuracy(found).mean() for name, found in reached.items()}
+early_nets = {name: zoo.at(criterion=name, level=sparse, arm="ticket") for name in (*claims.BEFORE, "random")}
+reached = {name: claims.accuracy(found).mean() for name, found in early_nets.items()}
 best, ticket = max(claims.BEFORE, key=reached.get), claims.accuracy(tickets.at(level=sparse)).mean()
+over = sum(sign(lth27, f"{name}_minus_random_d10", 1, 0, 0) for name in claims.BEFORE)
+behind = sum(sign(lth27, f"iterative_minus_{name}_d10", 1, 0, 0) for name in claims.BEFORE)
+active, large = (lth27[f"{name}_units_minus_random_units"] for name in ("activation", "size"))
 study.figure(
-    figures.zoo(zoo, tickets),
-    "zoo",
-    claims=["LTH-27"],
+    figures.zoo(zoo, tickets), "zoo", claims=["LTH-27"],
     alt="Accuracy of seven ways to choose a sparse net, one row each, at two densities.",
     caption=f"With {density[sparse]:.0%} kept, tickets reach {ticket:.1f}%, the best criterion before training "
-    f"({best}) {reached[best]:.1f}%, random masks {reached['random']:.1f}%.",
-)
+    f"({figures.called(best)}) {reached[best]:.1f}%, random masks {reached['random']:.1f}%.",
+    meaning=f"Of {len(claims.BEFORE)} criteria that look at the untrained net, {over} clearly beat random masks, and "
+    f"{behind} are clearly behind tickets. A ticket has seen {sparse} trainings, a criterion one look or none: what "
+    f"is compared is knowledge, not cost. Not drawn: of trained nets' units, the most active are {active:+z.1f} "
+    f"points from random ones, the largest {large:+z.1f}.",
+)  # fmt: skip
 
 # %% [markdown]
 # ### Do they choose weights, or layers?
@@ -104,8 +161,9 @@ study.figure(
 
 # %%
 plan = {
-    "changed": runs.Zoo(top, (sparse,), claims.BEFORE, ("shuffled", "reinit")),
-    "arms": chain.Arms(top, ("shuffled", "reinit"), (sparse,)),
+    "changed": runs.Zoo(top, (sparse,), claims.BEFORE, ("shuffled", "reinit")),  # the criteria's nets, changed
+    "arms": chain.Arms(top, ("shuffled", "reinit"), (sparse,)),  # the tickets, changed
+    # two criteria and their shuffled masks, trained for longer
     "patient": runs.Zoo(top, (sparse,), ("snip", "synflow"), ("ticket", "shuffled"), length=patience),
 }
 done |= carry_out(study, plan)
@@ -118,15 +176,19 @@ lost = {arm: claims.changes(zoo, done["changed"], tickets, done["arms"], arm) fo
 longer = done["patient"].at(level=sparse)
 later = {name: longer.at(criterion=name) for name in longer.labels["criterion"]}
 later = {name: claims.gap(one.at(arm="shuffled"), one.at(arm="ticket")).mean() for name, one in later.items()}
-moved = ", ".join(f"{name} by {values.mean():+.1f}" for name, values in lost["shuffled"].items() if name != "ticket")
+moved = ", ".join(f"{figures.called(name)} by {lost['shuffled'][name].mean():+z.1f}" for name in claims.BEFORE)
+harmed = [name for name in claims.BEFORE if sign(lth28, f"{name}_shuffled_minus_original", False, True, False)]
+choose = f"it harms {len(harmed)} of {len(claims.BEFORE)}" if harmed else "it clearly harms none"
 study.figure(
-    figures.shuffles({title: lost[arm] for arm, title in titles.items()}),
-    "zoo_shuf",
-    claims=["LTH-28"],
+    figures.shuffles({title: lost[arm] for arm, title in titles.items()}), "zoo_shuf", claims=["LTH-28"],
     alt="Change of accuracy when masks are shuffled or weights drawn anew, for four criteria and tickets.",
-    caption=f"In points, shuffling changes {moved}; a ticket by {lost['shuffled']['ticket'].mean():+.1f}. Trained "
-    f"{patience} times as long, SNIP changes by {later['snip']:+.1f} and SynFlow by {later['synflow']:+.1f}.",
-)
+    caption=f"In points, shuffling changes {moved}; a ticket by {lost['shuffled']['ticket'].mean():+z.1f}. Trained "
+    f"{patience} times as long, SNIP changes by {later['snip']:+z.1f} and SynFlow by {later['synflow']:+z.1f}.",
+    meaning="The source says that shuffling does such criteria no harm, for they choose the layers' densities only. "
+    f"Here {choose} (LTH-28: {lth28.word}). How much does a criterion owe to its weights? {figures.called(best)} ends "
+    f"{reached[best] - reached['random']:+z.1f} points from random masks, and shuffling changes it by "
+    f"{lost['shuffled'][best].mean():+z.1f}; longer training tells how much of that is time.",
+)  # fmt: skip
 
 # %% [markdown]
 # ### Layer collapse
@@ -140,14 +202,16 @@ emptying = configure(runs.Collapse, collapse, lab=varied(main, hidden=(100,) * 6
 done |= carry_out(study, {"collapse": emptying})
 lth29 = study.check(claims.lth_29(done["collapse"]))
 at = claims.collapse_densities(done["collapse"]).mean(0)
-dies = ", ".join(f"{where:.2%} ({name})" for name, where in zip(emptying.criteria, at, strict=True))
+dies = ", ".join(f"{where:.2%} ({figures.called(name)})" for name, where in zip(emptying.criteria, at, strict=True))
+far = "far below" if at.max() < density[sparse] / 5 else "not far from"
 study.figure(
-    figures.collapse(done["collapse"]),
-    "collapse",
-    claims=["LTH-29"],
+    figures.collapse(done["collapse"]), "collapse", claims=["LTH-29"],
     alt="Left: density of each layer at 10% in all. Right: density at which a layer is first emptied, by criterion.",
     caption=f"A layer is emptied at a density of {dies}.",
-)
+    meaning="Where all weights stand in one list, the layer with the lowest scores pays for all. SynFlow ranks anew "
+    f"after every small cut: does that take it further (LTH-29: {lth29.word})? The first criterion to lose a layer "
+    f"does so at {at.max():.2%}, {far} the densities that the other figures compare.",
+)  # fmt: skip
 
 # %% [markdown]
 # ### One list or equal rates?
@@ -161,9 +225,9 @@ cut = configure(Cut, deep_cut)
 deeper = chain.Level(varied(main, deep, seeds=main.seeds[:few]), cut=cut)
 last = {"deep": deeper, "even": replace(deeper, lab=varied(deeper.lab, hidden=even))}
 last = {name: replace(one, level=deep_rounds) for name, one in last.items()} | {"own": replace(top, level=sparse)}
-plan = {"dense": deeper, "sensitivity": runs.Sensitivity(top)}
-plan |= {(name, "layers"): one for name, one in last.items()}
-plan |= {(name, "list"): replace(one, cut=replace(one.cut, ranking="net")) for name, one in last.items()}
+plan = {"dense": deeper, "sensitivity": runs.Sensitivity(top)}  # the deep net; ours with one layer cut
+plan |= {(name, "layers"): one for name, one in last.items()}  # three nets pruned layer by layer,
+plan |= {(name, "list"): replace(one, cut=replace(one.cut, ranking="net")) for name, one in last.items()}  # or at once
 done |= carry_out(study, plan)
 pairs = {name: {ranking: done[name, ranking] for ranking in ("list", "layers")} for name in last}
 lth30 = study.check(claims.lth_30(deeper.lab, pairs, deep_rounds, done["dense"]))
@@ -172,17 +236,21 @@ settings(deep=plan["deep", "list"], even=plan["even", "list"])
 
 # %%
 starved = [claims.masks(deeper.lab, one, deep_rounds)["layer1"].double().mean() for one in pairs["deep"].values()]
+one_list = sign(lth30, "deep_global_minus_layerwise", *ways)
+for_even = sign(lth30, "even_deep_global_minus_layerwise", *ways)
+most = "more" if starved[0] > starved[1] else "less"
 study.figure(
-    figures.layerwise(done["sensitivity"], pairs),
-    "layerwise",
-    claims=["LTH-30", "LTH-40"],
+    figures.layerwise(done["sensitivity"], pairs), "layerwise", claims=["LTH-30", "LTH-40"],
     alt="Left: accuracy after cutting one layer of a trained net. Right: tickets from one list and from equal rates.",
-    caption=f"One list is {lth30['deep_global_minus_layerwise']:+.1f} points from equal rates in the deep net, "
-    f"{lth30['even_deep_global_minus_layerwise']:+.1f} in one of equal layers and "
-    f"{lth30['lenet_global_minus_layerwise']:+.1f} in ours. In the deep net the list keeps {starved[0]:.1%} of the "
-    f"first layer, equal rates {starved[1]:.1%}. Cutting our first layer alone to a tenth, without retraining, changes "
-    f"accuracy by {lth40['first_layer_cut_minus_whole_net_d10']:+.1f} points.",
-)
+    caption=f"One list is {lth30['deep_global_minus_layerwise']:+z.1f} points from equal rates in the deep net, "
+    f"{lth30['even_deep_global_minus_layerwise']:+z.1f} in one of equal layers and "
+    f"{lth30['lenet_global_minus_layerwise']:+z.1f} in ours. In the deep net the list keeps {starved[0]:.1%} of the "
+    f"first layer, equal rates {starved[1]:.1%}. Cutting our first layer alone to a tenth, without retraining, "
+    f"changes accuracy by {lth40['first_layer_cut_minus_whole_net_d10']:+z.1f} points.",
+    meaning=f"In the deep net of unlike layers one list is {one_list} than equal rates, in that of equal layers "
+    f"{for_even}. What one list can gain, it gains by sparing layers: here it leaves the first one {most} than equal "
+    "rates do. How a net's weights start (the scale falls with the inputs of a layer) decides who stands low in it.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## 2. While training: squeeze before you cut
@@ -200,8 +268,8 @@ study.figure(
 # %%
 larger = varied(main, mid_training["lab"])
 plan = {
-    "extrusion": runs.Extrusion(top, sparse, after=patience),
-    "mid": configure(runs.MidCuts, mid_training["cuts"], lab=larger),
+    "extrusion": runs.Extrusion(top, sparse, after=patience),  # squeezed nets, random masks, tickets
+    "mid": configure(runs.MidCuts, mid_training["cuts"], lab=larger),  # units cut while a larger net trains
 }
 done |= carry_out(study, plan)
 lth31 = study.check(claims.lth_31(done["extrusion"]))
@@ -210,16 +278,22 @@ lth26 = study.check(claims.lth_26(done["mid"]))
 settings(*plan.values())
 
 # %%
+squeezed = sign(lth31, "extruded_minus_random", *ways)
+fairly = sign(lth31, "extruded_minus_budget_matched_random", *ways)
+ends = sign(lth26, "largest_minus_unpruned", *ways)
 study.figure(
-    figures.while_training(done["extrusion"], done["mid"]),
-    "dlth",
-    claims=["LTH-26", "LTH-31", "LTH-39"],
+    figures.while_training(done["extrusion"], done["mid"]), "dlth", claims=["LTH-26", "LTH-31", "LTH-39"],
     alt="Left: accuracy of squeezed, random and ticket masks. Right: final accuracy after units were cut.",
-    caption=f"Squeezing ends {lth31['extruded_minus_random']:+.1f} points from the same random mask, "
-    f"{lth31['extruded_minus_budget_matched_random']:+.1f} at equal budget, and {lth31['extruded_minus_ticket']:+.1f} "
-    f"from tickets, which, trained {patience} times as long, are {lth39['ticket_minus_whole_net']:+.1f} from the whole "
-    f"net. Cutting the largest units in mid-training ends {lth26['largest_minus_unpruned']:+.1f} points from no cut.",
-)
+    caption=f"Squeezing ends {lth31['extruded_minus_random']:+z.1f} points from the same random mask, "
+    f"{lth31['extruded_minus_budget_matched_random']:+z.1f} at equal budget, and "
+    f"{lth31['extruded_minus_ticket']:+z.1f} from tickets, which, trained {patience} times as long, are "
+    f"{lth39['ticket_minus_whole_net']:+z.1f} from the whole net. Cutting the largest units in mid-training ends "
+    f"{lth26['largest_minus_unpruned']:+z.1f} points from no cut.",
+    meaning=f"Squeezed masks are {squeezed} than the same masks cut at once, and {fairly} than those that trained as "
+    f"long: equal budgets decide what is left of the idea (LTH-31: {lth31.word}). Nets that lost their largest units "
+    f"end {ends} than whole ones (LTH-26: {lth26.word}); the paper's were larger and trained far longer, so that a "
+    "jolt could pay.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## 3. Whole units and filters
@@ -235,7 +309,8 @@ study.figure(
 # %%
 wide_lab = configure(Modules, wide, training, seeds=range(first, first + wide_seeds))
 whole = chain.Level(wide_lab)
-plan = {"units": nodes, "wide": whole} | {share: runs.FilterCuts(whole, share) for share in (0.7, 0.5)}
+plan = {"units": nodes, "wide": whole}  # nets with fewer units; the whole conv net
+plan |= {share: runs.FilterCuts(whole, share) for share in (0.7, 0.5)}  # with these shares of its filters
 done |= carry_out(study, plan)
 by_share = {share: done[share] for share in (0.7, 0.5)}
 lth22 = study.check(claims.lth_22(done["units"], tickets.at(level=0)))
@@ -247,15 +322,21 @@ settings(nodes, plan[0.7])
 
 # %%
 single = -lth22["units_minus_single_weights"]
+by_size_is = sign(lth22, "size_minus_random", *ways)
+singly = sign(lth37, "single_weights_minus_units", *ways)
+all_reached = lth37["share_of_units_with_weights_d10"] == 1
+thins = "thins out all units and drops none" if all_reached else "drops some units and thins out the others"
 study.figure(
-    figures.units(done["units"], done["wide"], by_share),
-    "unit_tix",
-    claims=["LTH-21", "LTH-22", "LTH-37", "LTH-38"],
+    figures.units(done["units"], done["wide"], by_share), "unit_tix", claims=["LTH-21", "LTH-22", "LTH-37", "LTH-38"],
     alt="Left: accuracy against share of units kept. Right: fine-tuning, scratch and ticket for pruned filters.",
-    caption=f"With half of the units left, those chosen by size are {lth22['size_minus_random_p50']:+.1f} points from "
-    f"random ones; single weights are {single:+.1f} points from units on average. A ticket of single weights has some "
+    caption=f"With half of the units left, those chosen by size are {lth22['size_minus_random_p50']:+z.1f} points from "
+    f"random ones; single weights are {single:+z.1f} points from units on average. A ticket of single weights has some "
     f"left in {lth37['share_of_units_with_weights_d10']:.0%} of all units.",
-)
+    meaning=f"Units chosen by size are {by_size_is} than random ones, single weights {singly} than as many in whole "
+    f"units; a ticket {thins}. For filters, says the source, training the small net from scratch is as good as "
+    f"fine-tuning (LTH-21: {lth21.word}): where that holds, pruning is a search for a shape. Whether units can go at "
+    f"low rates only, and need no ticket there, is judged by LTH-38: {lth38.word}.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## 4. What is gained in time and memory?
@@ -280,47 +361,56 @@ settings(**timed)
 below = [lth32[part] for part in ("sparse_crossover_density", "sparse_step_crossover")]
 below = [f"below a density of {one:.2f}" if np.isfinite(one) else "at no density tried" for one in below]
 study.figure(
-    figures.speed(done["forward"], done["steps"]),
-    "speed",
-    claims=["LTH-32"],
+    figures.speed(done["forward"], done["steps"]), "speed", claims=["LTH-32"],
     alt="Forward speed-up and time of a training step against density by execution; bytes of the storage formats.",
     caption=f"Without half of its units a net takes 1/{lth32['half_units_speedup']:.1f} of the time, with a mask alone "
     f"1/{lth32['masked_dense_speedup']:.2f}. CSR is faster than the dense net {below[0]}. With a tenth of the weights "
     f"a step on live weights alone takes 1/{lth32['sparse_step_speedup']:.1f} of the dense one's time; it takes less "
     f"{below[1]}.",
-)
+    meaning="Counting the weights that are gone says nothing about time: with the same weights gone, a mask, a "
+    f"sparse format and a smaller dense net take three different times (LTH-32: {lth32.word}). Where the sparse step "
+    "lies above the dash-dotted line of the middle panel, it takes more than its share of weights: the price of "
+    "bookkeeping.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Limits
 #
-# Nets of this size train in seconds and have layers of a hundred units; the papers' nets are deep and convolutional,
-# where layer densities matter more and one list helps more. Its gain hangs on the shape: LTH-30 is judged on layers of
-# unlike sizes, and at `mnist` was judged on six equal ones before (contradicted). SNIP and GraSP see ten examples of
-# each class, as their papers do. All criteria before training share one list over all layers; random masks keep equal
-# shares, `erk` those of sparse random graphs. That a change does no harm, within one point, needs more seeds where
-# accuracy varies by two. Units are cut at equal shares in every hidden layer. The doomed weights of a dual ticket are
-# shrunk in as many steps as one training has. Tried and left on the tuning seeds: cutting the largest units of 100-100
-# nets at .3 to .67 of the training (they lose more), rates of .1 and Glorot in the deep net (hard to train), half as
-# long a squeeze, fine-tuning filters at lower rates (recovers less), 300 images for the conv net (intervals of three
-# points). Speed is measured on one thread of one machine; CSR with activations in the layout it likes, training with
-# momentum at batch 128 on masks that keep the largest initial weights. Each seed has MNIST-1D made for it alone to
-# train on; for the conv net it draws 700 of 1,000 images, so there intervals say little of new ones.
+# - **Scale.** Nets of this size train in seconds and have layers of a hundred units; the papers' nets are deep and
+#   convolutional, where layer densities matter more and one list helps more.
+# - **Shape.** What one list gains hangs on it: LTH-30 is judged on layers of unlike sizes, and at `mnist` was judged on
+#   six equal ones before (contradicted).
+# - **Criteria.** SNIP and GraSP see ten examples of each class, as their papers do. All criteria before training share
+#   one list over all layers; random masks keep equal shares, `erk` those of sparse random graphs. Units are cut at
+#   equal shares in every hidden layer. A dual ticket's doomed weights shrink in as many steps as one training has.
+# - **Power.** That a change does no harm, within one point, needs more seeds where accuracy varies by two.
+# - **Tried and left on the tuning seeds.** Cutting the largest units of 100-100 nets at .3 to .67 of the training (they
+#   lose more), rates of .1 and Glorot in the deep net (hard to train), half as long a squeeze, fine-tuning filters at
+#   lower rates (recovers less), 300 images for the conv net (intervals of three points).
+# - **Speed** is measured on one thread of one machine; CSR with activations in the layout it likes, training with
+#   momentum at batch 128 on masks that keep the largest initial weights.
+# - **Data.** Each seed has MNIST-1D made for it alone to train on; for the conv net it draws 700 of 1,000 images, so
+#   there intervals say little of new ones.
 #
 # ## Exercises
 #
-# 1. Give `random` the layer counts of SNIP. How much of SNIP's advantage is left?
-# 2. SynFlow sees no data. Feed it a net with a dead layer: which weights does it keep, and why?
-# 3. At which density would a kernel that handles 2 of 4 weights beat CSR in memory? Read it off the last figure.
-# 4. Cut the largest units later (`events` of `mid_training`). Does the correlation of LTH-26 grow?
+# 1. Give `random` the layer counts of SNIP. How much of SNIP's advantage is left? *Hint: `random_masks` takes counts;
+#    compare with SNIP's shuffled mask in `zoo_shuf`. Must the two agree?*
+# 2. SynFlow sees no data. Feed it a net with a dead layer: which weights does it keep, and why? *Hint: its score is a
+#    weight's part in the sum over all paths; how many paths are left?*
+# 3. At which density would a kernel that handles 2 of 4 weights beat CSR in memory? Read it off the last figure. *Hint:
+#    it stores half of the weights and two bits of place for each, whatever the density.*
+# 4. Cut the largest units later (`events` of `mid_training`). Does the correlation of LTH-26 grow? *Hint: a late cut
+#    costs more and leaves less time to win it back; which of the two does the correlation see?*
 
 # %%
 ahead = min(lth27[f"iterative_minus_{name}_d10"] for name in claims.BEFORE)
 left = np.mean([lost["shuffled"][name].mean() for name in claims.BEFORE])
 study.conclude(
-    answer=f"At {density[sparse]:.0%} of the weights, tickets found by training lead the criteria before training by "
-    f"{ahead:+.1f} points or more (LTH-27: {lth27.word}). Shuffling the masks of those criteria changes them by "
-    f"{left:+.1f} points on average (LTH-28: {lth28.word}). Squeezing doomed weights first ends "
-    f"{lth31['extruded_minus_random']:+.1f} points from the same random mask, "
-    f"{lth31['extruded_minus_budget_matched_random']:+.1f} at equal budget (LTH-31: {lth31.word}). Without half of "
+    answer=f"At {density[sparse]:.0%} of the weights, tickets found by training are {ahead:+z.1f} points or more from "
+    f"every criterion before training (LTH-27: {lth27.word}). Shuffling the masks of those criteria changes them by "
+    f"{left:+z.1f} points on average (LTH-28: {lth28.word}). Squeezing doomed weights first ends "
+    f"{lth31['extruded_minus_random']:+z.1f} points from the same random mask, "
+    f"{lth31['extruded_minus_budget_matched_random']:+z.1f} at equal budget (LTH-31: {lth31.word}). Without half of "
     f"its units a net takes 1/{lth32['half_units_speedup']:.1f} of the time (LTH-32: {lth32.word})."
 )

@@ -28,32 +28,64 @@
 # them at some twenty moments. In every figure a triangle on the axis marks the epoch by which *all* seeds had fitted
 # the training data.
 
+# %% [markdown]
+# ## Try it yourself
+#
+# A few lines show a collapse: small networks learn a thousand digits, and are trained on after their last mistake.
+# NC1 says how far images of a class lie apart, against the distance between classes. Where does the training error
+# reach zero, and what does NC1 do from there? Three seeds are no evidence; the study follows below.
+
+# %%
+from redlib.data import load
+from redlib.measures.collapse import collapse
+from redlib.nets import StackedMLP
+from redlib.training import SGD, Examples, fit
+
+# Change the loss to "cross_entropy" and the learning rate to 0.05: does NC1 still go on falling?
+loss, learning_rate = "mse", 1.0
+data, epochs = load("digits", n_train=1000), [0, 5, 20, 50, 100, 200]
+images = Examples(data.train.x, data.train.y)
+networks = StackedMLP.create((64, 128, 128, 10), seeds=[20_000, 20_001, 20_002])  # all three at once
+nc1 = {"nc1": lambda nets: collapse([(nets.hidden(images.x)[-2], images.y)], data.classes)["nc1"]}  # last hidden layer
+how = {"loss": loss, "optimizer": SGD(learning_rate), "epochs": epochs[-1], "batch_size": 64}
+history = fit(networks, images, evaluate={"training": images}, probes=nc1, probe_epochs=epochs, **how)
+for moment, epoch in enumerate(epochs):
+    error, spread = (history[name][:, moment].mean() for name in ("training_error", "nc1"))
+    print(f"epoch {epoch:3}: training error {error:6.1%}, NC1 {spread:.2f}")
+
+# %% [markdown]
+# ## The settings of the study
+
 # %% tags=["parameters"]
 profile = "laptop"
 seeds = 5  # judged seeds 0 … seeds-1 (tuning used 1000–1009)
 first = 0  # the first seed; 10 in make confirm
-terminal = {"neighbours": 300, "attacked": 60}  # settings of runs.Terminal: data, net, training with squared error
-# What differs with cross-entropy
-cross_entropy = {"loss": "cross_entropy", "lr": 0.05, "weight_decay": 0.0, "drops": [0.7, 0.9], "epochs": 144}
-decay = 0.002  # of weights, with cross-entropy and without BatchNorm
+terminal = {"neighbours": 300, "attacked": 60}  # of runs.Terminal: images whose neighbours are counted; test images
+cross_entropy = {
+    "loss": "cross_entropy",
+    "lr": 0.05,  # learning rate
+    "weight_decay": 0.0,
+    "drops": [0.7, 0.9],  # shares of the training after which the rate falls tenfold
+    "epochs": 144,
+}  # what differs with cross-entropy
 normed = {"net": "normed_mlp", "weight_decay": 0.004, "epochs": 58}  # what differs with BatchNorm
 conv = {
     "net": "small_conv",
-    "channels": 8,
-    "batch": 128,
+    "channels": 8,  # of the first convolution
+    "batch": 128,  # images a step
     "lr": 0.1,
     "weight_decay": 0.005,
     "drops": [0.4, 0.8],
     "epochs": 60,
-}
-widths = [2, 4, 8, 16, 32, 64, 128]  # of narrower nets with cross-entropy
+}  # what differs in the conv net
+widths = [2, 4, 8, 16, 32, 64, 128]  # units a layer of narrower nets with cross-entropy
 wrong = {"net": "normed_mlp", "weight_decay": 0.001, "drops": [0.4, 0.8], "epochs": 115}  # nets told wrong labels
 pruning = {}  # settings of runs.Tickets
-others = {  # what differs in nets that are compared with the first one
-    "decay 0.0001": {"weight_decay": 0.0001},
-    "128 units": {"hidden": [128, 128, 128]},
-    "64 units": {"hidden": [64, 64, 64]},
-}
+others = {
+    "decay 0.0001": {"weight_decay": 0.0001},  # more decay than the first net's
+    "128 units": {"hidden": [128, 128, 128]},  # half its width
+    "64 units": {"hidden": [64, 64, 64]},  # a quarter
+}  # what differs in nets that are compared with the first one
 picture = {"net": "normed_mlp", "hidden": [64, 64], "weight_decay": 0.001}  # the net of the explorer
 
 # %%
@@ -75,6 +107,18 @@ def end(name, quantity):
     return claims.at_end(done[name], quantity).mean()
 
 
+def side(record, part, above, below, between, level=0):
+    """Return the word for the side of `level` on which all of the part's interval lies, `between` for neither."""
+    found = next((each["ci95"] for each in record.parts if each["name"] == part), None)
+    low, high = found or (level, level)
+    return above if low > level else below if high < level else between
+
+
+def against(value, other, above, below, alike):
+    """Return the word for a mean that is more than a tenth `above` or `below` another one, else `alike`."""
+    return above if value > 1.1 * other else below if value < 0.9 * other else alike
+
+
 # %% [markdown]
 # ## 1. Do features collapse?
 #
@@ -88,7 +132,7 @@ def end(name, quantity):
 main = configure(runs.Terminal, terminal, seeds=range(first, first + seeds))
 entropy = varied(main, cross_entropy, neighbours=0)
 bare = {"neighbours": 0, "attacked": 0}  # what need not be measured
-last = bare | {"looks": 1}
+last = bare | {"looks": 1}  # looked at after training alone
 norm = varied(entropy, normed, bare)
 plan = {
     "squared error": main,
@@ -96,7 +140,7 @@ plan = {
     "BatchNorm, decay": norm,
     "conv net": varied(main, cross_entropy, conv, attacked=0),
     "squared error, no decay": varied(main, bare, weight_decay=0.0),
-    "cross-entropy, decay": varied(entropy, bare, weight_decay=decay),
+    "cross-entropy, decay": varied(entropy, bare, weight_decay=0.002),
     "BatchNorm": varied(norm, last, weight_decay=0.0),
 }
 settings(**plan)
@@ -108,15 +152,21 @@ shown = figures.shown(done)
 
 # %%
 nc1 = study.check(claims.nc_1(mse))
+tightest = min(shown, key=lambda name: end(name, "nc1"))
+shrink = side(nc1, "falls", "spread again", "go on drawing together", "do not clearly draw together", level=1)
 study.figure(
     epoch_panels(shown, {"nc1": ("NC1", "Training data"), "test_nc1": ("NC1", "Test data")})[0],
     "nc1",
     claims=["NC-1"],
     alt="Within-class variability over epochs for four nets, on training and on test data.",
-    caption=f"With squared error NC1 goes from {claims.at_fit(mse, 'nc1').mean():.2g} at zero error to "
-    f"{nc1['end_value']:.2g}; with cross-entropy it ends at {end('cross-entropy', 'nc1'):.2g}, with BatchNorm and "
-    f"decay at {end('BatchNorm, decay', 'nc1'):.2g}. On test data the best end at "
-    f"{min(end(name, 'test_nc1') for name in shown):.2g}.",
+    caption="Means over seeds, each from its own first perfect fit: with squared error NC1 goes from "
+    f"{claims.at_fit(mse, 'nc1').mean():.2g} at zero error to {nc1['end_value']:.2g}; with cross-entropy it ends at "
+    f"{end('cross-entropy', 'nc1'):.2g}, with BatchNorm and decay at {end('BatchNorm, decay', 'nc1'):.2g}. On test "
+    f"data the best end at {min(end(name, 'test_nc1') for name in shown):.2g}.",
+    meaning=f"Past zero error nothing is left to correct; with squared error the features of a class {shrink} "
+    f"(NC-1: {nc1.word}). Of the four nets, NC1 ends smallest with {tightest}. On test images it is "
+    f"{end(tightest, 'test_nc1') / end(tightest, 'nc1'):.2g} times as large there: what collapses are first of all the "
+    "images that the net was trained on.",
 )
 
 # %% [markdown]
@@ -130,6 +180,8 @@ study.figure(
 noise = simplex.of_noise(main.load().classes, main.hidden[-1])
 nc2 = study.check(claims.nc_2(mse, noise))
 free = "squared error, no decay"
+lengths = side(nc2, "lengths_beat_noise", "less equal than", "more equal than", "about as equal as")
+angles = side(nc2, "angles_beat_noise", "farther from it than", "nearer to it than", "not clearly nearer to it than")
 study.figure(
     figures.simplex(done, noise),
     "nc2",
@@ -138,6 +190,9 @@ study.figure(
     caption=f"With squared error lengths differ by {nc2['lengths_equal']:.0%} and cosines by {nc2['angles_equal']:.3f} "
     f"from the simplex; the means of pure noise in as many dimensions would show {noise[0]:.0%} and {noise[1]:.3f}. "
     f"Without weight decay: {end(free, 'nc2_norms'):.0%} and {end(free, 'nc2_angles'):.3f}.",
+    meaning=f"At the end the lengths of the class means are {lengths} those of pure noise; as to a simplex, their "
+    f"angles are {angles} those. Whether training makes a simplex is {nc2.word} here (NC-2): to end near one is not "
+    "enough, for noise does so without any training.",
 )
 
 # %% [markdown]
@@ -149,6 +204,7 @@ study.figure(
 
 # %%
 nc3 = study.check(claims.nc_3(mse))
+turn = side(nc3, "falls", "turns away from the means again", "goes on turning to them", "does not clearly turn", 1)
 study.figure(
     epoch_panels(shown, {"nc3": ("‖W − M‖², both normalised", "Classifier and class means")})[0],
     "nc3",
@@ -156,11 +212,16 @@ study.figure(
     alt="Distance between classifier and class means over epochs for four nets.",
     caption=f"With squared error the distance goes from {claims.at_fit(mse, 'nc3').mean():.2f} at zero error to "
     f"{nc3['end_value']:.3f}; with cross-entropy alone it ends at {end('cross-entropy', 'nc3'):.2f}.",
+    meaning=f"Unrelated matrices lie 2 apart; {nc3['end_value']:.3f} is a cosine of {1 - nc3['end_value'] / 2:.2f}. "
+    f"Past zero error the classifier {turn} (NC-3: {nc3.word}). Were both the same, the last layer would hold nothing "
+    "that the class means do not say already.",
 )
 
 # %%
 nc4 = study.check(claims.nc_4(mse, main.size))
 parts = {"nc4": ("disagreement (%)", "Training data"), "test_nc4": ("disagreement (%)", "Test data")}
+after = side(nc4, "falls_after_zero_error", "rises", "falls on", "does not clearly change")
+loose = end("cross-entropy", "nc1") / end("squared error", "nc1")
 study.figure(
     epoch_panels(shown, parts, log=False, scale=100)[0],
     "nc4",
@@ -170,6 +231,9 @@ study.figure(
     f"the training data (2^{nc4['falls']:.1f} times as many as before training) and "
     f"{100 * end('squared error', 'test_nc4'):.1f}% of the test data (cross-entropy: "
     f"{100 * end('cross-entropy', 'nc4'):.2f}% and {100 * end('cross-entropy', 'test_nc4'):.1f}%).",
+    meaning=f"Past zero error the disagreement {after}; whatever came before is the work of mere fitting. With "
+    f"cross-entropy, at {loose:.2g} times the NC1, both rules still agree on "
+    f"{100 - 100 * end('cross-entropy', 'nc4'):.1f}% of the training images: read NC4 beside NC1, never alone.",
 )
 
 # %% [markdown]
@@ -183,14 +247,20 @@ study.figure(
 
 # %%
 weakest = {name: done[name]["strength"][:, -1, -1].mean() for name in shown}
+moves = "raises NC1", "lowers NC1", "leaves NC1 about where it was"
+tried = {name: end(name, "nc1") for name in ("cross-entropy, decay", "BatchNorm", "BatchNorm, decay")}
+alone = {name: against(ends, end("cross-entropy", "nc1"), *moves) for name, ends in tried.items()}
 study.figure(
     figures.reasons(done),
     "nc_why",
     alt="NC1 by loss, BatchNorm and decay; strengths of the directions between class means; spread of the logit gaps.",
     caption=f"The weakest direction between class means has {weakest['squared error']:.0%} of the strongest with "
     f"squared error, {weakest['cross-entropy']:.0%} with plain cross-entropy, {weakest['BatchNorm, decay']:.0%} with "
-    f"BatchNorm and decay. NC1 ends at {end('cross-entropy, decay', 'nc1'):.2g} with decay alone and at "
-    f"{end('BatchNorm', 'nc1'):.2g} with BatchNorm alone.",
+    f"BatchNorm and decay. NC1 ends at {tried['cross-entropy, decay']:.2g} with decay alone and at "
+    f"{tried['BatchNorm']:.2g} with BatchNorm alone.",
+    meaning=f"Next to plain cross-entropy, decay alone {alone['cross-entropy, decay']}, BatchNorm alone "
+    f"{alone['BatchNorm']}, the pair of them {alone['BatchNorm, decay']}. These are means over seeds without "
+    "a verdict: they say where to look for the reason, and do not prove one.",
 )
 
 # %% [markdown]
@@ -213,11 +283,11 @@ panels = [
     Panel("Logits, seen along (1, 1, 1)", seen_from_the_diagonal(logits), means=True),
 ]
 ticks = [f"{epoch:g}" for epoch in tri["epochs"]]
-lengths = np.linalg.norm(logits, axis=-1).mean(1)
+far = np.linalg.norm(logits, axis=-1).mean(1)  # mean length of the logits
 study.explorer(
     point_player(panels, tri["y"], digits, figures.frames(tri), ticks=ticks),
     caption=f"Do the outputs run into the corners, and do the features of a class draw together? NC1 ends at "
-    f"{tri['nc1'][-1]:.2g}. The mean length of the logits goes from {lengths[0]:.1f} to {lengths[-1]:.1f}.",
+    f"{tri['nc1'][-1]:.2g}. The mean length of the logits goes from {far[0]:.1f} to {far[-1]:.1f}.",
     alt="Explorer: outputs, features and logits of three classes moving through training.",
 )
 
@@ -234,6 +304,8 @@ by_width = carry_out(study, {"widths": narrow}, axis="width")["widths"]
 narrowest = min(widths)
 nc5 = study.check(claims.nc_5(plain, by_width.at(width=narrowest), main.size))
 nc6 = study.check(claims.nc_6(plain))
+few = side(nc5, "wide_beats_small", "fewer", "more", "neither clearly fewer nor more")
+grow = side(nc6, "grows", "go on growing", "shrink", "do not clearly grow")
 study.figure(
     figures.corners(done, by_width, main.hidden[0]),
     "simplex",
@@ -243,6 +315,9 @@ study.figure(
     f"{end('cross-entropy', 'confident') - nc5['wide_beats_small']:.1%} in the narrowest. After zero error the logits "
     f"become {2 ** nc6['grows']:.1f} times as long without weight decay; with squared error they end at "
     f"{end('squared error', 'logit_norm'):.2f}.",
+    meaning=f"{few.capitalize()} examples reach a corner in {narrowest} units than in {main.hidden[0]} (NC-5: "
+    f"{nc5.word}). To be certain is not to have collapsed: cross-entropy gets there by length, and its logits {grow} "
+    f"after zero error (NC-6: {nc6.word}), while squared error asks for a length of 1.",
 )
 
 # %% [markdown]
@@ -254,14 +329,20 @@ study.figure(
 
 # %%
 nc7 = study.check(claims.nc_7(mse))
+even = 1 / (mse["chi30_train"].shape[-1] - 1)  # what each layer would make of an even rise
+half = "more than half", "less than half", "about half"
+late = [side(nc7, part, *half, 0.5) for part in ("sharp_k30_train", "sharp_k30_test", "sharp_k5_test")]
 study.figure(
     figures.layers(done),
     "chi_nn",
     claims=["NC-7"],
     alt="Share of same-class neighbours by depth, untrained and at the end, for an MLP and a conv net.",
-    caption=f"From inputs to logits the share of same-class neighbours changes by {nc7['rise_k30_train']:+.2f} on "
+    caption=f"From inputs to logits the share of same-class neighbours changes by {nc7['rise_k30_train']:+z.2f} on "
     f"training data; the largest late step makes {nc7['sharp_k30_train']:.0%} of that, on test data "
     f"{nc7['sharp_k30_test']:.0%}.",
+    meaning=f"One late layer makes {late[0]} of the rise on training images and {late[1]} on test images; with 5 "
+    f"neighbours in place of 30, {late[2]} on test images (NC-7: {nc7.word}). In so shallow a net an even rise would "
+    f"give each layer {even:.0%} already, so this says less of abruptness than a deep net would.",
 )
 
 # %% [markdown]
@@ -274,14 +355,18 @@ study.figure(
 # %%
 nc11 = study.check(claims.nc_11(mse))
 gained = (mse["alignment"][:, -1] - mse["alignment"][:, 0]).mean(0)
+part = "weight_alignment_last_minus_earlier_layers"
+beyond = side(nc11, part, "gains more than", "gains less than", "does not clearly differ from")
 study.figure(
     figures.weights(mse),
     "nc_layer",
     claims=["NC-11"],
     alt="Mean absolute cosine between weight vectors of each layer over epochs.",
-    caption=f"From the start to the end the mean |cosine| changes by {gained[-2]:+.3f} in the last hidden layer, by "
-    + " and ".join(f"{gain:+.3f}" for gain in gained[:-2])
+    caption=f"From the start to the end the mean |cosine| changes by {gained[-2]:+z.3f} in the last hidden layer, by "
+    + " and ".join(f"{gain:+z.3f}" for gain in gained[:-2])
     + " in the layers before.",
+    meaning=f"The last hidden layer, whose features collapse, {beyond} the mean of the layers before it. The source "
+    "only asked, and gives no size to hold this against; units that point the same way do the same work twice.",
 )
 
 # %% [markdown]
@@ -302,6 +387,10 @@ done |= carry_out(study, {"clean": clean, "noisy": varied(clean, noise=0.2), "ti
 noisy = done["noisy"]
 nc8 = study.check(claims.nc_8(done["clean"], noisy))
 told, true = (noisy[f"mislabelled_nc1_{by}"].mean(0) for by in ("told", "true"))
+early = "the class they show" if true[1] < told[1] else "the class they were told"
+places = "the class they were told", "the class they show", "neither class clearly"
+home = side(nc8, "told_not_true_class", *places)
+spread = side(nc8, "noise_spreads", "more spread out than", "less spread out than", "about as spread out as")
 study.figure(
     figures.wrong_labels(done["clean"], noisy),
     "nc_noise",
@@ -310,11 +399,16 @@ study.figure(
     caption=f"With 20% wrong labels NC1 ends at {end('noisy', 'nc1'):.2g} instead of {end('clean', 'nc1'):.2g}. After "
     f"the first epoch mislabelled images have NC1 {true[1]:.2g} by the class they show and {told[1]:.2g} by the one "
     f"they were told, at the end {true[-1]:.2g} and {told[-1]:.2g}.",
+    meaning=f"After one epoch mislabelled images lie closer around {early}, at the end around {home} (NC-8: "
+    f"{nc8.word}). What a net knows of an image at first and what it is made to say of it later are two things, and "
+    f"features show both. All classes together end {spread} without wrong labels.",
 )
 
 # %%
 found = claims.nc_10(done["tickets"], mse, main.size)
 nc10 = study.check(found)
+ways = "less tightly than", "more tightly than", "neither clearly more nor less tightly than"
+beside = {arm: side(nc10, part, *ways) for arm, part in (("dense", "nc1_ratio"), ("random", "nc1_versus_random"))}
 study.figure(
     figures.pruned(done["tickets"], mse, found.parts),
     "nc_lth",
@@ -323,6 +417,9 @@ study.figure(
     caption=f"With {done['tickets']['density'].mean():.0%} of the weights a ticket's NC1 ends "
     f"{2 ** nc10['nc1_ratio']:.2g} times as large as the dense net's and {2 ** nc10['nc1_versus_random']:.2g} times as "
     f"large as that of a random mask.",
+    meaning=f"A ticket collapses {beside['dense']} the dense net, and {beside['random']} a random mask with as many "
+    "weights. That second comparison tells which weights are left from how many. Where a mask keeps its net from "
+    "fitting all images, the two are described and not judged.",
 )
 
 # %% [markdown]
@@ -338,55 +435,73 @@ compared = carry_out(study, {name: varied(main, last, changes) for name, changes
 compared = {"as above": mse, "no decay": done[free]} | compared
 nc9 = study.check(claims.nc_9(mse, [*compared.values()]))
 gain, step, together = (nc9[part] for part in ("accuracy_rises", "margin_rises", "collapse_goes_with_accuracy"))
+changes = "rises", "falls", "does not clearly change"
+better = side(nc9, "accuracy_rises", *changes)
+safer = side(nc9, "margin_rises", *changes)
+linked = side(nc9, "collapse_goes_with_accuracy", "do worse", "do better", "do neither clearly better nor worse")
 study.figure(
     figures.benefit(done, compared),
     "nc_gen",
     claims=["NC-9"],
     alt="Test error and smallest adversarial step over epochs; test accuracy against NC1 at the end.",
-    caption=f"From zero error to the end accuracy changes by {gain:+.2f} points. "
+    caption=f"From zero error to the end accuracy changes by {gain:+z.2f} points. "
     + ("In most seeds the step lies outside the range tried. " if np.isnan(step) else "")
     + ("" if np.isnan(step) else f"The step becomes {2**step:.2f} times as long. ")
     + ("Too few nets fit to correlate NC1 and accuracy." if np.isnan(together) else "")
-    + ("" if np.isnan(together) else f"Over the nets the rank correlation of NC1 and accuracy is {together:+.2f}."),
+    + ("" if np.isnan(together) else f"Over the nets the rank correlation of NC1 and accuracy is {together:+z.2f}."),
+    meaning=f"While features collapse, accuracy {better} and the step that changes a decision {safer}; among nets that "
+    f"fit, those with less NC1 {linked} (NC-9: {nc9.word}). At zero error "
+    f"{100 * claims.at_fit(mse, 'test_error').mean():.1f}% of the test images were wrong: more there was not to gain.",
 )
 
 # %% [markdown]
 # ## Limits
 #
-# Ten classes of 8 × 8 digits (profile laptop) are easy: zero error comes after some thirty epochs, with nearly all test
-# images right, and little is left to gain. Each seed draws its own training images, 1,000 of 1,437; as two seeds share
-# most of theirs, intervals say little of new images. On 5,000 MNIST images (profile mnist; then the same for all seeds)
-# seeds parted: with squared error some nets went on collapsing, in others NC1 rose again, and more decay, which would
-# hold them, left one image unlearned. NC1 over its value at zero error depends on when that moment falls, which differs
-# between seeds more than the end does; therefore the end is told, too. Looks are taken at geometrically spaced epochs,
-# so "zero error" is known to about a fifth. Squared error is the mean over classes, hence its large rate. The random
-# masks of section 4 may keep a few training errors, on MNIST tickets, too: such contrasts are described, never judged.
-# NC4 counts may be zero, and half a count stands in. Nets in NC-9 differ in decay or width alone; a correlation over
-# five of them is weak evidence either way. The step that changes a decision follows the gradient of the gap between
-# logits, since that of cross-entropy rounds to zero where a net is certain [@carlini2017towards]. That test features
-# need not collapse was said before [@hui2022limitations].
+# * **Easy data.** Ten classes of 8 × 8 digits (profile laptop): zero error comes after some thirty epochs, with nearly
+#   all test images right, and little is left to gain.
+# * **Few images.** Each seed draws its own 1,000 training images of 1,437; as two seeds share most of theirs, intervals
+#   say little of new images.
+# * **Seeds part on MNIST** (profile mnist, 5,000 images, the same for all seeds): with squared error some nets went on
+#   collapsing, in others NC1 rose again, and more decay, which would hold them, left one image unlearned.
+# * **A moving start.** NC1 over its value at zero error depends on when that moment falls, which differs between seeds
+#   more than the end does; therefore the end is told, too. Looks are taken at geometrically spaced epochs, so "zero
+#   error" is known to about a fifth.
+# * **The loss.** Squared error is the mean over classes, hence its large rate.
+# * **Masks that do not fit.** The random masks of section 4 may keep a few training errors, on MNIST tickets, too: such
+#   contrasts are described, never judged.
+# * **Counts.** NC4 counts may be zero, and half a count stands in.
+# * **Five nets.** Those in NC-9 differ in decay or width alone; a correlation over five is weak evidence either way.
+# * **The step** that changes a decision follows the gradient of the gap between logits, since that of cross-entropy
+#   rounds to zero where a net is certain [@carlini2017towards].
+# * **Test features** need not collapse, which was said before [@hui2022limitations].
 #
-# Tuned on seeds 1000–1009 with all 1,437 images; 1,000 get as many steps in more epochs. Left: squared error with a
-# gain of 1 or rates from 4 (diverges), decay 10⁻⁵ (less alignment with the classifier), decay 10⁻⁴ (less collapse), 300
-# epochs, batches of 32 and 128; cross-entropy without BatchNorm at rates .05 to .5, decays to .01 and gains of .25 to
-# .6, never below NC1 = .08; a conv net *without* BatchNorm (NC1 rises to .27); wrong labels under squared error (not
-# all learned in 200 epochs); with BatchNorm decay .002 for 100 epochs (the same collapse as .004 for 40), and a conv
-# net of 4 channels (fits late).
+# **What was tuned**, on seeds 1000–1009 with all 1,437 images (1,000 get as many steps in more epochs), and left:
+#
+# * squared error with a gain of 1 or rates from 4 (diverges), decay 10⁻⁵ (less alignment with the classifier), decay
+#   10⁻⁴ (less collapse), 300 epochs, batches of 32 and 128;
+# * cross-entropy without BatchNorm at rates .05 to .5, decays to .01 and gains of .25 to .6, never below NC1 = .08;
+# * a conv net *without* BatchNorm (NC1 rises to .27), one of 4 channels (fits late);
+# * wrong labels under squared error (not all learned in 200 epochs);
+# * with BatchNorm decay .002 for 100 epochs (the same collapse as .004 for 40).
 #
 # ## Exercises
 #
-# 1. Give nine tenths of the images a random label (`noise=0.9`). Does the net still collapse, and to what?
+# 1. Give nine tenths of the images a random label (`noise=0.9`). Does the net still collapse, and to what? *Hint:* NC1
+#    only knows the labels told; compare `mislabelled_nc1_true` with `mislabelled_nc1_told`.
 # 2. `nc1_ratio` in the results divides the traces instead. Which curves change, and why does the pseudo-inverse weigh
-#    small directions more?
+#    small directions more? *Hint:* divide by a small number, and look at `strength`.
 # 3. Where is the frame potential of the class means least? Compare `frame_potential` with `least_frame_potential`.
+#    *Hint:* write it as the sum of squared singular values of the Gram matrix, whose trace is fixed.
 # 4. Add weight decay to cross-entropy without BatchNorm until the net no longer fits. Does NC1 fall before that?
+#    *Hint:* vary `weight_decay` in the plan of section 1, and read `train_error` beside `nc1`.
 
 # %%
 study.conclude(
-    answer=f"With squared error NC1 ends at {nc1['end_value']:.2g} (NC-1: {nc1.word}) and class means differ from a "
-    f"simplex by {nc2['lengths_equal']:.0%} in length (NC-2: {nc2.word}); with cross-entropy an MLP ends at "
-    f"{end('cross-entropy', 'nc1'):.2g}, and with BatchNorm and weight decay at {end('BatchNorm, decay', 'nc1'):.2g}. "
-    f"Does collapse make nets better (NC-9: {nc9.word})? In the terminal phase accuracy changes by {gain:+.2f} points. "
-    f"Do wrong labels weaken it (NC-8: {nc8.word})? With a fifth of them NC1 ends 2^{nc8['noise_spreads']:.1f} times "
-    "as large."
+    answer=f"Do features collapse? With squared error the features of a class {shrink} after zero error, to an NC1 of "
+    f"{nc1['end_value']:.2g} (NC-1: {nc1.word}); with cross-entropy an MLP ends at {end('cross-entropy', 'nc1'):.2g}, "
+    f"and with BatchNorm and weight decay at {end('BatchNorm, decay', 'nc1'):.2g}. Do class means become a simplex "
+    f"(NC-2: {nc2.word})? Their lengths end {lengths} those of pure noise; as to a simplex, their angles end {angles} "
+    f"those. Does collapse make nets better (NC-9: {nc9.word})? After zero error accuracy changes by {gain:+z.2f} "
+    f"points. Do wrong labels weaken it (NC-8: {nc8.word})? With a fifth of them classes end {spread} without, at "
+    f"2^{nc8['noise_spreads']:.1f} times the NC1."
 )

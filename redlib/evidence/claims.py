@@ -5,6 +5,9 @@ claims share. A claim's own field wins; reasons in `not_run` are merged by profi
 names the smallest effect of interest of each unit, {unit: {delta, because}}: every direction that the source claims
 has it as its margin, unless the part states its own `delta`; only a part that is ours may have none.
 
+For the pages, a part `says` in words what its statistic is, and a file may have `lead`, the name of the figure that
+opens its page, and `gates`: {gate: what it means where it fails}. `answers` are read by the index (report.answer).
+
 The verdict itself is made in `verdicts`; a record adds what the claim says of itself (study, forecast) and
 where the evidence comes from. Nothing volatile (time, commit, machine) is in it: reruns give the same bytes.
 """
@@ -33,7 +36,13 @@ Row = Mapping[str, Any]  # one line of claims.jsonl, parsed
 Effects = Mapping[str, tuple[float, str]]  # the smallest effect of interest by unit, and why
 
 LEDGER = {"smoke": "smoke", "laptop": "laptop", "mnist": "default", "paper": "paper"}  # names in the ledger
-PRIORS = ("R", "P", "D", "X", "E")
+PRIORS = {  # forecasts, in words
+    "R": "expected to replicate",
+    "P": "expected only at the paper's scale",
+    "D": "doubtful: could go either way",
+    "X": "expected not to replicate, or contested",
+    "E": "exploratory: the source gives no direction",
+}
 UNITS = (
     "pp",
     "ratio",
@@ -65,6 +74,8 @@ OPTIONAL = {
 VERDICTS = (*DECIDED, "descriptive", "plumbing_ok", "not_run")
 FALSE_CHANCE = {"equivalence": 0.05}  # of `replicated` with the truth on the threshold; other kinds .025
 SENTENCE = r"(?s).*\S.*"
+NAME = r"[a-z][a-z0-9_]*"
+SHARED = {"defaults", "effects", "lead", "gates", "answers"}  # what a file may have beside its claims
 
 
 @dataclass(frozen=True)
@@ -103,10 +114,12 @@ FIELDS = {each.name for each in dataclasses.fields(Claim)}
 
 @dataclass(frozen=True)
 class StudyInfo:
-    """What a study is called and what it asks."""
+    """What a study is called and asks, the figure that opens its page, and what it means where a gate fails."""
 
     title: str
     question: str
+    lead: str = ""
+    gates: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +199,12 @@ def load_claims(folder: str | Path | None = None) -> Claims:
 
 
 def load_studies(folder: str | Path | None = None) -> dict[str, StudyInfo]:
-    """Return title and question of each study by name; arguments and BadInput as in `load_claims`."""
-    return {study: StudyInfo(entry["title"], entry["question"]) for study, entry in _study_files(folder)}
+    """Return what each study says of itself, by name; arguments and BadInput as in `load_claims`."""
+    told = ("title", "question", "lead", "gates")
+    return {
+        study: StudyInfo(**{name: entry[name] for name in told if name in entry})
+        for study, entry in _study_files(folder)
+    }
 
 
 def check(
@@ -336,14 +353,25 @@ def _study_files(folder: str | Path | None) -> Iterator[tuple[str, dict[str, Any
 
 def _study_file(path: Path) -> dict[str, Any]:
     raw = _parsed(read_text(path), path.name)
-    entry = _fields(raw, path.name, {"study", "title", "question", "claims"}, {"defaults", "effects"})
+    entry = _fields(raw, path.name, {"study", "title", "question", "claims"}, SHARED)
     for name in ("title", "question"):
         _text(entry, name, SENTENCE, path.name)
+    if "lead" in entry:
+        _text(entry, "lead", NAME, path.name)
+    if "gates" in entry:
+        _gates(entry["gates"], f"gates in {path.name}")
     if entry["study"] != path.stem:
         _refuse(f"study in {path.name}", entry["study"], repr(path.stem), "it is the name of the file")
     if not isinstance(entry["claims"], list):
         _refuse(f"claims in {path.name}", entry["claims"], "a list of claims", "start every claim with '- id:'")
     return entry
+
+
+def _gates(raw: object, what: str) -> None:
+    """Refuse gates that are no names with words."""
+    for name in (entry := _fields(raw, what, set(), raw if isinstance(raw, Mapping) else ())):
+        _text({"name": name}, "name", NAME, f"a gate in {what}")
+        _text(entry, name, SENTENCE, what)
 
 
 @lru_cache(maxsize=32)
@@ -395,7 +423,9 @@ def _leaf(raw: object, what: str) -> Leaf:
     kind = raw.get("kind") if isinstance(raw, Mapping) else None
     numbers, optional = BOUNDS.get(str(kind), ((), ()))
     claimed = {"claimed"} if kind == "two_sided" else set()
-    entry = _fields(raw, what, {"kind", "statistic", "unit", *numbers}, {"name", *optional, *claimed, *OPTIONAL})
+    entry = _fields(
+        raw, what, {"kind", "statistic", "unit", *numbers}, {"name", "says", *optional, *claimed, *OPTIONAL}
+    )
     entry = {
         "name": entry["statistic"],
         "claimed": "",
@@ -404,8 +434,10 @@ def _leaf(raw: object, what: str) -> Leaf:
         **entry,
     }
     allowed = {"kind": "|".join(BOUNDS), "unit": "|".join(UNITS), "claimed": "positive|negative|", **OPTIONAL}
-    for name, pattern in {**allowed, "statistic": r"[a-z][a-z0-9_]*", "name": r"[a-z][a-z0-9_]*"}.items():
+    for name, pattern in {**allowed, "statistic": NAME, "name": NAME}.items():
         _text(entry, name, pattern, what)
+    if "says" in entry:
+        _text(entry, "says", SENTENCE, what)
     stated = [name for name in (*numbers, *optional) if name in entry]
     bounds = {name: _number(entry[name], f"{name} of {what}") for name in stated}
     if bounds.get("delta", 1.0) <= 0 or (kind == "interval" and bounds["low"] > bounds["high"]):
@@ -413,7 +445,7 @@ def _leaf(raw: object, what: str) -> Leaf:
     if entry["of"] == "ours" and not entry["because"]:
         _refuse(f"because of {what}", "", "a reason", "say why a part that the source does not state is measured")
     own = {name: entry[name] for name in ("name", "kind", "statistic", "unit", "claimed", *OPTIONAL)}
-    return Leaf(bounds=bounds, **own)
+    return Leaf(bounds=bounds, says=" ".join(entry.get("says", "").split()), **own)
 
 
 def _fields(raw: object, what: str, required: set[str], optional: Iterable[str] = ()) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class Study:
         self._claims = ledger.load_claims()
         if name not in (studies := sorted({claim.study for claim in self._claims.values()})):
             raise BadInput.named("study", name, studies, "pass the name of the notebook's file")
+        self._gates = ledger.load_studies()[name].gates
         self._start = time.perf_counter()
         self._records: dict[str, ledger.Record] = {}
         self._figures: dict[str, dict[str, Any]] = {}
@@ -76,14 +78,18 @@ class Study:
         self._data[dataset.digest] = about
         return dataset
 
-    def figure(self, fig: Figure, name: str, *, caption: str, alt: str, claims: Sequence[str] = ()) -> None:
+    def figure(
+        self, fig: Figure, name: str, *, caption: str, alt: str, claims: Sequence[str] = (), meaning: str = ""
+    ) -> None:
         """Show `fig` and keep it as figures/<profile>/<name>.svg and .png; the figure is closed.
 
-        `caption` states the finding as a sentence, `alt` what one sees, `claims` the ids it supports.
+        `caption` states the finding as a sentence, `alt` what one sees, `claims` the ids it supports, `meaning` in two
+        or three sentences what follows from it.
         """
         self._new("figure", name, self._figures)
         ids = [self._claims[id].id for id in claims]
-        about = {"kind": "figure", "name": name, "caption": caption, "alt": alt, "claims": ids}
+        about: dict[str, Any] = {"kind": "figure", "name": name, "caption": caption, "alt": alt, "claims": ids}
+        about |= {"meaning": meaning.strip()} if meaning.strip() else {}
         svg, png = _rendered(fig)
         self._figures[name] = about
         folder = outputs(self.profile).figures
@@ -108,12 +114,15 @@ class Study:
 
         A part that only another profile's check asks for is left out. The verdict is shown as a card and kept; where
         the claim is known not to run at this profile (claims/) the numbers are kept without a verdict, or, if one is
-        missing, the claim is recorded as not run. BadInput for a claim of another study, and for a second verdict on a
-        claim in a headless run.
+        missing, the claim is recorded as not run. BadInput for a claim of another study, for a second verdict on a
+        claim in a headless run, and for a gate that the study's file of claims/ does not explain, if it explains any.
         """
         more.setdefault("first", self.first)
         more.setdefault("data_source", ", ".join(sorted({about["name"] for about in self._data.values()})))
         claim = self._own(finding.id)
+        if self._gates and (unknown := sorted({*finding.gate} - {*self._gates})):
+            remedy = f"say under gates: in claims/{self.name}.yaml what it means where it fails"
+            raise BadInput.of(f"gate of {claim.id}", ", ".join(unknown), " | ".join(sorted(self._gates)), remedy)
         reason = claim.not_run.get(self.profile)
         if isinstance(finding.parts, Mapping):
             parts, missing = _asked_for(claim, self.profile, finding.parts)
@@ -194,7 +203,7 @@ class Study:
             allowed, remedy = f"seeds from {self.first} on", "leave seeds= out, or begin them at the study's first"
             raise BadInput.of(f"seeds of {record.id}", record.seeds, allowed, remedy)
         self._records[record.id] = record
-        _show(_card(record), {"kind": "verdict", "id": record.id, "verdict": record.verdict})
+        _show(_card(record, self._claims[record.id]), {"kind": "verdict", "id": record.id, "verdict": record.verdict})
         return record
 
     def _complete(self) -> None:
@@ -279,15 +288,20 @@ def _show(content: dict[str, str], about: dict[str, Any]) -> None:
     publish_display_data(content, metadata={"redlib": about})
 
 
-def _card(record: ledger.Record) -> dict[str, str]:
+def _card(record: ledger.Record, claim: ledger.Claim) -> dict[str, str]:
     """Return a verdict as plain text and as HTML without styles: the report styles it by its class."""
     value = ""
     if record.estimate is not None:
-        interval = "" if record.ci95 is None else " [{:.3g}, {:.3g}]".format(*record.ci95)
-        value = f"{record.statistic} = {record.estimate:.3g}{interval}"
+        bounded = record.ci95 is not None and all(map(isfinite, record.ci95))
+        interval = " [{:.3g}, {:.3g}]".format(*record.ci95) if record.ci95 and bounded else ""
+        leaves = claim.check_for(record.profile).parts
+        said = next((leaf.says for leaf in leaves if leaf.statistic == record.statistic), "") or record.statistic
+        value = f"{said} = {record.estimate:.3g}{interval}"
     claimed = f"claimed {record.threshold}" if record.threshold else ""
     power = "underpowered" if record.underpowered else ""
-    facts = "; ".join(fact for fact in (value, claimed, power, f"forecast {record.prior}", record.reason) if fact)
+    facts = "; ".join(
+        fact for fact in (value, claimed, power, f"forecast: {ledger.PRIORS[record.prior]}", record.reason) if fact
+    )
     html = f'<div class="verdict" data-verdict="{record.verdict}"><strong>{record.id}</strong> '
     html += f"<em>{record.word}</em> <span>{escape(facts)}</span></div>"
     return {"text/html": html, "text/plain": f"{record.id} {record.verdict}: {facts}"}

@@ -26,12 +26,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import inf, isfinite, nan
+from math import inf, isfinite, isinf, nan
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
+from scipy import stats as distributions
 
 from redlib.errors import BadInput
 from redlib.evidence import stats
@@ -46,12 +47,14 @@ WORDS = {"partly": "partly replicated", "null": "no effect", "not_seen": "not se
          "not_run": "not run"}  # fmt: skip
 BEST_FIRST = ("replicated", "partly", "inconclusive", "null", "contradicted", "descriptive", "plumbing_ok")
 FAILED = ("contradicted", "null")
+NO_INTERVAL = "fewer than two values give no interval"
 OWNERS = ("source", "ours")
 SCALES = {"linear": (np.asarray, np.asarray), "log": (np.log, np.exp), "logit": (special.logit, special.expit),
           "Fisher": (np.arctanh, np.tanh)}  # fmt: skip
 SCALE_OF = {"ratio": "log", "probability": "logit", "correlation": "Fisher"}  # of a unit, where a part names none
 RANGES = {"log": (0.0, inf), "logit": (0.0, 1.0), "Fisher": (-1.0, 1.0)}  # what a scale can show, with its ends
 MIN_POWER = 0.8
+MOST_SEEDS = 100  # beyond these, more seeds are no advice
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Leaf:
 
     of: whose part it is, "source" or "ours". reading: the way to read the source that it belongs to, "" for all.
     because: where its bounds come from. scale: on which its interval is taken ("" by its unit, see SCALE_OF).
+    says: what the statistic is, in words for a reader.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Leaf:
     reading: str = ""
     because: str = ""
     scale: str = ""
+    says: str = ""
 
     @property
     def region(self) -> Region | None:
@@ -152,7 +157,7 @@ class Decision:
     @property
     def deciding(self) -> Part:
         """Return the part that settled it: the first that came to what the whole did, or that made it partly so."""
-        parts = _best(self.parts)[1]
+        parts: list[Part] = _best(self.parts)[1]
         telling = FAILED if self.verdict in ("partly", "not_seen") else (self.verdict,)
         return next((part for part in parts if part.verdict in telling), parts[0])
 
@@ -191,7 +196,37 @@ def counting(parts: Iterable[Any]) -> list[Any]:
     return [part for part in own if part.threshold] or own
 
 
-def _best(parts: Iterable[Part]) -> tuple[str, list[Part]]:
+def deciding(parts: Iterable[Any]) -> list[Any]:
+    """Return the parts that made the verdict: those that count, of the reading that comes off best.
+
+    Takes anything with the attributes `of`, `threshold`, `reading` and `verdict`.
+    """
+    return _best(parts)[1]
+
+
+def seeds_needed(leaf: Leaf, values: ArrayLike) -> int | None:
+    """Return about how many seeds would settle a part if mean and spread stay as in `values` [S] (NaN: censored).
+
+    None where MOST_SEEDS would not, where nothing is claimed, and for fewer than two values.
+    """
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    if leaf.region is None or len(known) < 2:
+        return None
+    there, back = SCALES[_scale(leaf, known)]
+    mean, spread = (float(found) for found in (np.mean(there(known)), np.std(there(known), ddof=1)))
+
+    def interval(n: int, level: float) -> Interval:
+        half = float(distributions.t.ppf((1 + level) / 2, n - 1)) * spread / n**0.5
+        low, high = (float(back(end)) for end in (mean - half, mean + half))
+        return Interval(float(back(mean)), low, high, level, "t", n)
+
+    more = range(len(known) + 1, MOST_SEEDS + 1)
+    settled = (n for n in more if _verdict(leaf, interval(n, 0.95), interval(n, 0.90))[0] != "inconclusive")
+    return next(settled, None)
+
+
+def _best(parts: Iterable[Any]) -> tuple[str, list[Any]]:
     """Return (verdict, parts) of the reading that comes off best; without readings of all that count."""
     deciding = counting(parts)
     names = list(dict.fromkeys(part.reading for part in deciding if part.reading)) or [""]
@@ -275,7 +310,7 @@ def _part(leaf: Leaf, verdict: str, reason: str, ci: Interval) -> Part:
 
 
 def _verdict(leaf: Leaf, ci95: Interval, ci90: Interval) -> tuple[str, str]:
-    text95, text90 = (f"{ci.level:.0%} CI [{ci.low:.4g}, {ci.high:.4g}]" for ci in (ci95, ci90))
+    text95, text90 = (_told(ci) for ci in (ci95, ci90))
     if leaf.region is None:
         return "descriptive", f"no direction or value is claimed; {text95}"
     if leaf.null_region and _inside(ci90, leaf.null_region):
@@ -286,7 +321,17 @@ def _verdict(leaf: Leaf, ci95: Interval, ci90: Interval) -> tuple[str, str]:
         return "replicated", f"{text} lies in the claimed range, {leaf.threshold}"
     if ci95.high < leaf.region[0] or ci95.low > leaf.region[1]:
         return "contradicted", f"{text95} lies outside the claimed range, {leaf.threshold}"
+    if text == NO_INTERVAL:
+        return "inconclusive", NO_INTERVAL
     return "inconclusive", f"{text} overlaps the claimed range, {leaf.threshold}, but does not lie in it"
+
+
+def _told(ci: Interval) -> str:
+    """Return an interval for a reason; from fewer than two values there is none."""
+    if ci.n < 2 and isinf(ci.high - ci.low):
+        return NO_INTERVAL
+    low, high = (f"{end:.4g}".replace("inf", "∞") for end in (ci.low, ci.high))
+    return f"{ci.level:.0%} CI [{low}, {high}]"
 
 
 def _inside(ci: Interval, region: Region, closed: bool = False) -> bool:

@@ -5,12 +5,14 @@ Values come as named[label] = (per seed, colour), a colour by its name in `COLOU
 """
 
 from redlib.plots.axes import density_axis, end_labels, level, log2_axis, log_axis, log_values, mark
-from redlib.plots.charts import Curve, Named, band, curves, diverging, dot_rows, heat, histogram
+from redlib.plots.charts import Curve, Named, band, curves, diverging, dot_rows, heat, histogram, rug, shown_span
 from redlib.plots.epochs import Run, Runs, epoch_panels, mark_fit, over_epochs
+from redlib.plots.names import DATA, data_name
 from redlib.plots.style import COLOURS, CYCLE, GRID, INK, PAPER, SHADES, STYLE, paint, panels, use_style
 
 __all__ = [
-    "COLOURS", "CYCLE", "Curve", "GRID", "INK", "Named", "PAPER", "Run", "Runs", "SHADES", "STYLE", "band", "curves",
-    "density_axis", "diverging", "dot_rows", "end_labels", "epoch_panels", "heat", "histogram", "level", "log2_axis",
-    "log_axis", "log_values", "mark", "mark_fit", "over_epochs", "paint", "panels", "use_style",
+    "COLOURS", "CYCLE", "Curve", "DATA", "GRID", "INK", "Named", "PAPER", "Run", "Runs", "SHADES", "STYLE", "band",
+    "curves", "data_name", "density_axis", "diverging", "dot_rows", "end_labels", "epoch_panels", "heat", "histogram",
+    "level", "log2_axis", "log_axis", "log_values", "mark", "mark_fit", "over_epochs", "paint", "panels", "rug",
+    "shown_span", "use_style",
 ]  # fmt: skip

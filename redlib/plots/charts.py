@@ -19,14 +19,25 @@ from redlib.plots.style import COLOURS, INK, paint
 
 Named: TypeAlias = Mapping[str, tuple[ArrayLike, str]]  # label: (values, colour)
 Curve: TypeAlias = tuple[ArrayLike, str] | tuple[ArrayLike, str, Mapping[str, Any]]
+Span: TypeAlias = tuple[float, float]
+ANYWHERE: Span = (-np.inf, np.inf)
+TOO_LONG = 4  # times as long as all other rows together: an interval that would press them onto one line
 
 
 def band(
-    ax: Axes, x: ArrayLike, per_seed: ArrayLike, label: str = "", colour: str = "blue", seeds: bool = True, **line: Any
+    ax: Axes,
+    x: ArrayLike,
+    per_seed: ArrayLike,
+    label: str = "",
+    colour: str = "blue",
+    seeds: bool = True,
+    within: Span = ANYWHERE,
+    **line: Any,
 ) -> None:
     """Draw the mean of per_seed [S, X] with its 95% paired-t band, and the seeds as thin lines.
 
-    On a log axis (set it first) both are taken of the logarithm: a geometric mean and its band.
+    On a log axis (set it first) both are taken of the logarithm: a geometric mean and its band. The band is cut off at
+    the ends of what is possible, `within`.
     """
     log = ax.get_yscale() == "log"
     values = np.asarray(per_seed, dtype=float)
@@ -36,7 +47,8 @@ def band(
     mean = scaled.mean(0)
     if len(values) > 1:
         half = stats.t.ppf(0.975, len(values) - 1) * scaled.std(0, ddof=1) / np.sqrt(len(values))
-        ax.fill_between(x, back(mean - half), back(mean + half), color=tint, alpha=0.2, linewidth=0)
+        low, high = (np.clip(back(edge), *within) for edge in (mean - half, mean + half))
+        ax.fill_between(x, low, high, color=tint, alpha=0.2, linewidth=0)
         if seeds:
             ax.plot(x, values.T, color=tint, alpha=0.22, linewidth=0.6)
     ax.plot(x, back(mean), color=tint, label=label, **({"marker": "o"} | line))
@@ -95,25 +107,73 @@ def name_lines(ax: Axes, legend: str = "best") -> None:
         ax.legend(loc=legend)  # type: ignore[call-overload]
 
 
-def dot_rows(ax: Axes, named: Named, xlabel: str = "", zero: float | None = None, title: str = "") -> None:
+def dot_rows(
+    ax: Axes, named: Named, xlabel: str = "", zero: float | None = None, title: str = "", within: Span = ANYWHERE
+) -> None:
     """Draw one row for each label of named[label] = (values [S], colour), in their order from the top down.
 
-    A large dot is the mean, the line its 95% t interval (none for a single seed), small dots are the seeds; `zero`
-    places a vertical line of no effect. About 0.3 inches of height a row are enough. BadInput for missing values.
+    A large dot is the mean, the line its 95% t interval (none for a single seed), cut off at the ends of what is
+    possible (`within`), small dots are the seeds; `zero` places a vertical line of no effect. About 0.3 inches of
+    height a row are enough. An interval so long that it would press all others onto one line leaves the panel, with an
+    arrow and its numbers (see `shown_span`). BadInput for missing values.
     """
+    means: list[tuple[float, float, float]] = []
+    reaches: list[Span] = []
     for row, (label, (per_seed, colour)) in enumerate(named.items()):
-        values, tint = finite(per_seed, label), paint(colour)
-        interval = mean_interval(values)
-        ax.plot(values, np.full(len(values), row), "o", color=tint, markersize=3, alpha=0.35, markeredgewidth=0)
-        if len(values) > 1:
-            ax.plot([interval.low, interval.high], [row, row], color=tint, linewidth=2.2, solid_capstyle="butt")
-        ax.plot(interval.estimate, row, "o", color=tint, markersize=6.5)
+        values = finite(per_seed, label)
+        means.append(_dot_row(ax, row, values, paint(colour), within))
+        reaches.append((min(means[-1][0], float(values.min())), max(means[-1][2], float(values.max()))))
     if zero is not None:
         ax.axvline(zero, color=INK, linewidth=1, zorder=1)
     ax.set_yticks(range(len(named)), list(named))
     ax.tick_params(axis="y", length=0)
     ax.set(ylim=(len(named) - 0.5, -0.5), xlabel=xlabel, title=title)
     ax.grid(False, axis="y")
+    if (shown := shown_span(reaches, zero)) is not None:
+        ax.set_xlim(shown)
+        for row, (mean, (_, colour)) in enumerate(zip(means, named.values(), strict=True)):
+            _point_out(ax, row, mean, paint(colour))
+
+
+def _dot_row(ax: Axes, row: int, values: np.ndarray, tint: str, within: Span) -> tuple[float, float, float]:
+    """Draw the seeds, the interval and the mean of one row; return (low, mean, high), all equal for a single seed."""
+    found = mean_interval(values)
+    low, high = np.clip((found.low, found.high), *within).tolist() if len(values) > 1 else (found.estimate,) * 2
+    ax.plot(values, np.full(len(values), row), "o", color=tint, markersize=3, alpha=0.35, markeredgewidth=0)
+    if len(values) > 1:
+        ax.plot([low, high], [row, row], color=tint, linewidth=2.2, solid_capstyle="butt")
+    ax.plot(found.estimate, row, "o", color=tint, markersize=6.5)
+    return low, found.estimate, high
+
+
+def shown_span(reaches: Sequence[Span], zero: float | None = None) -> Span | None:
+    """Return the limits of an axis that leaves out the ends of rows (low, high) far longer than the others; or None.
+
+    At most a third of the rows, each `TOO_LONG` times as long as all the others together with `zero`. A row that only
+    lies elsewhere is no reason: how far it lies may be the finding.
+    """
+    rows = sorted(reaches, key=lambda reach: reach[1] - reach[0])
+    for left_out in range(1, len(rows) // 3 + 1):
+        kept = np.array(rows[:-left_out] + [(zero, zero)] * (zero is not None))
+        low, high = float(kept.min()), float(kept.max())
+        if rows[-left_out][1] - rows[-left_out][0] > TOO_LONG * (high - low) > 0:
+            edge = 0.15 * (high - low)
+            return low - edge, high + edge
+    return None
+
+
+def _point_out(ax: Axes, row: int, interval: tuple[float, float, float], tint: str) -> None:
+    """Draw arrows where an interval (low, mean, high) leaves the panel, and write what they lead to."""
+    (left, right), (low, mean, high) = ax.get_xlim(), interval
+    arrow = {"arrowstyle": "-|>", "color": tint, "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0}
+    for edge, sign, gone in ((left, 1, low < left), (right, -1, high > right)):
+        if gone:
+            ax.annotate("", (edge, row), xytext=(16 * sign, 0), textcoords="offset points", arrowprops=arrow)
+    if low < left or high > right:
+        at, side = (right, "right") if high > right else (left, "left")
+        told = f"{low:.3g} to {high:.3g}" if left <= mean <= right else f"mean {mean:.3g}, {low:.3g} to {high:.3g}"
+        ax.annotate(told.replace("-", "−"), (at, row), xytext=(0, 7), textcoords="offset points", color=tint,
+                    ha=side, va="bottom", fontsize=9)  # fmt: skip
 
 
 def diverging() -> Colormap:
@@ -199,3 +259,14 @@ def histogram(ax: Axes, groups: Named, bins: int | Sequence[float] = 40, xlabel:
     if len(groups) > 1:
         ax.set_ylim(0, ax.get_ylim()[1] * (1 + 0.09 * len(groups)))  # room for the legend above the bars
         ax.legend(loc="upper right")
+
+
+def rug(ax: Axes, values: ArrayLike, label: str, colour: str = "purple") -> None:
+    """Mark single values by strokes in a strip under a histogram (draw that first): they are too few for bars."""
+    top, found = ax.get_ylim()[1], finite(values, label)
+    ax.axhline(0, color=INK, linewidth=0.8)
+    ax.plot(found, np.full(len(found), -0.09 * top), "|", color=paint(colour), markersize=17, markeredgewidth=1.8,
+            label=label)  # fmt: skip
+    ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= top])
+    ax.set_ylim(-0.18 * top, 1.22 * top)  # room for the legend above the bars
+    ax.legend(loc="upper right", markerscale=0.6)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from redlib.evidence.peaks import threshold_width
-from redlib.plots.axes import log_axis, log_values
+from redlib.plots.axes import level, log_axis, log_values
 from redlib.plots.charts import band, name_lines
 from redlib.plots.style import paint, panels
 
@@ -47,10 +47,13 @@ def over_epochs(
     title: str = "",
     log: bool = True,
     scale: float = 1.0,
+    floor: float = np.nan,
     legend: str = "best",
     **line: Any,
 ) -> None:
-    """Draw a quantity of several runs over the epochs from 1, with 95% bands; on a log axis zeros are left out.
+    """Draw a quantity of several runs over the epochs from 1, with 95% bands.
+
+    On a log axis zeros are drawn at `floor`, a line that is named as such, or left out without one.
 
     A run with a quantity of its own is drawn by that. A triangle on the axis, in a run's colour, marks the epoch by
     which every seed has made no training error. `legend` is that of `curves`; further options are `band`'s.
@@ -59,12 +62,17 @@ def over_epochs(
         ax.set_yscale("log")
     for label, (run, colour, *own) in named.items():
         values = scale * run[own[0] if own else quantity][:, 1:]
-        shown = np.where(values > 0, values, np.nan) if log else values
+        shown = np.where(values > 0, values, floor) if log else values
         band(ax, run["epochs"][1:], shown, label, colour, **{"seeds": False, "marker": "", **line})
         mark_fit(ax, run, colour)
     log_axis(ax, [tick for tick in TICKS if tick <= max(run["epochs"][-1] for run, *_ in named.values())])
     if log:
         log_values(ax, DECADES if np.divide(*ax.get_ylim()[::-1]) > 100 else STEPS)
+    if log and np.isfinite(floor):
+        level(ax, floor)
+        ax.set_ylim(bottom=min(ax.get_ylim()[0], floor / 2))  # room for what the line says
+        ax.annotate("none (drawn as half an example)", (1, floor), xycoords=("axes fraction", "data"), xytext=(0, -3),
+                    textcoords="offset points", fontsize=9, ha="right", va="top")  # fmt: skip
     ax.set(xlabel="epoch", ylabel=ylabel, title=title)
     name_lines(ax, legend)
 

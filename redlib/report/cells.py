@@ -28,13 +28,14 @@ _SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the notebook: SVG text, the finding it shows (caption), what one sees (alt), claim ids."""
+    """A figure of the notebook: SVG text, the finding it shows (caption), what one sees (alt), claim ids, meaning."""
 
     name: str
     svg: str
     caption: str
     alt: str
     claims: tuple[str, ...]
+    meaning: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,14 +150,22 @@ def _figure(output: Any, about: dict[str, Any]) -> Figure:
         allowed, remedy = "lower-case letters, digits and _", "It becomes an id of the page: show it with study.figure."
         raise BadInput.of("figure", about.get("name"), allowed, remedy)
     svg = _text(output.data.get("image/svg+xml", ""))
-    return Figure(about["name"], svg, about.get("caption", ""), about.get("alt", ""), tuple(about.get("claims", ())))
+    told = (str(about.get(name, "")) for name in ("caption", "alt"))
+    return Figure(about["name"], svg, *told, tuple(about.get("claims", ())), str(about.get("meaning", "")))
 
 
 def figure_html(figure: Figure, marks: str = "") -> str:
     """Return the <figure> with its caption; `marks` is HTML put after the caption (its verdicts)."""
     art = inline_svg(figure.svg, figure.name, figure.alt or figure.caption)
-    caption = f'<figcaption>{inline(minus(figure.caption))}<span class="marks">{marks}</span></figcaption>'
-    return f'<figure id="fig-{figure.name}"><div class="art" tabindex="0">{art}</div>{caption}</figure>'
+    caption = f'{inline(minus(figure.caption))}{meaning_html(figure)}<span class="marks">{marks}</span>'
+    drawn = f'<div class="art" tabindex="0">{art}</div><figcaption>{caption}</figcaption>'
+    return f'<figure id="fig-{figure.name}">{drawn}</figure>'
+
+
+def meaning_html(figure: Figure) -> str:
+    """Return what a figure means, to stand under its caption; '' where nothing is said."""
+    told = inline(minus(figure.meaning)) if figure.meaning else ""
+    return f'<span class="meaning"><strong>What it means</strong> {told}</span>' if told else ""
 
 
 def _code(source: str, tags: Sequence[str]) -> str:

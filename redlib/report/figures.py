@@ -60,11 +60,12 @@ def inline_svg(svg: str, name: str, alt: str = "") -> str:
     )
 
 
-def thumbnail(svg: str, name: str) -> str:
-    """Return a decorative <svg> that shows again the figure `name`, which `inline_svg` draws on the page."""
+def thumbnail(svg: str, name: str, alt: str = "") -> str:
+    """Return an <svg> that shows again the figure `name`, which `inline_svg` draws; it is decorative without `alt`."""
     width, height = _size(_parse(svg, name), name)
-    box = f"0 0 {width:g} {height:g}"
-    return f'<svg class="plot" aria-hidden="true" viewBox="{box}"><use href="#art-{name}"/></svg>'
+    label = f'role="img" aria-label="{escape(alt, quote=True)}"' if alt else 'aria-hidden="true"'
+    box = f'viewBox="0 0 {width:g} {height:g}" style="--w:{width:g}"'
+    return f'<svg class="plot" {label} {box}><use href="#art-{name}"/></svg>'
 
 
 def _parse(svg: str, name: str) -> ET.Element:

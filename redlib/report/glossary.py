@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 GLOSSARY: Final = {
-    "adequacy gate": (
-        "A check of the setting fixed before the run (did training converge, did the widest net fit its "
-        "data?). Where it fails, the verdict is inconclusive, never contradicted."
-    ),
     "bias and variance": (
         "The two parts of expected error beside the noise: how far the average model is from the truth, "
         "and how much models trained on different samples differ from each other."
     ),
-    "censored": "A run that had not reached the event when it was stopped; counted, never guessed.",
+    "censored": (
+        "Said of a seed whose run had not reached what is measured when it was stopped, so that it has no value. Such "
+        "seeds are counted, never guessed; where they are more than half, the part stays undecided."
+    ),
     "confidence interval": (
         "The range of values compatible with the seeds that were run. A 95% interval misses the true "
         "value in one of twenty repetitions. Here it always counts seeds, never test images."
@@ -39,7 +38,7 @@ GLOSSARY: Final = {
     "effective model complexity": (
         "The largest number of samples that a training procedure fits with almost no training error (EMC)."
     ),
-    "equivalence test (TOST)": (
+    "equivalence (TOST)": (
         "Two one-sided tests that an effect is smaller than a margin ±δ fixed beforehand. The way to show "
         "that there is no effect that matters; a large p-value is not."
     ),
@@ -54,6 +53,10 @@ GLOSSARY: Final = {
     "fresh seeds": (
         "The second block of seeds, that of the confirmation. A check written after the first block had been seen is "
         "judged on these alone."
+    ),
+    "gate": (
+        "A test of the setting itself, fixed before the run (did training converge, did the widest net fit its data?). "
+        "Where it fails, the verdict is inconclusive, never contradicted."
     ),
     "Holm correction": (
         "With many claims tested some succeed by luck. A claim marked Holm would still succeed if all "
@@ -83,6 +86,11 @@ GLOSSARY: Final = {
         "Late in training the last-layer features of each class shrink to a point, and the points of all "
         "classes spread as evenly as they can."
     ),
+    "octave": "A doubling. One octave up is twice the value, two are four times; log₂ counts them.",
+    "our part": (
+        "A part of a check that we added: a stricter bound, a tolerance, a yardstick that the source does not state. "
+        "It is told beside the verdict and decides nothing, unlike the source's part."
+    ),
     "outdated": (
         "Said of a confirmation that had another check than the verdict it is set against, or some of its seeds. It "
         "confirms nothing until it is run again."
@@ -98,6 +106,14 @@ GLOSSARY: Final = {
         "A layer of fixed random waves followed by least squares: the simplest model whose width can be "
         "raised through the interpolation threshold."
     ),
+    "reading (of a source)": (
+        "One of several ways to understand what a source says, where its words leave that open. Each is judged; one "
+        "that holds is enough."
+    ),
+    "reinit": (
+        "Short for re-initialised: the weights that pruning kept are given new random values instead of those "
+        "they started from. The control that shows whether the old ones matter."
+    ),
     "replicate": "One of several networks trained at once that differ in their seed, width or mask.",
     "rewinding": ("Giving the weights that survive pruning the values they had at the start, or early in training."),
     "smallest effect of interest": (
@@ -105,10 +121,16 @@ GLOSSARY: Final = {
         "interval lies inside has no effect, whichever side of zero it is on."
     ),
     "seed": ("One independent repetition: initial weights, order of the data, subsample and noise are all drawn anew."),
+    "source's part": (
+        "A part of a check that the source itself states. These parts make the verdict; ours are told beside it."
+    ),
     "supermask": "A mask that makes an untrained random network classify well.",
     "undecided": (
         "Said of a claim that is inconclusive on one block of seeds at least, or that each block decides by other "
         "parts."
     ),
-    "underpowered": ("Too few seeds to show equivalence with 80% probability even if there were no effect at all."),
+    "underpowered": (
+        "Said of a part with too few seeds: even if there were no effect at all, the test for equivalence would show "
+        "it in less than 80% of repetitions. A “no effect” there took luck, and an “undecided” is no surprise."
+    ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,15 +24,15 @@ from redlib.evidence.claims import (
     load_studies,
 )
 from redlib.evidence.confirmation import CONFIRMATION, Both, standings, together
-from redlib.evidence.paths import EVIDENCE_PROFILES, project_root
-from redlib.evidence.verdicts import DECIDED
+from redlib.evidence.paths import EVIDENCE_PROFILES, outputs, project_root
+from redlib.evidence.verdicts import DECIDED, Leaf
 from redlib.report import cells, wording
 from redlib.report.figures import inline_svg, thumbnail
 from redlib.report.glossary import GLOSSARY
 from redlib.report.policy import check_page, content_policy
 from redlib.report.prose import Prose, inline
 from redlib.report.references import Reference, load
-from redlib.report.wording import STANDINGS, VERDICTS
+from redlib.report.wording import FORECASTS, SCALES, SOURCES, STANDINGS, VERDICTS
 
 Row = dict[str, Any]  # one line of claims.jsonl
 Run = Mapping[str, Any]  # one study's entry of runs.json
@@ -51,21 +52,25 @@ class Card:
     minutes: int
 
 
-def study_card(notebook: Any, study: str, claims: Mapping[str, Claim] | None = None) -> Card:
-    """Return the card of an executed notebook; title and question fall back on its claims file's.
+def study_card(
+    notebook: Any, study: str, claims: Mapping[str, Claim] | None = None, about: StudyInfo | None = None
+) -> Card:
+    """Return the card of an executed notebook; title and question fall back on its claims file's, `about`.
 
-    Its figure is that of the cell tagged "lead", else, given `claims`, that of the first primary claim which has one,
-    else the first.
+    Its figure is the lead, the one that opens the page: see `_lead`.
     """
     title, question, _ = cells.front(notebook)
-    figures = cells.figures(notebook)
-    by_name = {figure.name: figure for figure in figures}
-    first = cells.lead(notebook) or next(iter([*_primary(figures, claims or {}), *by_name]), None)
-    if not (title and question):
-        known = _about(study)
-        title, question = title or known.title, question or known.question
-    figure = by_name[first] if first else None
-    return Card(study, title, question, figure, cells.minutes_to_read(notebook))
+    known, figures = about or _about(study), cells.figures(notebook)
+    first = _lead(notebook, figures, known, _primary(figures, claims or {}))
+    figure = next((figure for figure in figures if figure.name == first), None)
+    return Card(study, title or known.title, question or known.question, figure, cells.minutes_to_read(notebook))
+
+
+def _lead(notebook: Any, figures: Sequence[cells.Figure], about: StudyInfo, primary: Sequence[str]) -> str | None:
+    """Return the figure to show first: the claims file's, that of the cell tagged "lead", a `primary` one, any."""
+    names = [figure.name for figure in figures]
+    wanted = [about.lead, cells.lead(notebook), *primary, *names]
+    return next((name for name in wanted if name in names), None)
 
 
 def study_page(
@@ -81,51 +86,95 @@ def study_page(
     history: Mapping[str, Sequence[Row]] | None = None,
     confirmation: Sequence[Row] = (),
     apart: Sequence[str] = (),
+    about: StudyInfo | None = None,
+    elsewhere: Collection[str] | None = None,
 ) -> str:
-    """Return the page of one study: header, key figures, the narrative, its claims, how to disagree.
+    """Return the page of one study: question, answer, lead figure, the narrative, its figures, its claims.
 
-    `notebook` is the executed nbformat notebook, `records` the study's lines of claims.jsonl, `run` its entry
-    of runs.json, `siblings` the studies that have a page (links to their notebooks work), `references` the works
-    it may cite (default: references.bib), `history` the lines of what each claim came to before, `confirmation` the
-    records on fresh seeds, `apart` in what the two blocks were not made alike. Raises BadInput for a verdict output
-    without a record, a formula, figure or citation that cannot be read, and any outside address.
+    `notebook` is the executed nbformat notebook, `records` the study's lines of claims.jsonl, `run` its entry of
+    runs.json, `siblings` the studies that have a page, `references` the works it may cite (default: references.bib),
+    `history` the lines of what each claim came to before, `confirmation` the records on fresh seeds, `apart` in what
+    the two blocks were not made alike, `about` what the claims file says of the study, `elsewhere` the profiles that
+    have its page. BadInput for a verdict without a record, what cannot be read, and outside addresses.
     """
-    both, figures = together(claims, records, confirmation), cells.figures(notebook)
+    both, figures, known = together(claims, records, confirmation), cells.figures(notebook), about or _about(study)
     prose = Prose(siblings, load(project_root() / "references.bib") if references is None else references)
-    entries = {id: _entry(claim, both.get(id), profile) for id, claim in claims.items() if claim.study == study}
-    _link(entries, notebook, history or {})
+    own = {id: claim for id, claim in claims.items() if claim.study == study}
+    entries = {id: _entry(claim, both.get(id), profile, gates=known.gates) for id, claim in own.items()}
+    _link(entries, notebook, history or {}, prose)
     body = list(cells.blocks(notebook, prose, _card(entries), _marks(entries)))
     stand = standings(both.values())
-    words = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    text = " ".join([*words, *(STANDINGS[name].word for name in stand), "confirmation" * bool(stand)]).lower()
+    text, first = _words(notebook, figures, entries, stand), _lead(notebook, figures, known, _carried(entries))
     return _page(
         "study.html.j2",
         cells.scripts(notebook),
         profile=profile,
         study=study,
-        card=study_card(notebook, study),
-        run=run,
-        facts=_facts(run, records, confirmation),
-        details=_provenance(run),
-        stale=_kept_stale(run),
-        entries=list(entries.values()),
-        counts=_counts(list(entries.values())),
+        card=study_card(notebook, study, about=known),
+        steps=_steps(study, siblings, _elsewhere(study, profile) if elsewhere is None else elsewhere),
         standings=stand,
         apart=", ".join(apart),
-        figures=_key_figures(figures, entries, cells.lead(notebook)),
         body=body,
         headings=[heading for heading in prose.headings if heading.level == 2],
         parameters=cells.parameters(notebook),
-        references=prose.cited,
+        references=dict(sorted(prose.cited.items(), key=lambda cited: cited[1].line)),
         glossary={term: words for term, words in GLOSSARY.items() if _mentions(text, term)},
+        **_of_run(run, records, confirmation),
+        **_of_claims(entries, profile),
+        **_of_figures(figures, entries, first),
     )
 
 
-def _link(entries: Mapping[str, dict[str, Any]], notebook: Any, history: Mapping[str, Sequence[Row]]) -> None:
-    """Add to each claim's entry its figure, whether the text shows its card, and what it came to before."""
+def _of_run(run: Run, records: Sequence[Row], confirmation: Sequence[Row]) -> dict[str, Any]:
+    """Return what the template shows of a run."""
+    facts = _facts(run, records, confirmation)
+    return {"run": run, "facts": facts, "details": _provenance(run), "stale": _kept_stale(run)}
+
+
+def _of_claims(entries: Mapping[str, dict[str, Any]], profile: str) -> dict[str, Any]:
+    """Return what the template shows of a study's claims, beside what each card does."""
+    every = list(entries.values())
+    original = [_original(entry, profile) for entry in every if entry["parts"]]
+    sources = _sources([entry["claim"] for entry in every])
+    return {"entries": every, "counts": _counts(every), "original": original, "sources": sources}
+
+
+def _of_figures(
+    figures: Sequence[cells.Figure], entries: Mapping[str, dict[str, Any]], first: str | None
+) -> dict[str, Any]:
+    """Return the figure that opens the page and the gallery of the others."""
+    lead = next((_opening(figure, entries) for figure in figures if figure.name == first), None)
+    return {"lead": lead, "figures": _gallery(figures, entries, first)}
+
+
+def _words(
+    notebook: Any, figures: Sequence[cells.Figure], entries: Mapping[str, dict[str, Any]], stand: Mapping[str, int]
+) -> str:
+    """Return in one string, in small letters, what a page says: the words that its glossary explains are in it."""
+    found = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    found += [text for figure in figures for text in (figure.caption, figure.meaning)]
+    found += [*(STANDINGS[name].word for name in stand), "confirmation" * bool(stand)]
+    for entry in entries.values():
+        found += [
+            entry["claim"].statement,
+            entry["reason"],
+            "gate" * (False in entry["row"].get("adequacy", {}).values()),
+        ]
+        for part in entry["parts"]:
+            found += [part["says"], part["because"], part["marks"], "our part" if part["ours"] else "source's part"]
+            found += ["reading" * bool(part["reading"]), "equivalence" * (part["kind"] == "equivalence")]
+            found += ["smallest effect of interest" * part["margin"]]
+    return " ".join(found).lower()
+
+
+def _link(
+    entries: Mapping[str, dict[str, Any]], notebook: Any, history: Mapping[str, Sequence[Row]], prose: Prose
+) -> None:
+    """Add to each claim's entry its source, its figure, whether the text shows its card, and what it came to before."""
     figures, carded = cells.figures(notebook), set(cells.verdicts(notebook))
     for id, entry in entries.items():
         entry |= {"figure": next(iter(_carrying(figures, entry["claim"])), ""), "carded": id in carded}
+        entry["source"] = Markup(prose.linked(entry["claim"].source))
         entry["history"] = [_past(line) for line in reversed(history.get(id, ()))]
 
 
@@ -204,7 +253,9 @@ def _about(study: str) -> StudyInfo:
     return load_studies().get(study, StudyInfo(study, ""))
 
 
-def _entry(claim: Claim, found: Both | None, profile: str, written: bool = True) -> dict[str, Any]:
+def _entry(
+    claim: Claim, found: Both | None, profile: str, written: bool = True, gates: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return what the templates show of a claim: the claim, its record, verdict, parts, other block and forecast."""
     row = dict(found.row) if found else None
     if row is None and written and profile in claim.not_run:
@@ -212,15 +263,20 @@ def _entry(claim: Claim, found: Both | None, profile: str, written: bool = True)
     verdict = row["verdict"] if row else "not_yet"
     leaves = {} if claim.untestable else {leaf.name: leaf for leaf in claim.check_for(profile).parts}
     stated = sorted((row or {}).get("parts", ()), key=lambda part: part.get("of") == "ours")
+    for part in stated:  # judged by a check that has been rewritten since: its bounds are those of the record
+        if part["name"] in leaves and leaves[part["name"]].threshold != part["threshold"]:
+            del leaves[part["name"]]
     beside, standing = (dict(found.beside or {}), found.standing) if found else ({}, "")
     others = {part["name"]: part for part in beside.get("parts", ())}
     parts = [_part(part, leaves.get(part["name"]), others.get(part["name"])) for part in stated]
-    waiting = [(wording.plain(leaf.name), wording.threshold(leaf)) for leaf in leaves.values()]
+    waiting = [(wording.says({"name": leaf.name}, leaf), wording.threshold(leaf)) for leaf in leaves.values()]
+    why, settle = _why(row, leaves, gates or {})
     return {
         "claim": claim,
         "row": row or {},
         "verdict": verdict,
-        "reason": wording.sentence((row or {}).get("reason", "") or VERDICTS["not_yet"].meaning),
+        "reason": why,
+        "settle": settle,
         "seeds": wording.seed_count(row or {}) or "–",
         "parts": parts,
         "span": wording.span(row or {}, "fresh seeds" if standing == "fresh" else "first seeds"),
@@ -233,12 +289,27 @@ def _entry(claim: Claim, found: Both | None, profile: str, written: bool = True)
     }
 
 
-def _part(part: Row, leaf: Any, beside: Row | None = None) -> dict[str, Any]:
+def _why(row: Row | None, leaves: Mapping[str, Leaf], gates: Mapping[str, str]) -> tuple[str, str]:
+    """Return the reason of a verdict, and what would settle one that is inconclusive."""
+    if row is None:
+        return wording.sentence(VERDICTS["not_yet"].meaning), ""
+    if row["verdict"] == "inconclusive":
+        told = wording.undecided(row, leaves, gates)
+        return told.why, told.settle
+    return wording.reason(row, leaves), ""
+
+
+def _part(part: Row, leaf: Leaf | None, beside: Row | None = None) -> dict[str, Any]:
     """Return what the templates show of a part; `beside` is that of the other block."""
     marks = [f"{part['censored']} censored"] if part.get("censored") else []
     marks += ["underpowered"] if part.get("underpowered") else []
     return {
-        "name": wording.plain(part["name"]),
+        "name": part["name"],
+        "says": wording.says(part, leaf),
+        "question": wording.question(part, leaf),
+        "outcome": wording.OUTCOMES.get(part["verdict"], ""),
+        "kind": part["kind"],
+        "margin": leaf is not None and leaf.null_region is not None,
         "verdict": part["verdict"],
         "estimate": wording.estimate(part),
         "interval": wording.interval(part),
@@ -250,6 +321,38 @@ def _part(part: Row, leaf: Any, beside: Row | None = None) -> dict[str, Any]:
         "because": wording.sentence(part.get("because", "")),
         "beside": _part(beside, leaf) if beside else None,
     }
+
+
+def _original(entry: Mapping[str, Any], profile: str) -> dict[str, Any]:
+    """Return a row of the table that sets a claim's source against us: the part that settled the verdict."""
+    row, parts = entry["row"], entry["parts"]
+    stated = sorted(row["parts"], key=lambda part: part.get("of") == "ours")
+    settled = [(part["statistic"], part["threshold"]) == (row["statistic"], row["threshold"]) for part in stated]
+    part = parts[settled.index(True)] if True in settled else parts[0]
+    return {"entry": entry, "part": part, "setting": ", ".join(each for each in (profile, entry["span"]) if each)}
+
+
+def _sources(claims: Sequence[Claim]) -> dict[str, str]:
+    """Return the source documents that the claims name, by their code."""
+    named = " ".join(claim.source for claim in claims)
+    return {code: words for code, words in SOURCES.items() if re.search(rf"\b{code}\b", named)}
+
+
+def _steps(study: str, siblings: Collection[str], elsewhere: Collection[str]) -> dict[str, Any]:
+    """Return where a reader may go from a study's page: the one before, the one after, other profiles."""
+    names, titles = sorted({*siblings, study}), load_studies()
+    at = names.index(study)
+    around = {"before": names[at - 1] if at else "", "after": names[at + 1] if at + 1 < len(names) else ""}
+    linked = {way: name and (name, titles[name].title if name in titles else name) for way, name in around.items()}
+    return {**linked, "profiles": list(elsewhere)}
+
+
+def _elsewhere(study: str, profile: str) -> list[str]:
+    """Return the other profiles that have a page of the study, in a folder beside that of this one."""
+    own = outputs(profile).reports
+    others = [(name, outputs(name).reports) for name in EVIDENCE_PROFILES if name != profile and profile != "smoke"]
+    beside = [(name, there) for name, there in others if os.path.relpath(there, own) == f"../{name}"]
+    return [name for name, there in beside if (there / f"{study}.html").exists()]
 
 
 def _past(line: Row) -> dict[str, Any]:
@@ -284,15 +387,26 @@ def _primary(figures: Sequence[cells.Figure], claims: Mapping[str, Claim]) -> li
     return list(dict.fromkeys(name for claim in primary for name in _carrying(figures, claim)))
 
 
-def _key_figures(
-    figures: Sequence[cells.Figure], entries: Mapping[str, dict[str, Any]], lead: str | None = None
+def _carried(entries: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Return the names of the figures of the primary claims."""
+    found = [entry["figure"] for entry in entries.values() if entry["claim"].primary and entry["figure"]]
+    return list(dict.fromkeys(found))
+
+
+def _gallery(
+    figures: Sequence[cells.Figure], entries: Mapping[str, dict[str, Any]], lead: str | None
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the figures shown first (the `lead`, one for each primary claim, else the first of all) and the rest."""
-    by_name = {figure.name: figure for figure in figures}
-    primary = [entry["figure"] for entry in entries.values() if entry["claim"].primary and entry["figure"]]
-    key = list(dict.fromkeys([lead, *primary] if lead else primary or by_name))[:KEY_FIGURES]
+    """Return the figures beside the `lead`: one for each primary claim, and the rest."""
+    by_name = {figure.name: figure for figure in figures if figure.name != lead}
+    key = [name for name in _carried(entries) if name in by_name][:KEY_FIGURES]
     names = {"key": key, "more": [name for name in by_name if name not in key]}
     return {kind: [_shown(by_name[name], entries) for name in found] for kind, found in names.items()}
+
+
+def _opening(figure: cells.Figure, entries: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the figure that opens the page, with its alternative text and its meaning."""
+    art = Markup(thumbnail(figure.svg, figure.name, figure.alt or figure.caption))
+    return _shown(figure, entries) | {"art": art, "meaning": Markup(cells.meaning_html(figure))}
 
 
 def _shown(figure: cells.Figure, entries: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -380,7 +494,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"VERDICTS": VERDICTS, "STANDINGS": STANDINGS}
+    environment.globals |= {"VERDICTS": VERDICTS, "STANDINGS": STANDINGS, "FORECASTS": FORECASTS, "SCALES": SCALES}
     environment.filters["inline"] = lambda text: Markup(inline(wording.minus(text)))
     return environment
 

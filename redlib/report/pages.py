@@ -12,19 +12,22 @@ from typing import Any
 import nbformat
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import load_claims
+from redlib.evidence.claims import load_claims, load_studies
 from redlib.evidence.confirmation import CONFIRMATION, RECORDS
 from redlib.evidence.files import write_atomic
 from redlib.evidence.paths import PROFILES, outputs
 from redlib.evidence.reading import RESTORE, read_json, read_text
 from redlib.evidence.study import IDENTIFIER
+from redlib.report import answer
 from redlib.report.cells import Figure
 from redlib.report.html import Card, index_page, study_card, study_page
 from redlib.report.notebooks import executed_path
+from redlib.report.policy import check_page
 from redlib.report.records import Row, read_history, read_records, read_runs
 from redlib.report.status import Inputs, apart
 
 STUDY = r"\d\d_[a-z0-9_]+"
+ANSWER = "<!-- answer -->"  # where the index has its answer
 
 
 def publish(profile: str, studies: list[str], made_from: Mapping[str, Inputs] | None = None) -> dict[str, Path]:
@@ -64,8 +67,10 @@ def index(profile: str, cards: dict[str, Card], made_from: Mapping[str, Inputs] 
     runs = {name: read_runs(name) for name in PROFILES}
     shown, where = [cards[study] for study in sorted(cards)], outputs(profile)
     unlike = [study for study in sorted(cards) if apart(where.results, study, made_from)]
-    html = index_page(shown, load_claims(), judged, runs, profile, fresh, unlike)
-    return write_atomic(where.reports / "index.html", html.encode())
+    claims, titles = load_claims(), {study: about.title for study, about in load_studies().items()}
+    html = index_page(shown, claims, judged, runs, profile, fresh, unlike)
+    told = answer.section(claims, titles, judged, fresh, profile, list(cards))
+    return write_atomic(where.reports / "index.html", check_page(html.replace(ANSWER, told, 1)).encode())
 
 
 def _of_study(study: str, records: list[Row]) -> list[Row]:

@@ -46,32 +46,38 @@ class Prose:
     """Renders the markdown cells of one page, so that anchors stay unique and headings are collected.
 
     `siblings` are the names of the studies that have a page: links to their notebooks lead there, links to
-    other notebooks become text. `references` are the works that may be cited as [@key]; those that were are in
-    `cited`, in order.
+    other notebooks become text. `references` are the works that may be cited as [@key], or by author and year as
+    their label says; those that were are in `cited`, in order.
     """
 
     def __init__(self, siblings: Collection[str] = (), references: Mapping[str, Reference] | None = None) -> None:
         self.headings: list[Heading] = []
         self.cited: dict[str, Reference] = {}
         self._references = references or {}
+        self._labels = _labels(self._references)
+        self._pattern = re.compile(f"{_SPECIAL.pattern}|{_named(self._labels)}", re.DOTALL)
         self._markdown = mistune.create_markdown(
             renderer=_Renderer(self.headings, siblings), plugins=["table", "strikethrough", "footnotes"]
         )
 
     def html(self, markdown: str) -> str:
-        """Return the HTML of `markdown`; formulas ($...$, $$...$$) and citations ([@key]) are made first."""
+        """Return the HTML of `markdown`; formulas ($...$, $$...$$) and citations are made first."""
         made: list[str] = []
 
         def protect(hit: re.Match[str]) -> str:
             if hit["code"]:
                 return hit["code"]
-            if hit["cited"]:
+            if hit["named"] and markdown.startswith("#", markdown.rfind("\n", 0, hit.start()) + 1):
+                return hit[0]  # a heading is the text of a link already
+            if hit["named"]:
+                made.append(self._linked(hit))
+            elif hit["cited"]:
                 made.append(self._cite(re.findall(r"@([\w:-]+)", hit["cited"])))
             else:
                 made.append(mathml((hit["block"] or hit["inline"]).strip(), "block" if hit["block"] else "inline"))
             return _MARK.format(len(made) - 1)
 
-        body = scrolling_tables(str(self._markdown(_SPECIAL.sub(protect, markdown))))
+        body = scrolling_tables(str(self._markdown(self._pattern.sub(protect, markdown))))
         return _MARKED.sub(lambda hit: made[at] if (at := int(hit[1] or hit[2])) < len(made) else hit[0], body)
 
     def _cite(self, keys: Sequence[str]) -> str:
@@ -82,6 +88,31 @@ class Prose:
             self.cited[key] = self._references[key]
         links = (f'<a href="#ref-{key}">{escape(self.cited[key].label)}</a>' for key in keys)
         return f"({'; '.join(links)})"
+
+    def linked(self, text: str) -> str:
+        """Return plain text as HTML in which works named by author and year lead to the list of references."""
+        made, end = [], 0
+        for hit in re.finditer(_named(self._labels), text):
+            made += [escape(text[end : hit.start()]), self._linked(hit)]
+            end = hit.end()
+        return "".join([*made, escape(text[end:])])
+
+    def _linked(self, hit: re.Match[str]) -> str:
+        key = self._labels[re.sub(r"\((\d+)\)", r"\1", hit[0])]
+        self.cited[key] = self._references[key]
+        return f'<a href="#ref-{key}">{escape(hit[0])}</a>'
+
+
+def _labels(references: Mapping[str, Reference]) -> dict[str, str]:
+    """Return label -> key of the works that no other has the label of."""
+    every = [work.label for work in references.values()]
+    return {work.label: key for key, work in references.items() if every.count(work.label) == 1}
+
+
+def _named(labels: Collection[str]) -> str:
+    """Return a pattern for the labels, 'Belkin et al. 2019' and 'Belkin et al. (2019)', outside the text of a link."""
+    ways = [rf"{re.escape(name)} (?:{year}|\({year}\))" for name, _, year in (each.rpartition(" ") for each in labels)]
+    return rf"(?<![\w\[])(?P<named>{'|'.join(ways)})(?!\w)" if ways else r"(?P<named>(?!))"
 
 
 def inline(markdown: str) -> str:

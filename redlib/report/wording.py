@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from math import floor, inf, isfinite, log10
+from math import ceil, floor, inf, isfinite, log10
+from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
+from redlib.evidence import verdicts
+from redlib.evidence.claims import PRIORS
 from redlib.evidence.confirmation import Both
-from redlib.evidence.verdicts import Leaf
+from redlib.evidence.verdicts import MOST_SEEDS, Leaf
 
 
 class Standing(NamedTuple):
@@ -99,12 +102,27 @@ STANDINGS: Final = {
         "The confirmation had another check, or seeds that are judged here: it confirms nothing.",
     ),
 }
-FORECASTS: Final = {
-    "R": ("replicates", "expected to replicate"),
-    "P": ("paper scale", "expected only at the paper's scale"),
-    "D": ("doubtful", "doubtful: could go either way"),
-    "X": ("fails", "expected not to replicate, or contested"),
-    "E": ("open", "exploratory: the source gives no direction"),
+_FORECAST_WORDS: Final = {"R": "replicates", "P": "paper scale", "D": "doubtful", "X": "fails", "E": "open"}
+FORECASTS: Final = {letter: (_FORECAST_WORDS[letter], meaning) for letter, meaning in PRIORS.items()}
+SOURCES: Final = {  # the documents whose claims are run again; what they cite stands beside them by author and year
+    "S0": "the essay “Sources of Redundancy”",
+    "S1": "the lecture slides “Dive into DNNs”",
+    "S2": "the text “Neural collapse and pruning”",
+    "S3": "the report “Overparameterization”, on mislabelled images",
+    "S4": "the slides “LTH through RMT”, on lottery tickets, mean field theory and random matrices",
+}
+OUTCOMES: Final = {  # what a part came to, at the end of its sentence
+    "replicated": "it holds",
+    "contradicted": "it does not hold",
+    "null": "no effect that matters",
+    "inconclusive": "undecided",
+    "plumbing_ok": "not judged",
+}
+SCALES: Final = {
+    "smoke": "smoke: tiny, no evidence",
+    "laptop": "laptop: small embedded data",
+    "mnist": "mnist: MNIST and its like",
+    "paper": "paper: the papers' own settings",
 }
 _SUFFIX: Final = {"pp": " pp", "log2": " log₂", "nats": " nats", "z": " σ", "seconds": " s"}
 _SIGNED: Final = {"pp", "log2", "slope", "correlation"}
@@ -171,6 +189,144 @@ def threshold(leaf: Leaf) -> str:
     sign, edge = (">", low) if isfinite(low) else ("<", high)
     factor = f" (×{2.0**edge:.3g})" if leaf.unit == "log2" and edge else ""
     return minus(f"{sign} {edge:.3g}{suffix}{factor}")
+
+
+def asked(leaf: Leaf) -> str:
+    """Return the claimed range for a sentence: 'more than 0 pp', 'a value between 0.8 and 1.25'; '' without one."""
+    if leaf.region is None:
+        return ""
+    suffix = _SUFFIX.get(leaf.unit, "")
+    if leaf.kind == "equivalence":
+        return minus(f"at most {leaf.bounds['delta']:.3g}{suffix} away from {leaf.bounds.get('centre', 0.0):.3g}")
+    low, high = leaf.region
+    if low == high:
+        return minus(f"exactly {low:.3g}{suffix}")
+    if isfinite(low) and isfinite(high):
+        return minus(f"a value between {low:.3g} and {high:.3g}{suffix}")
+    return f"{'more' if isfinite(low) else 'less'} than {threshold(leaf)[2:]}"
+
+
+def says(part: Mapping[str, Any], leaf: Leaf | None) -> str:
+    """Return what a part measures: the words of claims/, its name where there are none."""
+    return (leaf.says if leaf else "") or plain(part["name"])
+
+
+def question(part: Mapping[str, Any], leaf: Leaf | None) -> str:
+    """Return whose part it is and what is asked of it: 'the source's claim asks for more than 0 pp'."""
+    whose = "our own check" if part.get("of") == "ours" else "the source's claim"
+    reading = f", read as {plain(part['reading'])}," if part.get("reading") else ""
+    wanted = asked(leaf) if leaf else minus(part["threshold"])
+    return f"{whose}{reading} asks for {wanted}" if wanted else f"{whose}{reading} names no range"
+
+
+def reason(row: Mapping[str, Any], leaves: Mapping[str, Leaf]) -> str:
+    """Return a record's reason as a sentence: parts in their words, and no interval without ends."""
+    text = re.sub(r"(; )?\d\d% CI \[[-−]?(inf|∞), (inf|∞)\]", r"\1no interval", row.get("reason", ""))
+    named, verdict = "|".join(map(re.escape, leaves)), "|".join(VERDICTS)
+    if named:
+        text = re.sub(rf"(^|: |; )({named}) ({verdict}):", lambda hit: _told_part(hit, leaves), text)
+    return sentence(text)
+
+
+def _told_part(hit: re.Match[str], leaves: Mapping[str, Leaf]) -> str:
+    return f"{hit[1]}{says({'name': hit[2]}, leaves[hit[2]])}: {VERDICTS[hit[3]].word},"
+
+
+class Open(NamedTuple):
+    """Why a claim is inconclusive, and what would settle it; `seeds` is how many would, 0 where more are no help."""
+
+    why: str
+    settle: str
+    seeds: int = 0
+
+
+def undecided(row: Mapping[str, Any], leaves: Mapping[str, Leaf], gates: Mapping[str, str]) -> Open:
+    """Return why an inconclusive record is so and what would settle it; `gates` says what it means where one fails."""
+    if failed := [name for name, passed in row.get("adequacy", {}).items() if not passed]:
+        told = "; ".join(gates.get(name) or f"“{plain(name)}” does not hold" for name in failed)
+        why = f"The setting failed a test of its own, fixed before the run: {told.rstrip('.')}."
+        return Open(minus(why), "A setting that passes it; until then the numbers say nothing on the claim.")
+    parts = [SimpleNamespace(**{"of": "source", "reading": "", **part}) for part in row.get("parts", ())]
+    counting = verdicts.deciding(parts)
+    still = [part for part in counting if part.verdict == "inconclusive"]
+    found = [_open_part(vars(part), leaves.get(part.name), _drawn(row, part.name)) for part in still]
+    if not found:  # a record of an older algebra
+        return Open(reason(row, leaves), "")
+    if len(counting) < 2:
+        return Open(_capital(found[0].why), found[0].settle)
+    first = f"{len(still)} of {len(counting)} parts {'is' if len(still) == 1 else 'are'} open."
+    each = (
+        f"{_capital(says(vars(part), leaves.get(part.name)))}: {one.why}"
+        for part, one in zip(still, found, strict=True)
+    )
+    last = max(found, key=lambda one: one.seeds)  # where seeds help all parts, the one that needs most of them
+    hard = [one.settle for one in found if not one.seeds] or [last.settle]
+    return Open(" ".join([first, *each]), " ".join(dict.fromkeys(hard)), last.seeds if hard == [last.settle] else 0)
+
+
+def _drawn(row: Mapping[str, Any], name: str) -> list[float]:
+    """Return the values per seed of a part, NaN where censored; none where its unit is no seed."""
+    values = (row.get("per_seed") or {}).get(name) or []
+    return [float("nan") if value is None else value for value in values]
+
+
+def _open_part(part: Mapping[str, Any], leaf: Leaf | None, values: Sequence[float]) -> Open:
+    """Return why one part is open, and what would settle it."""
+    censored, seeds_ = part.get("censored") or 0, len(values)
+    if 2 * censored > seeds_:
+        settle = "Runs that get there, longer or over a wider range, on at least half of the seeds."
+        return Open(f"{censored} of {seeds_} seeds have no value: they never got to what is measured.", settle)
+    missing = f" {censored} of {seeds_} seeds have no value." if censored else ""
+    if not interval(dict(part)):
+        return Open(f"there are too few values for an interval.{missing}", "More seeds.")
+    over = f"the interval, {_range(part, leaf)}, reaches across {_crossed(part, leaf)}.{missing}"
+    if not seeds_ or leaf is None:
+        return Open(over, _more_data(part, leaf))
+    wanted, now = verdicts.seeds_needed(leaf, values), seeds_ - censored
+    if wanted is None:
+        over += f" Too much spread over {now} seeds for so small a distance to that end."
+        return Open(over, f"A clearer effect or less spread: no number of seeds below {MOST_SEEDS} would do.")
+    over += f" {now} seeds are too few for their spread."
+    return Open(over, f"About {wanted} seeds, if mean and spread stay as they are.", wanted)
+
+
+def _range(part: Mapping[str, Any], leaf: Leaf | None) -> str:
+    ends = _deciding_ends(part, leaf)
+    low, high = (number(end, half(ends)) for end in ends)
+    return f"{low} to {high}{_SUFFIX.get(part['unit'], '')}"
+
+
+def _deciding_ends(part: Mapping[str, Any], leaf: Leaf | None) -> Sequence[float]:
+    """Return the ends of the interval that decides a part: 90% for an equivalence, if it is kept."""
+    narrow = part.get("ci90") if leaf is not None and leaf.kind == "equivalence" else None
+    return narrow if narrow and None not in narrow else part["ci95"]
+
+
+def _edges(part: Mapping[str, Any], leaf: Leaf | None) -> list[float]:
+    """Return the ends of the claimed range that the deciding interval reaches over."""
+    low, high = _deciding_ends(part, leaf)
+    return [edge for edge in (leaf.region if leaf else None) or () if isfinite(edge) and low <= edge <= high]
+
+
+def _crossed(part: Mapping[str, Any], leaf: Leaf | None) -> str:
+    found = [f"{edge:.3g}" for edge in _edges(part, leaf)]
+    named = f"the bound{'s' * (len(found) > 1)} {' and '.join(found)}{_SUFFIX.get(part['unit'], '')}"
+    return minus(named) if found else "an end of the claimed range"
+
+
+def _more_data(part: Mapping[str, Any], leaf: Leaf | None) -> str:
+    """Return how much more data would settle a part whose interval is not one over seeds, as its width shrinks."""
+    low, high = _deciding_ends(part, leaf)
+    there = part["estimate"]
+    sides = [(edge - there, (high if edge > there else low) - there) for edge in _edges(part, leaf)]
+    times = max((ceil((width / gap) ** 2) for gap, width in sides if gap), default=None)
+    if not sides or times is None or times > MOST_SEEDS:
+        return "A clearer effect: its interval rests on all data together, and no likely amount of them would do."
+    return f"About {max(times, 2)} times the data, if the estimate stays: its interval rests on all of them together."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def plain(name: str) -> str:

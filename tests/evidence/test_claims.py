@@ -11,7 +11,7 @@ from redlib.errors import BadInput
 from redlib.evidence import claims
 from redlib.evidence.claims import Finding, StudyInfo, load_claims, load_studies, parse_check, parse_claim
 from redlib.evidence.stats import Interval, mean_interval, sign_flip_p, t_test_p, wilson
-from redlib.evidence.verdicts import decide
+from redlib.evidence.verdicts import decide, seeds_needed
 
 SPREAD = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])  # mean 0; 95% half-width .196, 90% half-width .151
 LEAF = {"statistic": "rise", "unit": "pp"}
@@ -162,6 +162,50 @@ def test_values_at_the_end_of_their_scale_have_intervals_that_end_there(unit, va
     part = decide(check, np.array(values, float)).parts[0]
     assert part.ci95 == pytest.approx((max(linear.low, inside[0]), min(linear.high, inside[1])))
     assert inside == (-np.inf, np.inf) or part.ci95 != pytest.approx((linear.low, linear.high))
+
+
+def stretched(n, mean, spread):
+    """Return n values of that mean and standard deviation."""
+    values = np.linspace(-1, 1, n)
+    return mean + spread * values / values.std(ddof=1)
+
+
+@pytest.mark.parametrize("bounds, unit, values", [
+    ({"kind": "greater", "than": 0}, "pp", [1.0, 2.0, -0.5, 1.5]),
+    ({"kind": "less", "than": 0}, "pp", [-2.0, 1.0, -1.5, 0.8, -0.9]),
+    ({"kind": "greater", "than": 0, "delta": 0.5}, "pp", [0.6, -0.5, 0.4, -0.6]),
+    ({"kind": "equivalence", "delta": 0.3}, "pp", [0.3, -0.4, 0.2, 0.1]),
+    ({"kind": "interval", "low": -1, "high": 1}, "pp", [1.3, 0.2, 0.9, -0.1]),
+])  # fmt: skip
+def test_so_many_seeds_settle_a_part_and_one_fewer_does_not(bounds, unit, values):
+    check = parse_check({"statistic": "s", "unit": unit, **bounds})
+    needed, of = seeds_needed(check.parts[0], [*values, np.nan]), (np.mean(values), np.std(values, ddof=1))
+    assert decide(check, values).verdict == decide(check, stretched(needed - 1, *of)).verdict == "inconclusive"
+    assert decide(check, stretched(needed, *of)).verdict != "inconclusive"
+
+
+def test_seeds_are_counted_on_the_scale_of_the_part():
+    ratio = parse_check({"kind": "less", "statistic": "s", "unit": "ratio", "than": 1}).parts[0]
+    values = np.array([0.2, 0.5, 1.6, 0.4])
+    log = parse_check({"kind": "less", "statistic": "s", "unit": "pp", "than": 0}).parts[0]
+    assert seeds_needed(ratio, values) == seeds_needed(log, np.log(values))
+
+
+@pytest.mark.parametrize("values", [[9.0, -8.0, 7.0, -8.0], [1.0], [np.nan, 1.0], [0.0, 0.0]])
+def test_no_likely_number_of_seeds_settles_some_parts(values):
+    assert seeds_needed(leaf("greater", than=0).parts[0], values) is None
+
+
+def test_nothing_claimed_needs_no_seeds():
+    assert seeds_needed(leaf("descriptive").parts[0], [1.0, 2.0]) is None
+
+
+@pytest.mark.parametrize("check, values", [
+    (leaf("greater", than=0), [1.0]), (leaf("descriptive"), [1.0]), (leaf("interval", low=0, high=1), [np.nan]),
+    (leaf("descriptive"), Interval(2.0, 1.0, np.inf, 0.95, "exact", 9)),
+])  # fmt: skip
+def test_a_reason_never_prints_an_infinite_number_by_its_name(check, values):
+    assert "inf" not in decide(check, values).reason.replace("∞", "")
 
 
 EFFECTS = {"pp": (0.5, "a test set of 10,000")}
@@ -391,6 +435,31 @@ def test_a_study_has_its_title_and_question_from_its_file(folder):
         "01_double_descent": StudyInfo("Double descent", "Why: does it fall again?"),
         "06_mislabel_blurring": StudyInfo("Blur", "Who knows?"),
     }
+
+
+def test_a_study_may_name_its_lead_and_its_gates_and_a_part_say_what_it_measures(folder):
+    path = folder / "01_double_descent.yaml"
+    text = path.read_text("utf-8").replace(
+        "title: Double", 'lead: dd_rff\ngates: {fits: "some did not fit"}\ntitle: Double'
+    )
+    path.write_text(text.replace("statistic: fall,", 'statistic: fall, says: "how far it\n    falls",'), "utf-8")
+    about = load_studies(folder)["01_double_descent"]
+    assert (about.lead, about.gates) == ("dd_rff", {"fits": "some did not fit"})
+    near, fall = (load_claims(folder)[id].check.parts[0] for id in ("DD-1", "DD-2"))
+    assert (near.says, fall.says) == ("", "how far it falls")
+
+
+@pytest.mark.parametrize("old, new, message", [
+    ("title: Blur", "title: Blur\nlead: Figure 1", "lead of 06_mislabel_blurring.yaml"),
+    ("title: Blur", "title: Blur\ngates: fits", "gates in 06_mislabel_blurring.yaml"),
+    ("title: Blur", "title: Blur\ngates: {fits: ' '}", "fits of gates in 06_mislabel_blurring.yaml"),
+    ("title: Blur", "title: Blur\ngates: {it fits: x}", "name of a gate in gates in 06_mislabel_blurring.yaml"),
+    ("untestable: true", "check: {kind: descriptive, statistic: s, unit: pp, says: ''}", "says of claim number 1"),
+])  # fmt: skip
+def test_words_for_the_pages_are_refused_where_they_are_none(folder, old, new, message):
+    (folder / "06_mislabel_blurring.yaml").write_text(BLUR.replace(old, new), encoding="utf-8")
+    with pytest.raises(BadInput, match=message):
+        load_claims(folder)
 
 
 def test_a_profile_may_have_a_check_of_its_own(ledger):

@@ -72,7 +72,9 @@ def leaf_problems(leaf: dict) -> list[str]:
         return [f"no kind: {leaf}"]
     needed, allowed = BOUNDS[leaf["kind"]]
     texts = {"kind", "statistic", "unit"}
-    extra = {"name", "of", "reading", "because", "scale"} | ({"claimed"} if leaf["kind"] == "two_sided" else set())
+    extra = {"name", "of", "reading", "because", "scale", "says"} | (
+        {"claimed"} if leaf["kind"] == "two_sided" else set()
+    )
     found = [f"missing {key}" for key in sorted((texts | needed) - set(leaf))]
     found += [f"unknown {key}" for key in sorted(set(leaf) - texts - needed - allowed - extra)]
     found += [f"{key} is not a finite number" for key in sorted(needed | allowed)

@@ -230,6 +230,34 @@ def test_a_notebook_displays_figures_explorers_and_verdicts_marked_for_the_repor
     assert fig.number not in plt.get_fignums()
 
 
+def test_what_a_figure_means_is_shown_and_kept_with_its_caption(home, shown):
+    study = checked()
+    study.figure(draw(), "dd_one", caption="It peaks.", alt="A peak", meaning=" So it is. ")
+    study.figure(draw(1), "dd_two", caption="It falls.", alt="A fall", meaning=" ")
+    study.conclude("It does.")
+    assert [about.get("meaning") for _, about in shown if about["kind"] == "figure"] == ["So it is.", None]
+    kept = json.loads((home / "results/laptop/runs.json").read_text())["01_double_descent"]["figures"]
+    assert [about.get("meaning") for about in kept] == ["So it is.", None]
+    assert [about["caption"] for about in kept] == ["It peaks.", "It falls."]
+
+
+def test_a_gate_that_the_claims_file_does_not_explain_is_refused(home):
+    state(home, LEDGER.replace("claims:", "gates: {fits: some did not fit}\nclaims:"))
+    study = Study("01_double_descent")
+    assert study.check(Finding("DD-1", SEEDS, {"fits": False})).verdict == "inconclusive"
+    with pytest.raises(BadInput, match="gate of DD-0 = 'learns'.*fits.*gates: in claims/01_double_descent.yaml"):
+        study.check(Finding("DD-0", SEEDS, {"fits": True, "learns": True}))
+
+
+def test_a_card_says_its_part_and_forecast_in_words(home, shown):
+    state(home, LEDGER.replace("statistic: ratio,", "statistic: ratio, says: how it rises,"))
+    Study("01_double_descent").check(Finding("DD-1", [2.0, 2.1]))
+    Study("01_double_descent").check(Finding("DD-0", [2.0]))
+    first, second = (content["text/plain"] for content, _ in shown)
+    assert "how it rises = 2.0" in first and "forecast: expected to replicate" in first
+    assert "[" not in second and "inf" not in second
+
+
 def test_outside_a_notebook_the_text_is_printed(capsys):
     study = Study("01_double_descent")
     study.explorer("<b>html</b>", caption="Play", alt="A slider")

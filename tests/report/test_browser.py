@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import report_fixtures as given
+from barriers import WITHOUT_CONTRAST, nameless, serious
 
 from redlib.report.html import index_page, study_card, study_page
 
@@ -154,6 +155,34 @@ def test_every_committed_slider_changes_the_picture(visit):
             found += 1
     if not found:
         pytest.skip("no committed report has an explorer")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(visit, page, scheme):
+    assert [(name(page), found) for found in serious(visit(page, color_scheme=scheme))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_axe_finds_nothing_serious_on_a_phone(visit, page):
+    assert [(name(page), found) for found in serious(visit(page, 400), options=WITHOUT_CONTRAST)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_control_has_a_name(visit, page):
+    tab = visit(page)
+    assert tab.locator("button").count() and nameless(tab) == []
+
+
+def test_barriers_are_found(visit):
+    """The same page with a pale text, a figure without a name and a label that names an output."""
+    tab = visit(NAMES[1])
+    tab.evaluate("""() => document.querySelector('main').insertAdjacentHTML('afterbegin',
+        '<p style="color: #bbb; background: #fff">pale</p><svg role="img" viewBox="0 0 1 1"></svg>' +
+        '<label>name <output></output><input type="range"></label>')""")
+    found = " ".join(serious(tab))
+    assert "color-contrast (serious)" in found and "svg-img-alt (serious)" in found
+    assert nameless(tab) == ['<input type="range">']
 
 
 def test_one_button_shows_and_hides_all_code(visit):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections import Counter
 from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -17,15 +19,18 @@ import report_fixtures as given
 
 from redlib import plots
 from redlib.errors import BadInput
-from redlib.evidence.claims import load_studies
+from redlib.evidence.claims import Finding, StudyInfo, check, load_studies, parse_claim
+from redlib.evidence.stats import Interval
 from redlib.evidence.verdicts import Leaf
 from redlib.report import cells, figures, wording
+from redlib.report import html as html_module
 from redlib.report.glossary import GLOSSARY
 from redlib.report.html import TEMPLATES, index_page, study_card, study_page
 from redlib.report.prose import Prose, inline, mathml
 from redlib.report.references import Reference, load
 
 MAX_PAGE = 1_500_000
+ABOUT = StudyInfo("Double descent", "Why?")  # of the made-up study, whatever claims/ says of the real one
 
 
 class Page(HTMLParser):
@@ -49,15 +54,18 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def build(notebook: Any = None, profile: str = "laptop", kept_stale: bool = False, records: Any = None) -> str:
+def build(
+    notebook: Any = None, profile: str = "laptop", kept_stale: bool = False, records: Any = None, claims: Any = None,
+    **more: Any,
+) -> str:  # fmt: skip
     return study_page(
         notebook or given.notebook(),
         given.records(profile) if records is None else records,
         given.run(kept_stale),
-        given.claims(),
+        claims or given.claims(),
         profile,
         study=given.STUDY,
-        references=given.REFERENCES,
+        **{"references": given.REFERENCES, "about": ABOUT, "elsewhere": (), **more},
     )
 
 
@@ -127,16 +135,39 @@ def test_the_header_says_question_answer_verdicts_seeds_runtime_store_commit_ver
         assert part in text, part
 
 
-def test_key_figures_come_before_the_narrative_and_cost_nothing():
+def test_one_figure_comes_before_the_narrative_and_costs_nothing():
     html = study()
     assert html.index('href="#art-dd_rff"') < html.index("Classical statistics") < html.index('id="art-dd_rff"')
     assert html.count('<use href="#art-dd_') == 4
 
 
-def test_figures_of_primary_claims_come_first_and_the_others_follow():
+def test_question_answer_and_lead_come_first_then_the_story_and_every_figure_and_claim_at_the_end():
+    html = study()
+    marks = ["question", "answer", "lead"]
+    places = [html.index(f'class="{mark}"') for mark in marks] + [html.index('id="main"'), html.index("<article>")]
+    places += [
+        html.index(f'<section id="{name}"') for name in ("findings", "claims", "original", "disagree", "verdicts")
+    ]
+    assert places == sorted(places)
+    assert html[: html.index('id="main"')].count("<figcaption>") == html.count('<figure class="lead">') == 1
+
+
+def test_the_gallery_has_the_other_figures_those_of_primary_claims_first():
     first, more = study().split("<h3>More figures</h3>")
-    assert re.findall(r'class="finding"><a class="scroll" href="#fig-(\w+)"', first) == ["dd_rff", "dd_model"]
+    assert re.findall(r'class="finding"><a class="scroll" href="#fig-(\w+)"', first) == ["dd_model"]
     assert re.findall(r'class="thumb" href="#fig-(\w+)"', more) == ["dd_noise", "dd_time"]
+
+
+def test_what_a_figure_means_stands_under_its_caption_and_under_the_lead_and_nowhere_where_nothing_is_said():
+    notebook = given.notebook()
+    shown = next(output for cell in notebook.cells for output in cell.get("outputs", ())
+                 if output.get("metadata", {}).get("redlib", {}).get("name") == "dd_rff")  # fmt: skip
+    shown.metadata["redlib"]["meaning"] = "It is *wild* by -3 points."
+    html = build(notebook)
+    assert html.count("It is <em>wild</em> by −3 points.") == html.count("What it means") == 2
+    figure = re.search(r'<figure id="fig-dd_rff">.*?</figure>', html, re.DOTALL)[0]
+    assert figure.index("falls below its classical minimum") < figure.index("What it means")
+    assert "What it means" not in study()
 
 
 def test_a_figure_has_caption_alternative_text_and_the_verdicts_it_carries():
@@ -178,7 +209,7 @@ def test_a_claim_that_was_not_run_gives_its_reason_and_the_check_that_waits():
 
 def test_verdict_cards_are_made_from_the_records_and_say_why():
     card = Page(re.search(r'<div class="verdict v-inconclusive" id="card-DD-8">.*?</div>', study(), re.DOTALL)[0]).text
-    assert "height" in card and "shift" in card and "overlaps the claimed range" in card
+    assert re.search(r"Height : \+3\.1\d* pp", card) and "1 of 2 parts is open. Shift: the interval" in card
 
 
 def test_a_verdict_without_a_record_is_refused():
@@ -329,7 +360,11 @@ def test_the_figure_of_the_cell_tagged_lead_comes_first_else_that_of_the_first_p
     drawn = next(cell for cell in notebook.cells if "'dd_noise'" in cell.source)
     drawn.metadata["tags"] = ["lead"]
     assert cells.lead(notebook) == first(build(notebook)) == "dd_noise"
-    assert study_card(notebook, given.STUDY, given.claims()).figure.name == "dd_noise"
+    assert study_card(notebook, given.STUDY, given.claims(), ABOUT).figure.name == "dd_noise"
+    for named, shown in (("dd_time", "dd_time"), ("drawn_elsewhere", "dd_noise")):
+        about = dataclasses.replace(ABOUT, lead=named)
+        assert first(build(notebook, about=about)) == shown
+        assert study_card(notebook, given.STUDY, about=about).figure.name == shown
 
 
 def test_a_study_that_is_not_written_has_title_and_question_from_its_claims_file():
@@ -340,6 +375,188 @@ def test_a_study_that_is_not_written_has_title_and_question_from_its_claims_file
     assert study_card(empty, "99_unknown").title == "99_unknown"
 
 
+# --- verdicts in words --------------------------------------------------------------------------------------
+
+
+def spoken() -> Any:
+    """Return the claims; the parts of DD-8 and that of DD-17 say what they measure."""
+    words = {"height": "how much noise raises the peak", "shift": "how far it moves", "k_peak": "the width of the peak"}
+    new = {}
+    for id in ("DD-8", "DD-17"):
+        claim = given.claims()[id]
+        parts = tuple(dataclasses.replace(leaf, says=words[leaf.name]) for leaf in claim.check.parts)
+        new[id] = dataclasses.replace(claim, check=dataclasses.replace(claim.check, parts=parts))
+    return type(given.claims())({**given.claims(), **new})
+
+
+def test_a_part_is_one_sentence_what_it_is_its_number_whose_it_is_what_is_asked_and_what_came_of_it():
+    html = build(claims=spoken())
+    text = Page(card_of(html, "DD-8")).text
+    asked = "; the source's claim asks for more than 0 pp : it holds"
+    one = rf"How much noise raises the peak : \+3\.1\d* pp \[.*?\] {asked} \."
+    assert re.search(one, text) and re.search(r"How far it moves : .* asks for more than 0 log₂ : undecided \.", text)
+    for shown in (card_of(html, "DD-8"), block_of(html, "DD-8")):
+        assert 'title="shift"' in shown and not re.search(r"\bshift\b", Page(shown).text)
+    assert "the width of the peak 5 to 20" in Page(block_of(html, "DD-17")).text
+
+
+@pytest.mark.parametrize("bounds, text", [
+    ({"kind": "greater", "than": 0}, "the source's claim asks for more than 0 pp"),
+    ({"kind": "less", "than": -0.5}, "the source's claim asks for less than −0.5 pp"),
+    ({"kind": "interval", "low": 0.8, "high": 1.25}, "the source's claim asks for a value between 0.8 and 1.25 pp"),
+    ({"kind": "interval", "low": 0, "high": 0}, "the source's claim asks for exactly 0 pp"),
+    ({"kind": "equivalence", "delta": 0.3}, "the source's claim asks for at most 0.3 pp away from 0"),
+    ({"kind": "descriptive"}, "the source's claim names no range"),
+    ({"kind": "greater", "than": 1, "of": "ours", "because": "so"}, "our own check asks for more than 1 pp"),
+    ({"kind": "greater", "than": 1, "reading": "by_eye"},
+     "the source's claim, read as by eye, asks for more than 1 pp"),
+])  # fmt: skip
+def test_what_is_asked_is_said_in_words(bounds, text):
+    claim = parse_claim({"id": "DD-1", "study": given.STUDY, "statement": "s", "source": "S1", "prior": "R",
+                         "check": {"statistic": "x", "unit": "pp", **bounds}})  # fmt: skip
+    row = check(claim, "laptop", Finding("DD-1", [1.0, 2.0])).parts[0]
+    assert wording.question(row, claim.check.parts[0]) == text
+
+
+def why(values: Any, gate: Any = None, gates: Any = None, **more: Any) -> wording.Open:
+    """Return why a claim on `values` is inconclusive; `more` are the fields of its check."""
+    parts = values if isinstance(values, dict) else {"x": values}
+    stated = [{"kind": "greater", "statistic": name, "than": 0, "unit": "pp", "says": f"the {name}", **more}
+              for name in parts]  # fmt: skip
+    structured = stated[0] if len(stated) == 1 else {"kind": "conjunction", "parts": stated}
+    claim = parse_claim({"id": "DD-1", "study": given.STUDY, "statement": "s", "source": "S1", "prior": "R",
+                         "check": structured})  # fmt: skip
+    row = json.loads(check(claim, "laptop", Finding("DD-1", parts, gate or {})).as_json())
+    assert row["verdict"] == "inconclusive"
+    return wording.undecided(row, {leaf.name: leaf for leaf in claim.check.parts}, gates or {})
+
+
+NARROW, WIDE = [1.0, 2.0, -0.5, 1.5], [9.0, -8.0, 7.0, -8.0]
+
+
+def test_an_inconclusive_claim_says_how_many_seeds_would_do_or_that_none_would():
+    few = why(NARROW)
+    assert re.fullmatch(
+        r"The interval, −0\.\d+ to 2\.\d+ pp, reaches across the bound 0 pp\. 4 seeds are too few .*", few.why
+    )
+    assert few.settle == "About 7 seeds, if mean and spread stay as they are."
+    none = why(WIDE)
+    assert "Too much spread over 4 seeds" in none.why and "no number of seeds below 100 would do" in none.settle
+
+
+def test_an_inconclusive_claim_says_which_of_its_parts_leaves_it_open():
+    told = why({"x": [2.0, 2.1, 1.9, 2.0], "y": NARROW, "z": WIDE})
+    assert told.why.startswith("2 of 3 parts are open. The y: the interval") and " The z: the interval" in told.why
+    assert "The x:" not in told.why
+    assert "no number of seeds" in told.settle and "About" not in told.settle, "the part that is hardest to settle"
+    easier = [1.0, 2.0, -0.2, 1.5]
+    assert why({"y": NARROW, "z": easier}).settle == why(NARROW).settle != why(easier).settle
+
+
+def test_a_failed_gate_is_said_in_words():
+    told = why([2.0, 2.1, 1.9], {"fits": False, "learns": True}, {"fits": "some nets did not fit their data"})
+    assert told.why.endswith("failed a test of its own, fixed before the run: some nets did not fit their data.")
+    assert "setting that passes" in told.settle
+    assert "“halves agree” does not hold" in why([2.0, 2.1, 1.9], {"halves_agree": False}).why
+
+
+def test_seeds_without_a_value_are_counted():
+    nan = float("nan")
+    most = why([nan, nan, nan, 1.0])
+    assert most.why == "3 of 4 seeds have no value: they never got to what is measured."
+    assert "at least half of the seeds" in most.settle
+    assert "1 of 5 seeds have no value." in why([*NARROW, nan]).why
+    assert why([1.0])[:2] == ("There are too few values for an interval.", "More seeds.")
+
+
+def test_an_interval_over_all_data_says_how_much_more_of_it_would_do():
+    told = why(Interval(1.0, -1.0, 3.0, 0.95, "bootstrap", 50))
+    assert told.settle.startswith("About 4 times the data")
+    assert "no likely amount" in why(Interval(0.01, -1.0, 1.0, 0.95, "bootstrap", 50)).settle
+
+
+def test_no_page_prints_an_interval_without_ends():
+    one = {"DD-5": [1.0], "DD-16": [2.0], "DD-12": [float("nan")]}
+    found = {id: json.loads(check(given.claims()[id], "laptop", Finding(id, values)).as_json())
+             for id, values in one.items()}  # fmt: skip
+    for old in found.values():  # as records said before
+        old["reason"] = f"no direction or value is claimed; 95% CI [-inf, inf] {old['reason']}"
+    html = build(records=[found.get(row["id"], row) for row in given.records()])
+    assert not re.search(r"[-−]?\binf\b|∞|\bnan\b", Page(html.split("<script>")[0]).text.lower())
+    assert "There are too few values for an interval." in Page(card_of(html, "DD-5")).text
+
+
+def test_a_reason_names_parts_in_their_words():
+    leaves = {leaf.name: leaf for leaf in spoken()["DD-8"].check.parts}
+    row = {"reason": "height contradicted: 95% CI [-2, -1] lies outside; shift null: x"}
+    told = "How much noise raises the peak: contradicted, 95% CI [−2, −1] lies outside; how far it moves: no effect, x."
+    assert wording.reason(row, leaves) == told
+
+
+def test_the_page_explains_its_forecasts_and_the_codes_of_its_sources():
+    legend = Page(study().split('<section id="verdicts">')[1].split("</section>")[0]).text
+    assert all(f"{word} ({letter}) " in legend for letter, (word, _) in wording.FORECASTS.items())
+    assert re.findall(r"\bS\d\b", legend) == ["S1", "S2"] and wording.SOURCES["S1"][4:] in legend
+
+
+def test_a_check_rewritten_since_a_record_leaves_it_the_bounds_that_judged_it():
+    old = given.records()
+    old[1]["parts"][0]["threshold"] = old[1]["threshold"] = "> 9 pp"
+    assert "asks for > 9 pp" in Page(card_of(build(records=old), "DD-5")).text
+
+
+def test_the_last_table_sets_the_source_against_us():
+    table = study().split('<table class="claims original">')[1].split("</table>")[0]
+    rows = {Page(body).ids[0] if Page(body).ids else re.search(r"#claim-([\w-]+)", body)[1]: Page(body).text
+            for body in re.findall(r"<tbody.*?</tbody>", table, re.DOTALL)}  # fmt: skip
+    assert list(rows) == [row["id"] for row in given.records() if row["parts"]]
+    for row in given.records()[:3]:
+        part = next(part for part in row["parts"] if part["statistic"] == row["statistic"])
+        wanted = (
+            given.claims()[row["id"]].reported,
+            "laptop, seeds 0–9",
+            number(part),
+            wording.VERDICTS[row["verdict"]].word,
+        )
+        assert all(each in rows[row["id"]] for each in wanted)
+    assert "laptop: small embedded data" in Page(study().split('<section id="original">')[1]).text
+
+
+def test_a_page_leads_to_the_studies_around_it_and_to_itself_at_other_profiles_from_top_and_bottom():
+    around = ["02_lottery_tickets", "00_before"]
+    links = Page(build(siblings=around, elsewhere=["mnist"])).links
+    assert [links.count(f"{target}.html") for target in ("00_before", f"../mnist/{given.STUDY}")] == [2, 2]
+    assert links.count("02_lottery_tickets.html") == 3, "and in the text"
+    assert "steps" not in re.findall(r'class="(\w+)"', study())
+    assert Page(build(siblings=["00_before"])).links.count("02_lottery_tickets.html") == 0
+
+
+def test_pages_at_other_profiles_are_found_where_they_lie(tmp_path, monkeypatch):
+    (tmp_path / "mnist").mkdir()
+    monkeypatch.setattr(html_module, "outputs", lambda name: SimpleNamespace(reports=tmp_path / name))
+    assert html_module._elsewhere("01_x", "laptop") == []
+    (tmp_path / "mnist" / "01_x.html").touch()
+    assert html_module._elsewhere("01_x", "laptop") == ["mnist"]
+    assert html_module._elsewhere("01_x", "mnist") == html_module._elsewhere("01_x", "smoke") == []
+
+
+def test_a_keyboard_can_skip_to_the_text():
+    first = re.search(r"<body.*?<a class=\"(\w+)\" href=\"(#\w+)\">(.*?)</a>", study(), re.DOTALL)
+    assert first.groups() == ("skip", "#main", "Skip to the text")
+
+
+def test_the_glossary_explains_what_checks_are_made_of():
+    ours = Page(study()).text
+    for word in ("censored", "source's part", "equivalence (TOST)", "smallest effect of interest"):
+        assert GLOSSARY[word] in ours, word
+    assert GLOSSARY["our part"] not in ours and GLOSSARY["gate"] not in ours
+    failed = [
+        {**row, "adequacy": {"fits": False}} if row["verdict"] == "inconclusive" else row for row in given.records()
+    ]
+    assert GLOSSARY["gate"] in Page(build(records=failed)).text
+    assert {"octave", "reinit", "underpowered", "reading (of a source)"} <= {*GLOSSARY}
+
+
 # --- two blocks of seeds ------------------------------------------------------------------------------------
 
 
@@ -347,7 +564,8 @@ def build_both(claims: Any = None, **more: Any) -> str:
     """Return the page of the study with a confirmation."""
     return study_page(
         given.notebook(), given.records(), given.run(), claims or given.claims(), "laptop",
-        study=given.STUDY, references=given.REFERENCES, confirmation=given.confirmation(), **more,
+        study=given.STUDY, references=given.REFERENCES, confirmation=given.confirmation(), about=ABOUT, elsewhere=(),
+        **more,
     )  # fmt: skip
 
 
@@ -519,6 +737,27 @@ def test_a_citation_becomes_a_link_to_its_reference_except_in_code():
     assert list(prose.cited) == ["b", "a"]
     with pytest.raises(BadInput, match="@c"):
         prose.html("See [@c].")
+
+
+def test_a_work_named_by_author_and_year_leads_to_its_reference_but_in_code_links_and_headings():
+    works = {
+        "a": Reference("Ng & Wu 2004", "x"),
+        "b": Reference("Li et al. 2019", "y"),
+        "c": Reference("Li et al. 2019", "z"),
+    }
+    prose = Prose(references=works | {"d": Reference("Bo et al. 2020", "w")})
+    html = prose.html(
+        "# By Bo et al. 2020\n\nBo et al. (2020), not `Bo et al. 2020`, Bo et al. 20201 or Li et al. 2019."
+    )
+    assert html.count("<a ") == 1 and '<a href="#ref-d">Bo et al. (2020)</a>' in html
+    assert prose.linked("S1 <x>; Ng & Wu 2004, p. 3") == 'S1 &lt;x&gt;; <a href="#ref-a">Ng &amp; Wu 2004</a>, p. 3'
+    assert list(prose.cited) == ["d", "a"]
+
+
+def test_the_source_of_a_claim_leads_to_the_references():
+    works = given.REFERENCES | {"belkin": Reference("Belkin et al. 2019", "Belkin (2019). Peaks.")}
+    html = build(references=works)
+    assert "#ref-belkin" in Page(block_of(html, "DD-1")).links and '<li id="ref-belkin">' in html
 
 
 def test_the_page_lists_the_works_it_cites():

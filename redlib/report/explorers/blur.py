@@ -273,7 +273,7 @@ def _controls(seen: Blurring, id: str) -> str:
     name = "Blur σ <small>pixels of a 28-pixel image</small>"
     return f'<p class="setting">{escape(setting)}</p>' + controls(
         choice(id, "rate", "Mislabelled", seen.rates, rate),
-        slider("sigma", name, len(seen.sigmas) - 1, sigma),
+        slider(id, "sigma", name, len(seen.sigmas) - 1, sigma),
     )
 
 

@@ -25,13 +25,15 @@ from redlib.report.explorers.fragments import (
 
 AXES: Final = ("noise", "width", "epoch")
 NAMES: Final = {"noise": "Label noise", "width": "Width", "epoch": "Epoch"}
-PANEL: Final = (380, 300)  # size of one panel
+WIDTH: Final = 380  # of one panel
 LEFT, RIGHT, TOP, FLOOR = 50, 368, 40, 256  # the sides of its plot
+STRIP: Final = (282, 332)  # head and foot of a strip below it
 LONG: Final = 30  # the axis of epochs is logarithmic where the last is more than so many times the first above 0
 TINTS: Final = {"test": "orange", "train": "blue"}
 Curves = Mapping[str, ArrayLike]
 Values = Mapping[str, Sequence[float]]
 Arrays = dict[str, np.ndarray]
+Plots = dict[str, dict[str, Plot]]  # of each panel and each curve
 
 
 @dataclass(frozen=True)
@@ -69,26 +71,26 @@ def curve_explorer(
     test and, if wanted, train to arrays [noise, width, epoch] in `unit` (NaN: no value); `low` and `high` are
     the ends of 95% bands of the same shape; `start` are the values shown first (default: largest noise,
     middle width, last epoch). Noise is a fraction, shown in per cent. A dotted line marks where train first
-    falls to `fit_below`. The vertical range is that of the curve `focus` (default: all), the others are cut off
-    where they leave it. Numbers are kept to `decimals`. BadInput for missing axes, other shapes, values that do not
-    rise, and more than 150 kB.
+    falls to `fit_below`. The curve `focus` has the plot and its vertical range for itself, the other one a strip below
+    with a range of its own (default: both share one plot). Numbers are kept to `decimals`. BadInput for missing axes,
+    other shapes, values that do not rise, and more than 150 kB.
     """
     values = _axes(axes)
     arrays = _all_arrays(curves, low or {}, high or {}, tuple(len(values[name]) for name in AXES))
     seen = Errors(values, arrays, _begin(values, start or {}), NAMES | dict(labels or {}))
-    plots, scale = _plots(values, _range(arrays, focus)), 10**decimals
+    plots, scale = _plots(values, _heights(arrays, focus)), 10**decimals
     data = {
         "shape": [len(values[name]) for name in AXES],
         "labels": {name: [_label(name, value) for value in found] for name, found in values.items()},
-        "x": {name: [plot.x(value) for value in values[name]] for name, plot in plots.items()},
-        **{"panel": PANEL, "top": TOP, "height": FLOOR - TOP},
-        **{"min": plots["width"].y.low * scale, "max": plots["width"].y.high * scale},
+        "x": {name: [found["test"].x(value) for value in values[name]] for name, found in plots.items()},
+        "panel": (WIDTH, _height(plots["width"])),
+        "rows": {label: _row(plot, scale) for label, plot in plots["width"].items()},
         **{"scale": scale, "digits": decimals, "unit": unit, "what": what, "names": list(arrays["mean"])},
         "fit": None if fit_below is None else fit_below * scale,
         **{kind: {name: _whole(a * scale) for name, a in found.items()} for kind, found in arrays.items()},
     }
-    body = _body(seen, plots, f"{what} ({unit})" if unit else what)
-    return fragment("curves", data, lambda _: body, remedy="Thin out the epochs.")
+    titled = f"{what} ({unit})" if unit else what
+    return fragment("curves", data, lambda id: _body(seen, plots, titled, id), remedy="Thin out the epochs.")
 
 
 # --- what is given ------------------------------------------------------------------------------------------
@@ -122,13 +124,23 @@ def _arrays(curves: Curves, shape: tuple[int, ...]) -> Arrays:
     return arrays
 
 
-def _range(arrays: Mapping[str, Arrays], focus: str) -> tuple[float, float]:
-    """Return the round ends of the vertical axis."""
-    if focus and focus not in arrays["mean"]:
-        raise BadInput.of("focus", focus, f"one of {list(arrays['mean'])}, or ''", "Name the curve to zoom on.")
-    seen = [found for kind in arrays.values() for name, found in kind.items() if focus in ("", name)]
+def _heights(arrays: Mapping[str, Arrays], focus: str) -> dict[str, Axis]:
+    """Return the vertical axis of each curve: one for all or, beside a `focus`, that of the other in a strip below."""
+    labels = list(arrays["mean"])
+    if focus and focus not in labels:
+        raise BadInput.of("focus", focus, f"one of {labels}, or ''", "Name the curve to zoom on.")
+    if not focus:
+        return dict.fromkeys(labels, Axis(*_range(arrays, labels), FLOOR, TOP))
+    sides = {label: (FLOOR, TOP) if label == focus else STRIP[::-1] for label in labels}
+    return {label: Axis(*_range(arrays, [label]), *ends) for label, ends in sides.items()}
+
+
+def _range(arrays: Mapping[str, Arrays], labels: Sequence[str]) -> tuple[float, float]:
+    """Return the round ends of the vertical axis of these curves."""
+    seen = [found for kind in arrays.values() for name, found in kind.items() if name in labels]
     known = np.concatenate([found[np.isfinite(found)] for found in seen])
-    return round_range(float(known.min()), float(known.max()))[:2]
+    low, high, step = round_range(float(known.min()), float(known.max()))
+    return low, max(high, low + step)
 
 
 def _begin(values: Values, start: Mapping[str, float]) -> dict[str, int]:
@@ -144,16 +156,16 @@ def _begin(values: Values, start: Mapping[str, float]) -> dict[str, int]:
 # --- the fragment -------------------------------------------------------------------------------------------
 
 
-def _body(seen: Errors, plots: Mapping[str, Plot], what: str) -> str:
+def _body(seen: Errors, plots: Plots, what: str, id: str) -> str:
     """Return sliders, both panels at the start, and the readout."""
     sliders = [
-        slider(name, escape(seen.names[name]), len(found) - 1, seen.begin[name])
+        slider(id, name, escape(seen.names[name]), len(found) - 1, seen.begin[name])
         for name, found in seen.values.items()
         if len(found) > 1
     ]
-    panels = [_panel(name, plot, seen, what) for name, plot in plots.items()]
+    panels = [_panel(name, found, seen, what) for name, found in plots.items()]
     alt = f"{what} against {seen.names['width']} and against {seen.names['epoch']}, as the sliders say"
-    drawing = svg("curves", 2 * PANEL[0], PANEL[1], alt, *panels)
+    drawing = svg("curves", 2 * WIDTH, _height(plots["width"]), alt, *panels)
     return f'{controls(*sliders)}{drawing}<p class="readout" aria-live="polite"></p>'
 
 
@@ -168,11 +180,26 @@ def _label(name: str, value: float) -> str:
     return f"{value:,.0f}".replace(",", "\u202f") if value >= 1e4 else f"{value:g}"
 
 
-def _plots(values: Values, ends: tuple[float, float]) -> dict[str, Plot]:
-    """Return both plots: against width, on a log axis, and against epoch, on one where the epochs span a lot."""
-    y = Axis(*ends, FLOOR, TOP)
+def _plots(values: Values, heights: Mapping[str, Axis]) -> Plots:
+    """Return the plots against width, on a log axis, and against epoch, on one where the epochs span a lot."""
     scales = {"width": log2, "epoch": _time(values["epoch"])}
-    return {name: Plot(Axis(values[name][0], values[name][-1], LEFT, RIGHT, f), y) for name, f in scales.items()}
+    across = {name: Axis(values[name][0], values[name][-1], LEFT, RIGHT, f) for name, f in scales.items()}
+    return {name: {label: Plot(x, y) for label, y in heights.items()} for name, x in across.items()}
+
+
+def _row(plot: Plot, scale: float) -> dict[str, float]:
+    """Return the place and the range of a plot, for the script."""
+    y = plot.y
+    return {"top": y.end, "height": y.start - y.end, "min": y.low * scale, "max": y.high * scale}
+
+
+def _foot(plots: Mapping[str, Plot]) -> float:
+    return max(plot.y.start for plot in plots.values())
+
+
+def _height(plots: Mapping[str, Plot]) -> float:
+    """Return the height of a panel, with the numbers and the name of its axis below."""
+    return _foot(plots) + 44
 
 
 def _time(epochs: Sequence[float]) -> Callable[[float], float]:
@@ -194,37 +221,51 @@ def _ticks(plot: Plot, values: Sequence[float], base: int) -> list[tuple[float, 
     return [(value, _label("", value)) for value in found]
 
 
-def _panel(name: str, plot: Plot, seen: Errors, what: str) -> str:
+def _panel(name: str, plots: Mapping[str, Plot], seen: Errors, what: str) -> str:
     """Return one panel at the start: titles and key, grid, both curves, and what the script moves."""
-    width, height = PANEL
-    ticks = _ticks(plot, seen.values[name], {"width": 2, "epoch": 10}[name])
-    x = plot.x(seen.values[name][seen.begin[name]])
-    dots = "".join(f'<circle class="dot {label}" cx="-99" r="4.5"/>' for label in seen.arrays["mean"])
-    right = f' transform="translate({width},0)"' * (name == "epoch")
+    foot, height = _foot(plots), _height(plots)
+    x = next(iter(plots.values())).x(seen.values[name][seen.begin[name]])
+    dots = "".join(f'<circle class="dot {label}" cx="-99" r="4.5"/>' for label in plots)
+    right = f' transform="translate({WIDTH},0)"' * (name == "epoch")
     return (
-        f'<g class="{name}"{right}><rect width="{width}" height="{height}" fill="transparent"/>'
-        f'<text class="name" x="8" y="18">{escape(what)}</text>{_key(list(seen.arrays["mean"]))}'
-        f"{plot.frame(ticks, round_ticks(plot.y.low, plot.y.high), escape(seen.names[name]))}"
-        f'<g class="fit" transform="translate(-999,0)"><path d="M0 {TOP}V{FLOOR}"/>'
+        f'<g class="{name}"{right}><rect width="{WIDTH}" height="{height}" fill="transparent"/>'
+        f'<text class="name" x="8" y="18">{escape(what)}</text>{_key(plots)}{_frames(name, plots, seen)}'
+        f'<g class="fit" transform="translate(-999,0)"><path d="M0 {TOP}V{foot}"/>'
         f'<text y="{TOP + 9}">training data fitted</text></g>'
-        f'<line class="cursor" x1="{x:g}" x2="{x:g}" y1="{TOP}" y2="{FLOOR}"/>'
-        f"{plot.cut(_lines(plot, seen.values[name], seen.along(name)))}"
+        f'<line class="cursor" x1="{x:g}" x2="{x:g}" y1="{TOP}" y2="{foot}"/>'
+        f"{_lines(plots, seen.values[name], seen.along(name))}"
         f"{dots}</g>"
     )
 
 
-def _key(labels: Sequence[str]) -> str:
-    """Return a piece of each curve with its name, on the right."""
-    places = [(label, RIGHT - 68 * (len(labels) - place)) for place, label in enumerate(labels)]
-    line, text = '<path class="curve {0}" d="M{1} 14h20"/>', '<text x="{1}" y="18">{0}</text>'
-    return "".join(line.format(label, x) + text.format(label, x + 25) for label, x in places)
+def _key(plots: Mapping[str, Plot]) -> str:
+    """Return a piece of each curve with its name, above its plot, on the right."""
+    tops, parts = [plot.y.end for plot in plots.values()], []
+    line, text = '<path class="curve {0}" d="M{1} {2:g}h20"/>', '<text x="{1}" y="{2:g}">{0}</text>'
+    for place, label in enumerate(plots):
+        x, y = RIGHT - 68 * tops[place:].count(tops[place]), tops[place] - (26 if tops[place] == TOP else 10)
+        parts.append(line.format(label, x, y) + text.format(label, x + 25, y + 4))
+    return "".join(parts)
 
 
-def _lines(plot: Plot, across: Sequence[float], shown: Mapping[str, Arrays]) -> str:
-    """Return the bands and the curves."""
+def _frames(name: str, plots: Mapping[str, Plot], seen: Errors) -> str:
+    """Return the numbers along the axes of each plot; those of a strip are its ends and its middle."""
+    parts = []
+    for plot in dict.fromkeys(plots.values()):
+        low, high = plot.y.low, plot.y.high
+        up = round_ticks(low, high) if plot.y.end == TOP else [low, (low + high) / 2, high]
+        last = plot.y.start == _foot(plots)
+        across = _ticks(plot, seen.values[name], {"width": 2, "epoch": 10}[name]) if last else []
+        parts.append(plot.frame(across, up, escape(seen.names[name]) * last))
+    return "".join(parts)
+
+
+def _lines(plots: Mapping[str, Plot], across: Sequence[float], shown: Mapping[str, Arrays]) -> str:
+    """Return the bands and the curves, cut off where they leave their plot."""
     low, high, parts = shown["low"], shown["high"], []
     for label, mean in shown["mean"].items():
+        plot = plots[label]
         band = plot.band(across, low[label], high[label]) if label in low else ""
-        parts.append(f'<path class="band {label}" d="{band}"/>')
-        parts.append(f'<path class="line curve {label}" d="{plot.path(across, mean)}"/>')
+        line = f'<path class="line curve {label}" d="{plot.path(across, mean)}"/>'
+        parts.append(plot.cut(f'<path class="band {label}" d="{band}"/>{line}'))
     return "".join(parts)

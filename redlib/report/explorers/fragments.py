@@ -77,11 +77,13 @@ def controls(*parts: str) -> str:
     return f'<div class="controls" hidden>{"".join(parts)}</div>'
 
 
-def slider(axis: str, name: str, last: int, at: int, below: str = "") -> str:
+def slider(id: str, axis: str, name: str, last: int, at: int, below: str = "") -> str:
     """Return a slider from 0 to `last`, standing at `at`; the script writes its value beside `name`, both HTML."""
+    # A label around both would name the first of them, the output; and the slider itself says each value, once.
+    own = f"{id}-{axis}"
     return (
-        f'<label class="slider"><span>{name}</span><output></output>'
-        f'<input type="range" data-axis="{axis}" min="0" max="{last}" step="1" value="{at}">{below}</label>'
+        f'<div class="slider"><label for="{own}">{name}</label><output for="{own}" aria-live="off"></output>'
+        f'<input type="range" id="{own}" data-axis="{axis}" min="0" max="{last}" step="1" value="{at}">{below}</div>'
     )
 
 
@@ -137,7 +139,7 @@ class Plot:
         return self.path([x for x, _ in ends], [y for _, y in ends])
 
     def frame(self, across: Iterable[tuple[float, str]], up: Iterable[float], name: str, marks: bool = False) -> str:
-        """Return numbers along both axes and the name, HTML, below; lines across the plot, or `marks` outside it."""
+        """Return numbers along both axes and any name, HTML, below; lines across the plot, or `marks` outside it."""
         parts, line = [], "h-4" if marks else f"H{self.x.end:g}"
         for value in up:
             y = self.y(value)
@@ -148,7 +150,8 @@ class Plot:
             parts.append(f'<path class="grid" d="M{x:g} {foot:g}v4"/>')
             parts.append(f'<text class="x" x="{x:g}" y="{foot + 17:g}">{words}</text>')
         middle = (self.x.start + self.x.end) / 2
-        return "".join([*parts, f'<text class="x name" x="{middle:g}" y="{self.y.start + 35:g}">{name}</text>'])
+        below = f'<text class="x name" x="{middle:g}" y="{self.y.start + 35:g}">{name}</text>' if name else ""
+        return "".join([*parts, below])
 
     def cut(self, inner: str) -> str:
         """Return what is drawn inside, cut off where it leaves the plot."""

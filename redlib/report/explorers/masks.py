@@ -94,13 +94,14 @@ def mask_explorer(
         **{"scale": scale, "digits": decimals, "unit": unit, "min": ticks[0] * scale, "max": ticks[-1] * scale},
         **{"left": LEFT, "room": WIDTH - LEFT - RIGHT, "top": TOP, "height": FLOOR - TOP},
     }
-    told, bar = (
-        f"{what} ({unit})" if unit else what,
-        slider("density", "Weights kept", len(kept) - 1, _begin(kept, start)),
-    )
+    told, place = f"{what} ({unit})" if unit else what, _begin(kept, start)
     drawn = _curves(plot, dict(zip(kept, labels, strict=True)), found, tints, ticks, told) + _rows(tints, ticks, told)
-    body = f'{controls(bar)}{_both(layers, rows, drawn)}<p class="said" aria-live="polite"></p>'
-    return fragment("masks", data, lambda _: body, title=title, remedy="Show fewer arms or levels.")
+    below = f'{_both(layers, rows, drawn)}<p class="said" aria-live="polite"></p>'
+
+    def body(id: str) -> str:
+        return controls(slider(id, "density", "Weights kept", len(kept) - 1, place)) + below
+
+    return fragment("masks", data, body, title=title, remedy="Show fewer arms or levels.")
 
 
 # --- what is shown ------------------------------------------------------------------------------------------

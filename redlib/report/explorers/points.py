@@ -242,7 +242,7 @@ def _body(seen: Movement, what: str, id: str) -> str:
     """Return button and slider, an SVG of the last frame for each panel, and the key."""
     ends = f"<small>{escape(seen.ticks[0])}</small><small>{escape(seen.ticks[-1])}</small>"
     play = '<button type="button"><i></i><span>Play</span></button>'
-    bar = controls(play, slider("frame", escape(what), len(seen.frames) - 1, seen.start, ends))
+    bar = controls(play, slider(id, "frame", escape(what), len(seen.frames) - 1, seen.start, ends))
     longest = escape(max(seen.frames, key=len), quote=True)
     return (
         f'<div class="top-row">{bar}<p class="room" data-longest="{longest}">'

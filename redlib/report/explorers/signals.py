@@ -319,7 +319,7 @@ def _controls(seen: Signals, id: str) -> str:
     values = (seen.sigma_w, seen.sigma_b, seen.densities)
     axes = (("w", f"σ{_low('w')}", "weights"), ("b", f"σ{_low('b')}", "biases"), ("d", "density", "kept"))
     sliders = [
-        slider(axis, f"{symbol} <small>{words}</small>", len(known) - 1, at)
+        slider(id, axis, f"{symbol} <small>{words}</small>", len(known) - 1, at)
         for (axis, symbol, words), known, at in zip(axes, values, places, strict=True)
     ]
     names = [ACTIVATIONS[name] for name in seen.activations]
@@ -341,7 +341,7 @@ def _readout(seen: Signals, scene: Scene) -> str:
     ]
     setting = f"{ACTIVATIONS[scene.activation]}, σ{_low('w')} = {scene.w:g}, σ{_low('b')} = {scene.b:g}"
     return (
-        f'<p class="setting">{setting}, cut {CUTS[seen.cut]}</p><table class="readout"><thead><tr><th></th>'
+        f'<p class="setting">{setting}, cut {CUTS[seen.cut]}</p><table class="readout"><thead><tr><td></td>'
         f"{''.join(f'<th>{head}</th>' for head in heads)}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     )
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from redlib import plots
+from redlib.data.streams import rng
 from redlib.experiments.results import Results
-from redlib.measures.leastsquares import Floats, isotropic_risk
+from redlib.measures.leastsquares import Floats, first, fourier_features, isotropic_risk, min_norm
 from redlib.studies.double_descent import claims
 from redlib.studies.double_descent.claims import BySize, final
 from redlib.studies.double_descent.linear import Gaussian
@@ -25,6 +26,52 @@ Sweeps = Mapping[str, tuple[Results, str]]  # label: (sweep over width, colour)
 
 
 # ---- models we can solve ----
+
+
+class Toy(NamedTuple):
+    """Fits to a few noisy points of a curve, by the number of features: a picture to explain with, and no evidence."""
+
+    x: Floats
+    y: Floats
+    grid: Floats
+    truth: Floats  # the curve on the grid
+    fits: dict[int, Floats]  # on the grid
+    smallest: dict[int, float]  # the smallest singular value of the features at the points
+
+    @property
+    def distance(self) -> dict[int, float]:
+        """The root-mean-square distance of each fit from the curve, by the number of features."""
+        return {count: float(np.sqrt(np.mean((fit - self.truth) ** 2))) for count, fit in self.fits.items()}
+
+
+def toy(counts: Sequence[int] = (4, 12, 600), points: int = 12, noise: float = 0.3, seed: int = 20_001) -> Toy:
+    """Return fits of least norm by so many random waves to points of a sine; one draw, chosen to be clear.
+
+    The frequencies have heavy tails: with normal ones even many waves would leave singular values of almost zero.
+    """
+    draw, of_waves = rng(seed, "noise"), rng(seed, "features")
+    x, grid = (np.arange(points) + draw.uniform(0.2, 0.8, points)) * 2 / points - 1, np.linspace(-1, 1, 401)
+    y = np.sin(np.pi * x) + noise * draw.standard_normal(points)
+    bank = 2.5 * of_waves.standard_t(2, (max(counts), 1)), of_waves.uniform(0, 2 * np.pi, max(counts))
+    at_points, on_grid = (fourier_features(places[:, None], bank) for places in (x, grid))
+    designs = {count: first(at_points, count) for count in counts}
+    fits = {count: (first(on_grid, count) @ min_norm(design, y[:, None]))[:, 0] for count, design in designs.items()}
+    smallest = {count: float(np.linalg.svd(design, compute_uv=False)[-1]) for count, design in designs.items()}
+    return Toy(x, y, grid, np.sin(np.pi * grid), fits, smallest)
+
+
+def fits(shown: Toy) -> Figure:
+    """Return the fits to a few noisy points, a panel for each number of features."""
+    fig, axes = plots.panels(len(shown.fits), width=12.5)
+    for ax, (count, fit) in zip(axes, shown.fits.items(), strict=True):
+        ax.plot(shown.grid, shown.truth, color=plots.paint("grey"), linestyle="--", label="truth")
+        ax.plot(shown.grid, fit, color=plots.paint("blue"), label="fit")
+        ax.plot(shown.x, shown.y, "o", color=plots.paint("orange"), markersize=6, label=f"{len(shown.x)} noisy points")
+        place = "fewer than" if count < len(shown.x) else "as many as" if count == len(shown.x) else "more than"
+        ax.set(ylim=(-2.5, 2.5), xlabel="x", title=f"{count} waves, {place} points")
+    axes[0].set_ylabel("y")
+    axes[0].legend(loc="upper left")
+    return fig
 
 
 def features(found: Results) -> Figure:
@@ -102,9 +149,10 @@ def by_parameters(config: WidthSweep, fresh: Results, reused: Results) -> Figure
     share = [config.over_labels(width) for width in config.widths]
     shape: Shape = {"log2": [0.03, 0.1, 0.3, 1, 3, 10], "marks": {"P = K·n": 1}, "seeds": False}
     fig, axes = plots.panels(2)
-    for ax, curve, name in zip(axes, ("test_loss", "train_error"), ("test loss", "training error (%)"), strict=True):
+    kinds = (("test_loss", "test loss", "On test data"), ("train_error", "training error (%)", "On training data"))
+    for ax, (curve, name, title) in zip(axes, kinds, strict=True):
         named = {"fresh weights": (final(fresh, curve), "blue"), "reused weights": (final(reused, curve), "orange")}
-        plots.curves(ax, share, named, ylabel=name, xlabel="parameters / (classes × examples)", **shape)
+        plots.curves(ax, share, named, ylabel=name, title=title, xlabel="parameters / (classes × examples)", **shape)
     return fig
 
 
@@ -190,7 +238,8 @@ def beyond(clean: Results, students: Results) -> Figure:
     perfect = {"no training error": np.median(claims.threshold(clean, 0.0))}
     by_width(left, {"": (clean, "blue")}, title="Clean labels", marks=perfect, seeds=True)
     grid, named = students.labels["multiple"], {"": (100 * students["success"], "green")}
-    plots.curves(right, grid, named, log2=grid, xlabel="student width / teacher width", ylabel="perfect fits (%)")
+    plots.curves(right, grid, named, log2=grid, xlabel="student width / teacher width", ylabel="perfect fits (%)",
+                 title="Who fits a teacher?")  # fmt: skip
     return fig
 
 

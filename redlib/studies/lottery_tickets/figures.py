@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,12 +22,14 @@ Rows = dict[str, tuple[Floats, str]]  # label: (accuracy per seed [S], colour)
 ARMS = {"reinit": "orange", "random": "gold", "shuffled": "purple"}
 CONTROLS = {  # arm: (label, colour), from the ticket down to what keeps nothing of it
     "dense": ("dense", "grey"), "ticket": ("ticket", "blue"), "late": ("ticket, late rewinding", "sky"),
-    "finetuned": ("finetuned", "green"), "noise_half": ("noise, ½ sd", "sky"),
+    "finetuned": ("finetuned", "green"), "noise_half": ("initial weights + ½ sd", "sky"),
     "signed_constant": ("signed constant", "sky"), "keep_sign": ("keep sign, fresh sizes", "sky"),
-    "noise_three": ("noise, 3 sd", "sky"), "frozen": ("cut weights frozen", "purple"),
-    "patient": ("reinit, patient", "orange"), "reinit": ("reinit", "orange"), "random": ("random", "gold"),
+    "noise_three": ("initial weights + 3 sd", "sky"), "frozen": ("cut weights frozen", "purple"),
+    "patient": ("fresh weights, trained longer", "orange"), "reinit": ("fresh weights (reinit)", "orange"),
+    "random": ("random mask", "gold"),
     "large_init": ("largest initial weights", "gold"),
 }  # fmt: skip
+NAMES = {"reinit": "fresh weights (reinit)", "random": "random mask", "shuffled": "shuffled mask"}  # of ARMS
 LEARNED = {"initial": "initial", "signed_constant": "constant"}
 COUNTS = 1, 2, 5, 10, 20  # small nets of which the best is taken
 TEST = "test accuracy (%)"
@@ -64,7 +67,7 @@ def main(tickets: Results, arms: Results) -> Figure:
     }
     for ax, (title, (read, unit)) in zip(axes, reads.items(), strict=True):
         named: dict[str, Any] = {"ticket": (read(tickets), "blue")}
-        named |= {name: (read(arms.at(arm=name)), ARMS[name], {"x": at}) for name in arms.labels["arm"]}
+        named |= {NAMES[name]: (read(arms.at(arm=name)), ARMS[name], {"x": at}) for name in arms.labels["arm"]}
         dense, legend = {"dense": float(read(tickets.at(level=0)).mean())}, "best" if ax is axes[0] else ""
         plots.curves(ax, density, named, title=title, ylabel=unit, density=True, levels=dense, legend=legend)
     return fig
@@ -104,16 +107,20 @@ def inside(weights: Sequence[Tensors], tickets: Results, cut_only: Results, rati
     layer = claims.largest(weights[0])
     initial, final = (each[layer][0].flatten().numpy() for each in weights)
     shown = {"initial": (initial, "grey"), "trained": (final, "blue")}
-    plots.histogram(left, shown, xlabel=f"weights of {layer}, first seed")
+    plots.histogram(left, shown, xlabel=f"weights of {spaced(layer)}, first seed", title="Before and after")
     named = {"cut, not retrained": (100 * cut_only["test_accuracy"], "orange")}
     named |= {"cut, rewound, retrained": (accuracy(tickets), "blue")}
-    plots.curves(middle, shares(tickets), named, ylabel=TEST, density=True, seeds=False)
+    plots.curves(middle, shares(tickets), named, ylabel=TEST, density=True, seeds=False, title="Cut, and retrained")
     expected = null.mean(1)
     spread = {"selection alone": ((null / expected[:, None]).ravel(), "grey")}
-    plots.histogram(right, spread, xlabel="movement ratio / its mean under the null")
-    right.plot(ratio / expected, 0 * ratio, "|", color=plots.paint("purple"), markersize=40, label="measured")
-    right.legend(markerscale=0.25)
+    plots.histogram(right, spread, xlabel="movement ratio / its mean under the null", title="Do survivors move more?")
+    plots.rug(right, ratio / expected, "measured, a stroke a seed")
     return fig
+
+
+def spaced(layer: str) -> str:
+    """Return the name of a layer in words: layer2 is "layer 2"."""
+    return re.sub(r"(?<=[a-z])(?=\d)", " ", layer)
 
 
 def crowding(crowds: Results, density: Floats) -> Figure:
@@ -122,7 +129,7 @@ def crowding(crowds: Results, density: Floats) -> Figure:
     fig, axes = plots.panels(3, width=12.5)
     for ax, (side, title) in zip(axes, titles.items(), strict=True):
         colours = zip(crowds.labels["layer"], ("blue", "orange", "green"), strict=True)
-        named = {name: (crowds.at(layer=name)[side], colour) for name, colour in colours}
+        named = {spaced(name): (crowds.at(layer=name)[side], colour) for name, colour in colours}
         unit, chance = ("excess co-survival", 0.0) if side == "excess" else ("variance / chance", 1.0)
         plots.curves(ax, density[list(crowds.labels["level"])], named, title=title, ylabel=unit, density=True,
                      levels={"": chance}, legend="upper left" if ax is axes[-1] else "")  # fmt: skip
@@ -139,10 +146,12 @@ def masks_alone(best: Results, learned: Results, trained: Results) -> Rows:
     return rows | {"trained weights": (accuracy(trained), "orange")}
 
 
-def untrained(rows: Rows, popup: Results, trained: Results, candidates: Sequence[int], errors: Floats) -> Figure:
-    """Return masks alone, edge-popup by the share kept and width, and the error of pruning random weights."""
+def untrained(
+    rows: Rows, popup: Results, trained: Results, candidates: Sequence[int], errors: Floats, dataset: str = ""
+) -> Figure:
+    """Return masks alone (on `dataset`), edge-popup by the share kept and width, and the error of pruning at random."""
     fig, (left, middle, right) = plots.panels(3, width=12.5, height=3.8)
-    plots.dot_rows(left, rows, TEST, title="Masks alone")
+    plots.dot_rows(left, rows, TEST, title=f"Masks alone, on {plots.data_name(dataset)}" if dataset else "Masks alone")
     colours = dict(zip(popup.labels["width"], ("sky", "blue", "purple"), strict=False))
     named = {f"width ×{w:g}": (100 * popup.at(width=w)["test_accuracy"], c) for w, c in colours.items()}
     plots.curves(middle, popup.labels["level"], named, xlabel="share of weights kept", ylabel=TEST,
@@ -156,13 +165,17 @@ def untrained(rows: Rows, popup: Results, trained: Results, candidates: Sequence
 
 def transfer(native: Mapping[str, Results], arms: Mapping[str, Results], carried: Mapping[Any, Results]) -> Figure:
     """Return native, carried and random sparse nets on other data and optimisers, and tickets by learning rate."""
-    moved = {"other half": ("first", "second"), "other data": ("here", "away"), "other optimiser": ("large", "other")}
+    moved = {
+        "other half of the data": ("first", "second"),
+        "other data set": ("here", "away"),
+        "other optimiser": ("large", "other"),
+    }
     left, right = {}, {}
     for label, pair in moved.items():
         name = pair[1]
-        left[f"{label}: native"] = accuracy(end(native[name])), "blue"
-        left[f"{label}: carried"] = accuracy(end(carried[pair], arm="ticket")), "sky"
-        left[f"{label}: random"] = accuracy(end(arms[name], arm="random")), "grey"
+        left[f"{label}: its own ticket"] = accuracy(end(native[name])), "blue"
+        left[f"{label}: ticket carried over"] = accuracy(end(carried[pair], arm="ticket")), "sky"
+        left[f"{label}: random mask"] = accuracy(end(arms[name], arm="random")), "grey"
     for name in ("small", "large"):
         right[f"ticket, {name} rate"] = accuracy(end(carried[name, "patient"], arm="ticket")), "blue"
         right[f"fresh weights, {name} rate"] = accuracy(end(carried[name, "patient"], arm="reinit")), "orange"
@@ -196,7 +209,7 @@ def early(lines: Mapping[str, Results], flips: Results, tickets: Results, arms: 
     left.set_xticks(range(len(starts)), starts)
     steps, decades = flips["steps"], [10**k for k in range(6) if 10**k <= flips["steps"][-1]]
     rates = 100 * flips["changed"] / np.diff(steps, prepend=0)
-    plots.curves(middle, steps, {"": (np.maximum(rates, 1e-4), "purple")}, xlabel="step", title="Signs settle",
+    plots.curves(middle, steps, {"": (np.maximum(rates, 1e-4), "purple")}, xlabel="step", title="Do signs settle?",
                  ylabel="signs changed a step (%)", logy=(0.01, 0.03, 0.1, 0.3, 1, 3, 10), log2=decades,
                  marks={f"step {step}": step}, seeds=False, marker="")  # fmt: skip
     same, shuffled, blurred = (accuracy(arms.at(arm=arm, level=D11)) for arm in ("ticket", "reshuffled", "noise_one"))
@@ -216,7 +229,7 @@ def conv(chains: Mapping[int, Results], lines: Results, calm: Results, arms: Res
     plots.curves(middle, starts, {"": (barriers(lines), "purple")}, log2=starts, levels={"": claims.STABLE},
                  xlabel="step at which copies part", ylabel="barrier (points)", title="Conv net, dense")  # fmt: skip
     rows = {"dense": (accuracy(calm.at(level=0)), "grey"), "ticket": (accuracy(end(calm)), "blue")}
-    rows |= {arm: (accuracy(end(arms, arm=arm)), ARMS[arm]) for arm in arms.labels["arm"]}
+    rows |= {NAMES[arm]: (accuracy(end(arms, arm=arm)), ARMS[arm]) for arm in arms.labels["arm"]}
     plots.dot_rows(right, rows, TEST, title=f"Conv-2, {shares(calm)[-1]:.0%} kept")
     return fig
 

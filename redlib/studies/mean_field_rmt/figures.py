@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from redlib import plots
 from redlib.experiments.chain import D11, D21, D51
@@ -30,8 +31,9 @@ CHAINS = {
 }
 LAWS: Looks = {
     "naive": ("naive", "orange"),
-    "density": ("corrected for density", "blue"),
-    "rows": ("by rows", "green", {"linestyle": ":"}),
+    # These two lie on each other: a broad pale line with rings, and a thin dashed one with crosses on top of it.
+    "density": ("corrected for density", "sky", {"linewidth": 4.5, "marker": "o", "markersize": 8, "mfc": "none"}),
+    "rows": ("corrected row by row", "green", {"linewidth": 1.3, "linestyle": "--", "marker": "x", "markersize": 5.5}),
 }
 ARMS = {
     "random": ("random mask", "grey"),
@@ -60,6 +62,7 @@ PEAKS = {
     "accuracy_bimodal_minus_gaussian_imp_mask": ("pruned mask, less Gaussian", "blue"),
     "accuracy_bimodal_minus_same_spread_imp_mask": ("pruned mask, less as wide a Gaussian", "gold"),
 }
+SCALES = 6  # times ξ: to about that depth nets can be trained (Schoenholz et al. 2017)
 WHEN = {"start": "Rewound", "end": "Trained"}
 
 
@@ -95,6 +98,7 @@ def fixed_points(wide: Results) -> Figure:
     columns, rows = ([f"{value:.1f}" for value in axis] for axis in claims.GRID)
     plots.heat(left, claims.fixed_points().T[::-1], rows=rows[::-1], columns=columns, xlabel=r"$\sigma_w$",
                ylabel=r"$\sigma_b$", title="Where q settles: q*", bar="q*")  # fmt: skip
+    draw_edge(left)
     q, curves = np.moveaxis(wide["q"], 1, 0), {}
     for values, (sigma_w, sigma_b), colour in zip(q, wide.labels["sigma"], CYCLE, strict=False):
         plots.level(right, float(meanfield.q_fixed_point(sigma_w, sigma_b)), colour=colour)
@@ -102,6 +106,30 @@ def fixed_points(wide: Results) -> Figure:
     plots.curves(right, np.arange(1, q.shape[2] + 1), curves, xlabel="layer", ylabel="q", logy=(0.1, 0.3, 1, 3, 10),
                  title="Wide nets, theory dotted", legend="end", seeds=False, marker="")  # fmt: skip
     return fig
+
+
+def draw_edge(ax: Axes) -> None:
+    """Draw the edge of chaos over the map of q*, whose cells are those of `claims.GRID`, σ_b from the top down."""
+    (widths, biases), shade = claims.GRID, [withStroke(linewidth=3.5, foreground="#101214")]
+    along = np.linspace(biases[0], biases[-1], 40)
+    row = len(biases) - 1 - np.interp(along, biases, range(len(biases)))
+    column = np.interp(meanfield.edge_of_chaos(along), widths, range(len(widths)), right=np.nan)
+    # Not the inks of the page: those change with its theme, and the cells do not.
+    line: dict[str, Any] = {"color": "#fdfdfd", "path_effects": shade}
+    ax.plot(column, row, label="edge of chaos, χ₁ = 1", **line)
+    for place, text, side in ((0.03, "order", "left"), (0.97, "chaos", "right")):
+        ax.text(place, 0.5, text, transform=ax.transAxes, ha=side, **line)
+    ax.text(column[0] + 0.25, row[0] - 0.1, "edge of chaos", va="center", **line)
+
+
+def draw_depth_scales(ax: Axes, sigmas: Sequence[float], depths: Sequence[int], sigma_b: float) -> None:
+    """Draw six depth scales of theory over a map whose columns are σ_w and whose rows are depths, from the top down."""
+    along = np.linspace(sigmas[0], sigmas[-1], 300)
+    reach = SCALES * meanfield.depth_scales(along, sigma_b)[1]
+    row = np.interp(reach, depths, range(len(depths)), left=np.nan, right=np.nan)
+    ax.plot(np.interp(along, sigmas, range(len(sigmas))), row, color="#fdfdfd", label=f"{SCALES} ξ of theory",
+            path_effects=[withStroke(linewidth=3.5, foreground="#101214")])  # fmt: skip
+    ax.legend(loc="lower right", labelcolor="#fdfdfd", fontsize=9)
 
 
 def trainability(brief: Results, sigma_b: float) -> Figure:
@@ -113,13 +141,22 @@ def trainability(brief: Results, sigma_b: float) -> Figure:
                title="Accuracy after a brief training")  # fmt: skip
     left.set_aspect("auto")
     edge = meanfield.edge_of_chaos(sigma_b)
-    left.axvline(np.interp(edge, sigmas, range(len(sigmas))), color="white", linestyle="--")
+    left.axvline(np.interp(edge, sigmas, range(len(sigmas))), color="#fdfdfd", linestyle="--", label="edge of chaos")
+    draw_depth_scales(left, sigmas, brief.labels["depth"], sigma_b)
     scales, reached = meanfield.depth_scales(sigmas, sigma_b)[1], claims.trainable_depth(brief)
     right.plot(scales, reached.T, "o", color=COLOURS["blue"], alpha=0.4)
     for sigma, *place in zip(sigmas, scales, reached.max(0), strict=True):
         right.annotate(f"{sigma:g}", place, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9)
+    right.set(ylabel="trainable depth (layers)", yscale="log", title=r"Trainable depth, a dot a net, by $\sigma_w$")
+    right.set_ylim(right.get_ylim())  # those of the nets, not of the lines
+    most = right.get_ylim()[1]
+    for multiple, style in ((1, ":"), (SCALES, "-")):
+        right.plot(*np.array([(1, multiple), (most / multiple, most)]).T, style, color=INK, linewidth=1.2,
+                   label="ξ" if multiple == 1 else f"{multiple} ξ")  # fmt: skip
+    right.legend(loc="lower right")
     plots.log_axis(right, (3, 10, 30, 100, 300), "depth scale ξ of theory (layers)")
-    right.set(ylabel="trainable depth (layers)", yscale="log", title=r"By $\sigma_w$")
+    known = scales[np.isfinite(scales)]
+    right.set_xlim(0.8 * known.min(), 1.25 * known.max())
     plots.log_values(right, (4, 8, 16, 32, 64))
     return fig
 
@@ -139,7 +176,7 @@ def rises(chains: Mapping[str, Results], random: Results, fitted: Results) -> Fi
                  title="Does pruning help FCNets?")  # fmt: skip
     best, equal = {name: claims.gain(chain) for name, chain in chains.items()}, fitted["lead"]
     even = {"normal, equal loss": (equal[np.isfinite(equal)], "sky")} if np.isfinite(equal).any() else {}
-    plots.dot_rows(right, named(CHAINS, best) | even, "best level less dense (points)", zero=0)
+    plots.dot_rows(right, named(CHAINS, best) | even, "best level less dense (points)", zero=0, title="Gain at best")
     return fig
 
 
@@ -196,16 +233,25 @@ def theories(tickets: Results) -> Figure:
                  logy=(0.2, 0.3, 0.5, 1, 2, 3, 5), ylabel="q deep in the net", title="Rewound: q")  # fmt: skip
     for ax, when in zip(others, WHEN, strict=True):
         ratios(ax, tickets, when)
-        plots.mark(ax, share[D51], "where the source\nsaw it", y=0.75)
+        plots.mark(ax, share[D51], "where the source\nsaw it", y=0.62)
     return fig
 
 
-def ratios(ax: Axes, tickets: Results, when: str) -> None:
-    """Draw q of the three theories over q measured, on a log scale; a band is a tenth wide to either side of 1."""
+def ratios(ax: Axes, tickets: Results, when: str, legend: str = "") -> None:
+    """Draw q of the three theories over q measured, on a log scale; a band is a tenth wide to either side of 1.
+
+    A note says by how much the two corrections differ, since their lines may lie on each other.
+    """
     found = {law: 1 + claims.prediction_error(tickets, law, when) for law in LAWS}
     ax.axhspan(1 - claims.DEPARTED, 1 + claims.DEPARTED, color=COLOURS["grey"], alpha=0.25, linewidth=0)
-    plots.curves(ax, claims.density(tickets), named(LAWS, found), density=True, logy=(0.5, 1, 2, 5, 10, 20, 50, 100),
-                 ylabel="q of theory / q measured", title=f"{WHEN[when]}: theory / measured", legend="")  # fmt: skip
+    shape: dict[str, Any] = {"density": True, "logy": (0.5, 1, 2, 5, 10, 20, 50, 100), "legend": legend}
+    plots.curves(ax, claims.density(tickets), named(LAWS, found), ylabel="q of theory / q measured",
+                 title=f"{WHEN[when]}: theory / measured", **shape)  # fmt: skip
+    apart = np.abs(found["rows"].mean(0) / found["density"].mean(0) - 1).max()
+    ax.text(0.98, 0.98, f"the two corrections differ\nby at most {apart:.1%}", transform=ax.transAxes, fontsize=9,
+            ha="right", va="top", color=COLOURS["green"])  # fmt: skip
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high * (high / low) ** 0.12)  # room for the note
 
 
 def measured_q(tickets: Results) -> Figure:
@@ -223,7 +269,7 @@ def elsewhere(tickets: Results) -> Figure:
     fig, (left, right) = panels(2, width=11, height=3.6)
     plots.curves(left, claims.density(tickets), {"": (accuracy(tickets), "blue")}, density=True,
                  ylabel="test accuracy (%)", title="On small photographs")  # fmt: skip
-    ratios(right, tickets, "start")
+    ratios(right, tickets, "start", "upper left")
     return fig
 
 
@@ -249,7 +295,7 @@ def chi(nets: Nets, tickets: Results, lab: Tanh) -> Figure:
         law = meanfield.chi_1(lab.sigma_w * np.sqrt(kept), lab.sigma_b)
         left.plot(share, law, "--" if kept is share else ":", color=INK, label=f"theory, {label}")
     plots.curves(left, share, {"tickets, measured": (claims.hidden_chi(tickets), "blue")}, density=True,
-                 ylabel="χ at the rewound weights", title="χ falls with sparsity")  # fmt: skip
+                 ylabel="χ at the rewound weights", title="Does χ fall with sparsity?")  # fmt: skip
     left.set_ylim(0)
     scatter(right, nets, ("ticket", "random"), claims.hidden_chi)
     right.set(xlabel="χ at the start", title="Less χ, worse nets?")
@@ -270,7 +316,8 @@ def scatter(ax: Axes, nets: Nets, arms: Iterable[str], what: Any) -> None:
 def jacobians(nets: Nets, parts: Mapping[str, Floats]) -> Figure:
     """Return singular values of the tickets' Jacobians against control masks, and accuracy over them."""
     fig, (left, right) = panels(2, width=11.5, height=3.8)
-    plots.dot_rows(left, named(JACOBIANS, parts), "log singular values of the ticket, at the start (nats)", zero=0)
+    plots.dot_rows(left, named(JACOBIANS, parts), "log singular values of the ticket, at the start (nats)", zero=0,
+                   title="The ticket against control masks")  # fmt: skip
     scatter(right, nets, ("ticket", "random", "corrected", "chi_matched"), lambda net: net["start_log_mean_square"])
     right.set(xlabel="log mean squared singular value at the start", title="Does it predict accuracy?")
     return fig
@@ -319,7 +366,7 @@ def spectra(by_batch: Mapping[int, Results], main: Results, decay: Results, inpu
         for (size, one), colour in zip(by_batch.items(), CYCLE, strict=False)
     }
     plots.curves(middle, main["epochs"], counts, xlabel="epoch", ylabel="eigenvalues beyond the edge",
-                 title="Signal grows")  # fmt: skip
+                 title="Does signal grow?")  # fmt: skip
     bulk = {"no decay": (main, "blue"), "weight decay": (decay, "gold")}
     changes = {
         label: (100 * (one["sigma"] / one["sigma"][:, :1] - 1).mean(2), colour) for label, (one, colour) in bulk.items()

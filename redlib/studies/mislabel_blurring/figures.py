@@ -27,6 +27,9 @@ from redlib.studies.mislabel_blurring.claims import Floats, changed
 
 WARM, COLD = ("warm-1", "warm-2", "warm-3", "warm-4"), ("cold-1", "cold-2", "cold-3")  # of `plots.SHADES`
 GROUPS = {"mislabelled": ("mislabelled", "orange"), "clean": ("correctly labelled", "blue")}
+NETS = {"conv": "conv net", "residual": "residual net", "mlp": "MLP", "sgd": "trained by SGD"}
+CHANGES = {"gradient": "gradient step"}
+ANY, SHARE = (0.0, np.inf), (0.0, 100.0)  # what counts and shares in per cent can be
 PICTURES = {"mislabelled": 4, "clean": 8}  # images of each rate that the explorer shows
 Row = tuple[Floats, str]
 
@@ -62,7 +65,7 @@ def known(every: Mapping[str, Row]) -> dict[str, Row]:
 def over_blur(ax: Axes, results: Results, named: Mapping[str, Any], title: str = "", **more: Any) -> None:
     """Draw curves over the blur, by default of changed decisions, without seeds and markers."""
     words: dict[str, Any] = {"xlabel": "blur (pixels)", "ylabel": "changed decisions (%)", "seeds": False, "marker": ""}
-    plots.curves(ax, claims.blurs(results), named, title=title, **(words | more))
+    plots.curves(ax, claims.blurs(results), named, title=title, **({"within": SHARE} | words | more))
 
 
 def both_groups(results: Results, kind: str = "", **line: str) -> dict[str, Any]:
@@ -80,9 +83,10 @@ def fit(main: Results) -> Figure:
     """Return how many mislabelled images are not yet learned over the epochs, and the epochs to the criterion."""
     fig, (left, right) = panels(2, width=11, height=3.8)
     lost = lines(main, 100 * main["wrong_mislabelled"] / claims.counts(main)[..., :1])
-    plots.curves(left, main["epochs"], lost, xlabel="epoch", ylabel="mislabelled images not yet learned (%)", marker="")
-    left.set_title("Wrong labels come last")
-    plots.dot_rows(right, rows(main, claims.epochs_to_fit(main)), "epochs to 99.9% of all labels")
+    plots.curves(left, main["epochs"], lost, xlabel="epoch", ylabel="mislabelled images not yet learned (%)", marker="",
+                 title="When are wrong labels learned?", within=SHARE)  # fmt: skip
+    plots.dot_rows(right, rows(main, claims.epochs_to_fit(main)), "epochs to 99.9% of all labels",
+                   title="How long does a net take?", within=ANY)  # fmt: skip
     return fig
 
 
@@ -90,7 +94,7 @@ def gap(main: Results) -> Figure:
     """Return how many images of each group are lost when a net first meets the criterion."""
     fig, axes = panels(2, width=11)
     for ax, lost, (label, _) in zip(axes, np.moveaxis(claims.events(main), 2, 0), GROUPS.values(), strict=True):
-        plots.dot_rows(ax, rows(main, lost), f"{label} images lost at the fit", zero=0)
+        plots.dot_rows(ax, rows(main, lost), "images lost at the fit", 0, label.capitalize(), ANY)
     return fig
 
 
@@ -115,7 +119,8 @@ def treatment(main: Results) -> Figure:
     (rate, top), _ = ends(main)
     over_blur(left, main, both_groups(top), f"{rate} wrong")
     apart = {"mislabelled less clean": (claims.difference(main), "purple")}
-    over_blur(middle, main, apart, "Difference, all rates", ylabel="points", seeds=True)
+    over_blur(middle, main, apart, "Difference, all rates", ylabel="points", seeds=True,
+              within=(-100, 100))  # fmt: skip
     middle.axhspan(-5, 5, color=COLOURS["grey"], alpha=0.2, linewidth=0)
     moved = {"changed": (changed(top, "mislabelled"), "orange"), "to the true class": (claims.returned(top), "green")}
     over_blur(right, main, moved, "Where do they go?", ylabel="mislabelled images (%)")
@@ -188,8 +193,10 @@ def unseen(main: Results) -> Figure:
     """Return the curves of clean training images and of test images at the highest rate, and their difference."""
     fig, (left, right) = panels(2, width=11, height=3.8)
     (rate, top), _ = ends(main)
-    over_blur(left, main, {"clean": (changed(top, "clean"), "blue"), "unseen": (changed(top, "unseen"), "gold")}, rate)
-    plots.dot_rows(right, rows(main, claims.unseen_extra(main)), "unseen less clean (points, 1.3 to 4 pixels)", zero=0)
+    over_blur(left, main, {"clean": (changed(top, "clean"), "blue"), "unseen": (changed(top, "unseen"), "gold")},
+              f"{rate} wrong")  # fmt: skip
+    plots.dot_rows(right, rows(main, claims.unseen_extra(main)), "unseen less clean (points, 1.3 to 4 pixels)", zero=0,
+                   title="Do unseen ones change more?")  # fmt: skip
     return fig
 
 
@@ -197,10 +204,18 @@ def elsewhere(numbers: Mapping[str, Floats]) -> Figure:
     """Return the gap and the drop of every setting of `claims.numbers_of`: blur in blue, other changes in orange."""
     fig, axes = panels(2, width=12.5, height=6.2)
     labels = "mislabelled less clean (points)", "the highest rate less the lowest, clean images (points)"
-    for ax, label, values in zip(axes, labels, zip(*numbers.values(), strict=True), strict=True):
-        tints = ["blue" if setting.endswith("blur") else "orange" for setting in numbers]
-        plots.dot_rows(ax, known(dict(zip(numbers, zip(values, tints, strict=True), strict=True))), label, zero=0)
+    titles, settings = ("Do wrong labels change sooner?", "More wrong labels, more change?"), [*map(setting, numbers)]
+    tints = ["blue" if each.endswith("blur") else "orange" for each in numbers]
+    for ax, label, title, values in zip(axes, labels, titles, zip(*numbers.values(), strict=True), strict=True):
+        found = known(dict(zip(settings, zip(values, tints, strict=True), strict=True)))
+        plots.dot_rows(ax, found, label, zero=0, title=title)
     return fig
+
+
+def setting(name: str) -> str:
+    """Return what "net, change" of `claims.numbers_of` is called."""
+    net, change = name.split(", ")
+    return f"{NETS.get(net, net)}: {CHANGES.get(change, change)}"
 
 
 def robust(hard: Results, standard: Results) -> Figure:
@@ -209,7 +224,8 @@ def robust(hard: Results, standard: Results) -> Figure:
     Both of one rate.
     """
     fig, (left, right) = panels(2, width=11, height=3.8)
-    over_blur(left, hard, both_groups(standard, "standard, ") | both_groups(hard, "robust, ", linestyle="--"))
+    over_blur(left, hard, both_groups(standard, "standard, ") | both_groups(hard, "robust, ", linestyle="--"),
+              "Under blur")  # fmt: skip
     flips = {
         "gradient": (100 * standard["flips_gradient"], "orange"),
         "random signs": (100 * standard["flips_random"], "grey"),
@@ -217,7 +233,7 @@ def robust(hard: Results, standard: Results) -> Figure:
     }
     step = "step of every pixel (of the largest grey value)"
     plots.curves(right, hard.labels["step"], flips, xlabel=step, ylabel="flipped test images (%)", seeds=False,
-                 legend="end")  # fmt: skip
+                 legend="end", title="Under a step", within=SHARE)  # fmt: skip
     return fig
 
 
@@ -225,8 +241,11 @@ def tickets(found: Results) -> Figure:
     """Return how many of the wrong labels tickets learn over their density, by rate."""
     fig, (ax,) = panels(width=8, height=3.8)
     learned = lines(found, found["mislabelled_accuracy"])
-    plots.curves(ax, found["density"][0, 0], learned, ylabel="wrong labels learned (%)", density=True)
-    plots.mark(ax, claims.DENSITY, "")
+    words = {f"{label} labels wrong": curve for label, curve in learned.items()}
+    plots.curves(ax, found["density"][0, 0], words, density=True, within=SHARE, legend="lower left",
+                 ylabel="wrong training labels\nthat the ticket learns (%)")  # fmt: skip
+    plots.density_axis(ax, found["density"][0, 0], "weights that the ticket keeps (%)")
+    plots.mark(ax, claims.DENSITY, "a fifth of the weights", y=0.6)
     return fig
 
 

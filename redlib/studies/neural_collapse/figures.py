@@ -45,6 +45,16 @@ def simplex(runs: Named, noise: Sequence[float]) -> Figure:
     return fig
 
 
+def disagreement(runs: Named, examples: int, tests: int) -> Figure:
+    """Return NC4 on so many training and test examples, on a log axis: none is drawn as half an example."""
+    fig, axes = plots.panels(2, width=11.4, height=3.8)
+    parts = (("nc4", examples, "Training data"), ("test_nc4", tests, "Test data"))
+    for ax, (name, count, title) in zip(axes, parts, strict=True):
+        plots.over_epochs(ax, shown(runs), name, ylabel="disagreement (%)", title=title, scale=100, floor=50 / count,
+                          within=(0, 100), legend="upper right" if ax is axes[0] else "")  # fmt: skip
+    return fig
+
+
 def reasons(runs: Named) -> Figure:
     """Return NC1 by loss, BatchNorm and decay, the strengths of the directions, and the spread of the logit gaps."""
     fig, (left, middle, right) = plots.panels(3, width=13, height=4)
@@ -123,7 +133,7 @@ def pruned(tickets: Results, dense: Results, ratios: Mapping[str, np.ndarray]) -
         for other, colour in (("dense", "blue"), ("random", "gold"))
         for k in range(1, 5)
     }
-    plots.dot_rows(right, rows, "log2 of the ratio, at the end", zero=0)
+    plots.dot_rows(right, rows, "log2 of the ratio, at the end", zero=0, title="Less than other nets?")
     return fig
 
 

@@ -17,9 +17,28 @@ CRITERIA = {
     "ticket": "blue", "snip": "orange", "grasp": "purple", "synflow": "green", "magnitude": "gold", "erk": "grey",
     "random": "grey",
 }  # fmt: skip
+CALLED = {  # what criteria and arms are called where their own name says little
+    "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow", "random": "random, every layer alike",
+    "erk": "random, small layers denser", "finetune": "finetuned",
+    "scratch_epochs": "fresh weights, equal epochs", "scratch_compute": "fresh weights, equal compute",
+}  # fmt: skip
+EXTRUDED = {  # with a shuffled mask of the ticket, but for the ticket itself
+    "extruded": "squeezed (extruded)", "pretrained": "trained, not squeezed", "random": "neither", "ticket": "ticket",
+    "random_long": "neither, as many steps",
+}  # fmt: skip
+UNIT_NAMES = {
+    "weights": "single weights", "l2": "units by size", "gradient": "units by gradient",
+    "taylor": "units by Taylor’s series", "random": "units at random",
+}  # fmt: skip
+LAYOUT_NAMES = {"csr": "by rows (CSR)", "coo": "coordinates (COO)", "two_of_four": "two of four"}
 UNITS = {"weights": "blue", "l2": "orange", "gradient": "purple", "taylor": "green", "random": "grey"}
 LAYOUTS = dict(zip(cost.LAYOUTS, ("grey", "green", "purple", "orange", "gold"), strict=True))
 TEST = "test accuracy (%)"
+
+
+def called(name: str) -> str:
+    """Return what a criterion or an arm is called in a figure."""
+    return CALLED.get(name, name)
 
 
 def zoo(found: Results, tickets: Results) -> Figure:
@@ -28,10 +47,10 @@ def zoo(found: Results, tickets: Results) -> Figure:
     for ax, level in zip(axes, found.labels["level"], strict=True):
         cells = {name: found.at(criterion=name, level=level, arm="ticket") for name in found.labels["criterion"]}
         cells["ticket"] = tickets.at(level=level)
-        rows = {name: (accuracy(cells[name]), colour) for name, colour in CRITERIA.items()}
+        rows = {called(name): (accuracy(cells[name]), colour) for name, colour in CRITERIA.items()}
         share = tickets.at(level=level)["density"].mean()
         title = f"{share:.0%} of the weights kept"
-        plots.dot_rows(ax, rows, TEST, zero=rows["random"][0].mean(), title=title)
+        plots.dot_rows(ax, rows, TEST, zero=accuracy(cells["random"]).mean(), title=title)
     return fig
 
 
@@ -39,7 +58,7 @@ def shuffles(changes: Mapping[str, Mapping[str, Floats]]) -> Figure:
     """Return what changed masks and fresh weights cost each criterion; `changes` by the title of the panel."""
     fig, axes = plots.panels(len(changes), width=11.5)
     for ax, (title, lost) in zip(axes, changes.items(), strict=True):
-        rows = {name: (values, CRITERIA[name]) for name, values in lost.items()}
+        rows = {called(name): (values, CRITERIA[name]) for name, values in lost.items()}
         plots.dot_rows(ax, rows, "change of accuracy (points)", zero=0, title=title)
     return fig
 
@@ -50,11 +69,11 @@ def collapse(found: Results, density: float = 0.1) -> Figure:
     at = np.abs(np.log(found["weights"] / found["weights"][0] / density)).argmin()
     share = 100 * np.maximum(found["kept"][:, :, at] / found["kept"][:, :, 0], 1e-4)
     names, empty = found.labels["criterion"], np.log10(claims.collapse_densities(found))
-    layers = {name: (share[:, k], CRITERIA[name]) for k, name in enumerate(names)}
+    layers = {called(name): (share[:, k], CRITERIA[name]) for k, name in enumerate(names)}
     title = f"Who gets the weights at {density:.0%}"
     plots.curves(left, range(1, share.shape[2] + 1), layers, xlabel="layer", ylabel="weights kept (%)", title=title,
                  seeds=False)  # fmt: skip
-    rows = {name: (empty[:, k], CRITERIA[name]) for k, name in enumerate(names)}
+    rows = {called(name): (empty[:, k], CRITERIA[name]) for k, name in enumerate(names)}
     plots.dot_rows(right, rows, "log10 of the density at which a layer is empty", title="Where a layer dies")
     return fig
 
@@ -77,12 +96,12 @@ def while_training(squeezed: Results, cuts: Results) -> Figure:
     """Return the arms of the dual tickets, and final accuracy after units were cut in mid-training."""
     fig, (left, right) = plots.panels(2, width=11.5, height=3.6)
     tints = dict.fromkeys(squeezed.labels["arm"], "grey") | {"extruded": "purple", "ticket": "blue"}
-    rows = {arm.replace("_", ", "): (accuracy(squeezed.at(arm=arm)), tint) for arm, tint in tints.items()}
+    rows = {EXTRUDED[arm]: (accuracy(squeezed.at(arm=arm)), tint) for arm, tint in tints.items()}
     plots.dot_rows(left, rows, TEST, title="Squeezed, then cut")
     final = accuracy(cuts, "final")
     shades = {"none": "grey", "largest": "orange"}
     named = {
-        f"{choice}, {kept:.0%} kept" if kept < 1 else choice: (final[:, k], shades.get(choice, "sky"))
+        f"{choice} cut, {kept:.0%} kept" if kept < 1 else "no cut": (final[:, k], shades.get(choice, "sky"))
         for k, (choice, kept) in enumerate(cuts.labels["arm"])
     }
     plots.dot_rows(right, named, "final test accuracy (%)", final[:, 0].mean(), title="Units cut in mid-training")
@@ -92,17 +111,16 @@ def while_training(squeezed: Results, cuts: Results) -> Figure:
 def units(found: Results, wide: Results, by_share: Mapping[float, Results]) -> Figure:
     """Return accuracy by the share of units kept, and four ways to train a conv net with fewer filters."""
     fig, (left, right) = plots.panels(2, width=11.5, height=4)
-    label = {name: "single weights" if name == "weights" else f"units by {name}" for name in UNITS}
     kinds = [name for name in UNITS if name in found.labels["criterion"]]
-    named = {label[name]: (accuracy(found.at(criterion=name)), UNITS[name]) for name in kinds}
+    named = {UNIT_NAMES[name]: (accuracy(found.at(criterion=name)), UNITS[name]) for name in kinds}
     plots.curves(left, found.labels["kept"], named, ylabel=TEST, title="Rewound and retrained", seeds=False,
                  legend="end")  # fmt: skip
     plots.density_axis(left, found.labels["kept"], "hidden units kept (%)")
     rows = {"whole net": (accuracy(wide, "final"), "grey")}
     for kept, one in by_share.items():
         for arm in one.labels["arm"]:
-            words = f"{kept:.0%}: {arm.replace('_', ', equal ')}"
-            rows[words] = accuracy(one.at(arm=arm), "final"), "orange" if arm == "finetune" else "blue"
+            tint = "orange" if arm == "finetune" else "blue"
+            rows[f"{kept:.0%}: {called(arm)}"] = accuracy(one.at(arm=arm), "final"), tint
     plots.dot_rows(right, rows, TEST, title="Filters of a conv net")
     return fig
 
@@ -123,6 +141,9 @@ def speed(forward: Results, steps: Results) -> Figure:
     middle.plot(share, whole * share, "-.", color=plots.INK, linewidth=1, label="in proportion")
     plots.curves(middle, share, curves, ylabel="ms a step and net", title="Training", density=True, seeds=False,
                  levels={"dense stack": whole}, logy=(0.01, 0.03, 0.1, 0.3, 1, 3))  # fmt: skip
-    stored = {k.replace("_", " "): (forward["stored_bytes"][[i]] / 1e6, c) for i, (k, c) in enumerate(LAYOUTS.items())}
+    stored = {
+        LAYOUT_NAMES.get(layout, layout): (forward["stored_bytes"][[k]] / 1e6, colour)
+        for k, (layout, colour) in enumerate(LAYOUTS.items())
+    }
     plots.curves(right, forward["densities"], stored, ylabel="megabytes", title="Memory of the weights", density=True)
     return fig

@@ -12,7 +12,7 @@ import report_fixtures as given
 
 from redlib.errors import BadInput
 from redlib.report.explorers import curve_explorer
-from redlib.report.explorers.curves import FLOOR, LEFT, PANEL, RIGHT, TOP
+from redlib.report.explorers.curves import FLOOR, LEFT, RIGHT, STRIP, TOP, WIDTH
 
 
 def made(**changes: Any) -> str:
@@ -26,7 +26,7 @@ def payload(html: str) -> dict[str, Any]:
 
 
 def panel(html: str, name: str) -> str:
-    return re.search(rf'<g class="{name}".*?</svg>', html)[0]
+    return re.search(rf'<g class="{name}".*?</svg>(?=<circle)', html)[0]
 
 
 def test_it_holds_the_curves_to_a_twentieth_of_a_point():
@@ -42,7 +42,7 @@ def test_it_has_a_slider_for_each_axis_that_was_varied():
     axes = {"noise": [0.2], "width": given.WIDTHS, "epoch": given.EPOCHS}
     html = made(axes=axes, curves={"test": test, "train": train}, labels={"width": "Units"})
     assert re.findall(r'data-axis="(\w+)" min="0" max="(\d+)"', html) == [("width", "13"), ("epoch", "16")]
-    assert "<span>Units</span>" in html and "<span>Epoch</span>" in html
+    assert ">Units</label>" in html and ">Epoch</label>" in html
 
 
 def test_missing_values_stay_missing():
@@ -52,16 +52,42 @@ def test_missing_values_stay_missing():
 
 
 def test_the_start_is_drawn_without_the_script():
-    test, _ = given.error_curves()
-    html = made(start={"noise": 0.1, "width": given.WIDTHS[3], "epoch": given.EPOCHS[5]}, focus="test")
-    data = payload(html)
-    for name, values in (("width", test[1, :, 5]), ("epoch", test[1, 3])):
-        path = re.search(r'class="line curve test" d="M([^"]*)"', panel(html, name))[1]
-        x, y = np.array([place.split() for place in path.split("L")], dtype=float).T
-        share = (values - data["min"] / 10) / (data["max"] - data["min"]) * 10
-        assert np.allclose(x, data["x"][name]) and np.allclose(y, FLOOR + (TOP - FLOOR) * share, atol=0.06)
-        assert (x[0], x[-1]) == (LEFT, RIGHT)
-    assert f"translate({PANEL[0]},0)" in panel(html, "epoch")
+    curves = dict(zip(("test", "train"), given.error_curves(), strict=True))
+    for focus, strip in (("", (TOP, FLOOR)), ("test", STRIP)):
+        html = made(start={"noise": 0.1, "width": given.WIDTHS[3], "epoch": given.EPOCHS[5]}, focus=focus)
+        for label, (top, foot) in {"test": (TOP, FLOOR), "train": strip}.items():
+            for name, at in (("width", (1, slice(None), 5)), ("epoch", (1, 3))):
+                x, y = drawn(html, name, label)
+                share = (curves[label][at] - ends(html, label)[0]) / np.ptp(ends(html, label))
+                assert np.allclose(x, payload(html)["x"][name]) and (x[0], x[-1]) == (LEFT, RIGHT)
+                assert np.allclose(y, foot + (top - foot) * share, atol=0.06)
+    assert f"translate({WIDTH},0)" in panel(html, "epoch")
+
+
+def drawn(html: str, name: str, label: str) -> np.ndarray:
+    """Return x and y of a curve in a panel [2, n]."""
+    path = re.search(rf'class="line curve {label}" d="M([^"]*)"', panel(html, name))[1]
+    return np.array([place.split() for place in path.split("L")], dtype=float).T
+
+
+def ends(html: str, label: str) -> tuple[float, float]:
+    """Return the ends of the vertical axis of a curve, in per cent."""
+    row = payload(html)["rows"][label]
+    return row["min"] / 10, row["max"] / 10
+
+
+def test_beside_a_focus_the_other_curve_is_seen_whole():
+    """On the axis of test errors around 70%, a training error that falls to 0 would lie below the plot."""
+    test, train = 70 + given.error_curves()[0] / 10, given.error_curves()[1]
+    html = made(curves={"test": test, "train": train}, focus="test")
+    low, high = ends(html, "train")
+    assert ends(html, "test")[0] > low == 0 and high >= train.max()
+    for name in ("width", "epoch"):
+        heights = drawn(html, name, "train")[1]
+        assert STRIP[0] <= heights.min() and heights.max() <= STRIP[1]
+        marks = re.findall(r'<text class="y" x="\S+" y="(\S+)">', panel(html, name))
+        assert sum(float(y) > STRIP[0] for y in marks) == 3
+    assert ends(made(curves={"test": test, "train": 0 * train}, focus="test"), "train")[1] > 0
 
 
 def test_a_band_is_interrupted_where_it_is_not_known():
@@ -131,7 +157,7 @@ def explorer() -> str:
 def test_each_slider_changes_the_picture_its_label_and_the_numbers(visit, axis):
     tab = visit()
     slider = tab.locator(f'input[data-axis="{axis}"]')
-    seen = [".explorer", f'label:has([data-axis="{axis}"]) output', ".explorer .readout"]
+    seen = [".explorer", f'.slider:has([data-axis="{axis}"]) output', ".explorer .readout"]
     before = [tab.locator(selector).inner_html() for selector in seen]
     slider.focus()
     slider.press("ArrowLeft")  # as somebody without a mouse would
@@ -169,10 +195,10 @@ def test_a_click_into_a_panel_moves_its_slider(visit):
     area = tab.locator("g.width > rect")
     box = area.bounding_box()
     tab.mouse.click(box["x"] + 0.97 * box["width"], box["y"] + box["height"] / 2)
-    assert tab.locator('label:has([data-axis="width"]) output').inner_text() == "512"
+    assert tab.locator('.slider:has([data-axis="width"]) output').inner_text() == "512"
     box = tab.locator("g.epoch > rect").bounding_box()
-    tab.mouse.click(box["x"] + box["width"] * LEFT / PANEL[0], box["y"] + box["height"] / 2)
-    assert tab.locator('label:has([data-axis="epoch"]) output').inner_text() == str(given.EPOCHS[0])
+    tab.mouse.click(box["x"] + box["width"] * LEFT / WIDTH, box["y"] + box["height"] / 2)
+    assert tab.locator('.slider:has([data-axis="epoch"]) output').inner_text() == str(given.EPOCHS[0])
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import report_fixtures as given
+from barriers import nameless, serious
 
 from redlib.errors import BadInput
 from redlib.report import explorers
@@ -121,6 +122,16 @@ def signal_explorer() -> str:
 
 
 KINDS = [mask_explorer, given.explorer, point_player, blur_explorer, signal_explorer]
+SLIDERS = {
+    mask_explorer: ["Weights kept"],
+    given.explorer: ["Label noise", "Width", "Epoch"],
+    point_player: ["Epoch"],
+    blur_explorer: ["Blur σ pixels of a 28-pixel image"],
+    signal_explorer: ["σw weights", "σb biases", "density kept"],
+}
+# A slider and where its output says that its number comes from, for each explorer.
+OUTPUTS = """() => [...document.querySelectorAll('.slider')].map(
+    part => [part.querySelector('input').id, part.querySelector('output').htmlFor.value])"""
 # JupyterLab inserts the HTML of an output, in which scripts do not run, and then a copy of each script, which does.
 INSERT = """html => {
     const output = document.createElement('div');
@@ -192,6 +203,28 @@ def test_two_copies_in_one_page_are_both_alive(jupyter, kind):
     tab.set_content(f'<meta http-equiv="Content-Security-Policy" content="{policy}"><body>{html * 2}</body>')
     assert tab.locator(".controls").count() == 2 and all(bar.is_visible() for bar in tab.locator(".controls").all())
     assert len(set(tab.evaluate(IDS))) == len(tab.evaluate(IDS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_control_has_a_name_and_every_output_its_slider(jupyter, kind):
+    tab, html = jupyter(), kind()
+    for _ in range(2):
+        tab.evaluate(INSERT, html)
+    assert nameless(tab) == []
+    for name in SLIDERS[kind]:
+        assert tab.get_by_role("slider", name=name, exact=True).count() == 2
+    pairs = tab.evaluate(OUTPUTS)
+    assert len(pairs) == 2 * len(SLIDERS[kind]) and all(slider == output for slider, output in pairs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("light", [True, False])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_axe_finds_nothing_serious(jupyter, kind, light):
+    tab = jupyter(light)
+    tab.evaluate(INSERT, kind())
+    assert serious(tab, ".explorer") == []
 
 
 @pytest.mark.slow

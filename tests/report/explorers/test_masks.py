@@ -127,7 +127,7 @@ def test_labels_of_densities_are_per_cent():
 def test_explorers_have_ids_of_their_own_no_address_and_safe_names():
     one, two = mask_explorer(**given()), mask_explorer(**given(start=0.5))
     first, second = (set(re.findall(r' id="(\S+)"', html)) for html in (one, two))
-    assert len(first) == len(second) == 1 and first != second
+    assert len(first) == len(second) == 2 and first.isdisjoint(second)  # its own and that of its slider
     assert "http" not in one and mask_explorer(**given()) == one
     risky = "</script><b>"
     html = mask_explorer(**given(arms={risky: (SEEDS, "blue")}, title=risky))

@@ -188,7 +188,7 @@ def test_players_have_ids_of_their_own_and_no_address():
     changed += [{"panels": [OUTPUTS, replace(FEATURES, means=False)]}]
     found = [re.findall(r' id="(\S+)"', point_player(**given(**change))) for change in changed]
     assert len({ids[0] for ids in found}) == len(changed)
-    assert found[0] == [found[0][0], *(f"{found[0][0]}-{label}" for label in range(3))]
+    assert found[0] == [found[0][0], *(f"{found[0][0]}-{part}" for part in ("frame", 0, 1, 2))]
     html = point_player(**given())
     assert "http" not in html and html == point_player(**given())
 

@@ -196,7 +196,7 @@ def test_explorers_have_ids_of_their_own_and_no_address():
         {"densities": [1, 0.2]},
     ]
     found = [re.findall(r' id="(\S+)"', signal_explorer(**given(**change))) for change in changed]
-    assert len({id for ids in found for id in ids}) == len(changed)
+    assert len({id for ids in found for id in ids}) == sum(map(len, found))
     html = signal_explorer(**given())
     assert "http" not in html and html == signal_explorer(**given())
 
@@ -275,6 +275,17 @@ def test_the_script_finds_what_theory_says(visit):
                     near = pytest.approx(true, rel=0.01 + 2e-6 * (true if 100 < true < inf else 0), abs=6e-4)
                     assert value(word) == near, (name, w, b, words, wanted)
             assert words[4] == State(name, sigma, b).phase
+
+
+@pytest.mark.slow
+def test_at_half_of_the_weights_the_cut_decides_what_is_left_of_chi(visit):
+    """At the point of the source; the page shows the cut by magnitude first."""
+    tab = visit()
+    half = DENSITIES.index(0.5)
+    for cut, told in (("magnitude", "0.971"), ("random", "0.691")):
+        words = tab.evaluate(MOVE, [0, CUTS.index(cut), SIGMA_W.index(1.4), SIGMA_B.index(0.3), half])[1]
+        true = float(meanfield.chi_1(1.4 * sqrt(float(share_kept(0.5, cut))), 0.3))
+        assert number(true) == told and value(words[1]) == pytest.approx(true, abs=6e-4)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from redlib.experiments.chain import D11, Level, levels
 from redlib.experiments.results import Results, stack
@@ -94,6 +95,31 @@ def test_transfer_shows_what_is_carried_between_its_native_and_a_random_net():
     goals = "second", "other", "away"
     fig = figures.transfer(dict.fromkeys(goals, one), dict.fromkeys(goals, arms), carried)
     moves = [
-        f"other {what}: {net}" for what in ("half", "data", "optimiser") for net in ("native", "carried", "random")
+        f"other {what}: {net}"
+        for what in ("half of the data", "data set", "optimiser")
+        for net in ("its own ticket", "ticket carried over", "random mask")
     ]
     assert texts(fig)[:9] == moves
+
+
+def titles(fig):
+    return [ax.get_title("left") or ax.get_title() for ax in fig.axes]
+
+
+def test_ratios_of_single_seeds_are_strokes_below_the_null_and_every_panel_has_a_title():
+    weights, null = [{"layer1": torch.arange(24.0).reshape(2, 4, 3)}] * 2, np.array([[1.0, 1.2, 1.1], [2.0, 2.4, 2.2]])
+    cut = Results({"test_accuracy": np.full((2, 16), 0.5)}, {"test_accuracy": ("seed", "level")}, tickets().labels)
+    fig = figures.inside(weights, tickets(), cut, null.mean(1) * [1.5, 2], null)
+    left, _, right = fig.axes
+    (strokes,) = [line for line in right.get_lines() if line.get_marker() == "|"]
+    assert strokes.get_xdata() == pytest.approx([1.5, 2]) and right.get_ylim()[0] < max(strokes.get_ydata()) < 0
+    assert min(right.get_yticks()) >= 0, "no negative density"
+    assert left.get_xlabel() == "weights of layer 1, first seed" and all(titles(fig))
+
+
+def test_masks_alone_name_their_data_in_words():
+    popup = {"test_accuracy": np.full((2, 1, 2), 0.5)}, {"test_accuracy": ("seed", "width", "level")}
+    popup = Results(*popup, {"width": (0.5,), "level": (0.1, 0.3)})
+    rows = {"trained weights": (np.array([90.0, 91.0]), "orange")}
+    fig = figures.untrained(rows, popup, made([[0.3], [0.3]], level=(0.5,)), (2, 4), np.full((2, 2), 0.1), "glyphs")
+    assert titles(fig)[0] == "Masks alone, on letters"

@@ -7,6 +7,7 @@ import pytest
 from matplotlib import pyplot
 
 from redlib.experiments.results import Results
+from redlib.measures import meanfield
 from redlib.studies.mean_field_rmt import claims, figures, runs
 
 
@@ -73,6 +74,42 @@ def test_gains_at_equal_loss_are_shown_where_nets_got_there(small):
     for lead, last in ((np.array([1.0, np.nan, 2]), "normal, equal loss"), (np.full(3, np.nan), "ConvNet")):
         fig = figures.rises(chains, small["arms"], Results({"lead": lead}, {"lead": ("seed",)}))
         assert rows(fig.axes[1])[-1] == last and "ConvNet" not in lines(fig.axes[0])
+
+
+def test_the_two_corrections_are_told_apart_where_they_lie_on_each_other(small):
+    _, right = figures.elsewhere(small["tickets"]).axes
+    broad, thin = (lines(right)[figures.LAWS[law][0]] for law in ("density", "rows"))
+    assert broad.get_linewidth() > 2 * thin.get_linewidth() and broad.get_linestyle() != thin.get_linestyle()
+    assert broad.get_marker() != thin.get_marker() and broad.get_color() != thin.get_color()
+    assert right.get_lines().index(thin) > right.get_lines().index(broad), "the thin one on top"
+    assert right.get_legend() is not None
+    off = {law: 1 + claims.prediction_error(small["tickets"], law).mean(0) for law in ("density", "rows")}
+    told = f"{np.abs(off['rows'] / off['density'] - 1).max():.1%}"
+    assert any(told in text.get_text() for text in right.texts)
+
+
+def test_on_the_line_over_the_map_of_fixed_points_chi_is_one():
+    wide = Results({"q": np.ones((2, 1, 5))}, {"q": ("seed", "sigma", "layer")}, {"sigma": ((1.4, 0.3),)})
+    edge = lines(figures.fixed_points(wide).axes[0])["edge of chaos, χ₁ = 1"]
+    widths, biases = claims.GRID
+    x, y = (values[np.isfinite(edge.get_xdata())] for values in edge.get_data())
+    sigma_w = np.interp(x, range(len(widths)), widths)
+    sigma_b = np.interp(len(biases) - 1 - y, range(len(biases)), biases)
+    assert np.allclose(meanfield.chi_1(sigma_w, sigma_b), 1, atol=1e-6) and len(x) > 20
+
+
+def test_depth_scales_are_drawn_over_accuracy_and_over_the_trainable_depth():
+    reached = np.tile(np.array([0.9, 0.6, 0.2])[:, None], (2, 1, 3))
+    labels = {"depth": (4, 12, 40), "sigma": (1.0, 1.4, 3.0)}
+    brief = Results({"train_accuracy": reached}, {"train_accuracy": ("seed", "depth", "sigma")}, labels)
+    left, right = (ax for ax in figures.trainability(brief, 0.3).axes if ax.get_title("left") or ax.get_title())
+    curve = lines(left)[f"{figures.SCALES} ξ of theory"]
+    x, y = (np.asarray(values) for values in curve.get_data())
+    known = np.isfinite(y)
+    sigma, depth = np.interp(x, range(3), labels["sigma"]), np.interp(y[known], range(3), labels["depth"])
+    assert known.sum() > 20 and depth == pytest.approx(6 * meanfield.depth_scales(sigma[known], 0.3)[1])
+    ratio = {name: np.divide(*line.get_data()[::-1]) for name, line in lines(right).items()}
+    assert ratio["ξ"] == pytest.approx([1, 1]) and ratio["6 ξ"] == pytest.approx([6, 6])
 
 
 def test_theories_and_histograms_have_a_panel_for_rewound_and_trained_weights(small):

@@ -89,11 +89,14 @@ def test_every_other_figure_draws_what_it_is_given():
         "reflect", "replicate", "zero", "circular"
     ]  # fmt: skip
     assert set(drawn(figures.unseen(main).axes[0])) == {"clean", "unseen"}
-    assert [text.get_text() for text in figures.elsewhere(numbers).axes[1].get_yticklabels()] == list(numbers)
+    settings = [text.get_text() for text in figures.elsewhere(numbers).axes[1].get_yticklabels()]
+    assert settings == ["conv net: blur", "conv net: noise"]
+    every = [ax for one in (figures.fit, figures.gap, figures.unseen) for ax in one(main).axes]
+    assert all(ax.get_title("left") or ax.get_title() for ax in every)
     curves, flips = figures.robust(hard, main.at(rate=10)).axes
     assert len(drawn(curves)) == 4 and drawn(flips)["gradient, robust"].tolist() == [30, 60]
     pruned = made.tickets({10: (100, 100, 98, 0), 80: (100, 100, 100, 98)})
-    assert drawn(figures.tickets(pruned).axes[0])["1 in 80"].tolist() == [100, 100, 100, 98]
+    assert drawn(figures.tickets(pruned).axes[0])["1 in 80 labels wrong"].tolist() == [100, 100, 100, 98]
 
 
 def test_bars_are_what_chance_does():

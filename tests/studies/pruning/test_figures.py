@@ -7,7 +7,7 @@ from matplotlib import pyplot
 from redlib import plots
 from redlib.experiments.results import Results
 from redlib.measures import cost
-from redlib.studies.pruning import figures
+from redlib.studies.pruning import figures, runs
 
 CRITERIA = ("snip", "grasp", "synflow", "magnitude", "random", "erk")
 UNITS = ("l2", "random", "gradient", "taylor", "weights")
@@ -54,7 +54,8 @@ def test_the_ticket_stands_above_the_zoo_at_each_density():
     tickets = beside(tickets, density=(np.tile([1, 0.1, 0.05], (2, 1)), "seed level"))
     fig = figures.zoo(zoo, tickets)
     assert [ax.get_title() for ax in fig.axes] == ["10% of the weights kept", "5% of the weights kept"]
-    expected = {"ticket": 95, "snip": 100, "grasp": 90, "synflow": 80, "magnitude": 70, "erk": 50, "random": 60}
+    expected = {"ticket": 95, "SNIP": 100, "GraSP": 90, "SynFlow": 80, "magnitude": 70}
+    expected |= {"random, small layers denser": 50, "random, every layer alike": 60}
     assert [rows(ax) for ax in fig.axes] == [expected] * 2 and [*rows(fig.axes[0])] == [*expected]
 
 
@@ -62,8 +63,8 @@ def test_each_way_to_change_a_mask_has_a_panel():
     changes = {"Mask shuffled": {"snip": np.array([-1.0, -3]), "ticket": np.array([-8.0, -9])}}
     fig = figures.shuffles(changes | {"Fresh weights": {"synflow": np.array([1.0, 2])}})
     assert [(ax.get_title(), rows(ax)) for ax in fig.axes] == [
-        ("Mask shuffled", {"snip": -2, "ticket": -8.5}),
-        ("Fresh weights", {"synflow": 1.5}),
+        ("Mask shuffled", {"SNIP": -2, "ticket": -8.5}),
+        ("Fresh weights", {"SynFlow": 1.5}),
     ]
 
 
@@ -74,8 +75,9 @@ def test_layers_are_shown_at_the_grid_s_nearest_density_and_the_death_of_one_as_
     found = Results({"kept": kept, "weights": np.array([1000, 100, 10])}, axes, {"criterion": names})
     left, right = figures.collapse(found).axes
     shares = {name: line.get_ydata().round(6).tolist() for name, line in lines(left).items()}
-    assert shares == dict.fromkeys(names, [6, 14])
-    assert rows(right) == dict.fromkeys(names, -2)
+    called = "SNIP", "GraSP", "magnitude", "SynFlow"
+    assert shares == dict.fromkeys(called, [6, 14])
+    assert rows(right) == dict.fromkeys(called, -2)
 
 
 def test_one_list_and_equal_rates_stand_beside_each_other_in_every_net():
@@ -101,8 +103,8 @@ def test_arms_of_extrusion_and_cuts_in_mid_training_are_named_and_the_uncut_net_
     squeezed = made([[0.4, 0.5, 0.3]] * 2, arm=("extruded", "random_long", "ticket"))
     arms = (("none", 1.0), ("largest", 0.85), ("random", 0.7))
     left, right = figures.while_training(squeezed, made([[0.3, 0.4, 0.35]] * 2, arm=arms)).axes
-    assert rows(left) == {"extruded": 60, "random, long": 50, "ticket": 70}
-    assert rows(right) == {"none": 70, "largest, 85% kept": 60, "random, 70% kept": 65}
+    assert rows(left) == {"squeezed (extruded)": 60, "neither, as many steps": 50, "ticket": 70}
+    assert rows(right) == {"no cut": 70, "largest cut, 85% kept": 60, "random cut, 70% kept": 65}
     assert any(set(line.get_xdata()) == {70.0} and len(line.get_xdata()) == 2 for line in right.get_lines())
 
 
@@ -112,16 +114,16 @@ def test_criteria_of_units_that_were_run_and_all_small_conv_nets_are_shown(names
     arms = ("finetune", "scratch_epochs", "scratch_compute", "ticket")
     cuts = {share: made([[0.1, 0.2, 0.3, 0.4]] * 2, arm=arms) for share in (0.7, 0.5)}
     left, right = figures.units(found, made([0.05, 0.05]), cuts).axes
-    assert {name.split()[-1]: line.get_ydata()[0].round(6) for name, line in lines(left).items()} == {
-        name: 100 - 10 * k for k, name in enumerate(names)
+    assert {name: line.get_ydata()[0].round(6) for name, line in lines(left).items()} == {
+        figures.UNIT_NAMES[name]: 100 - 10 * k for k, name in enumerate(names)
     }
     assert rows(right) == {"whole net": 95} | {
         f"{share}%: {arm}": value
         for share in (70, 50)
         for arm, value in (
-            ("finetune", 90),
-            ("scratch, equal epochs", 80),
-            ("scratch, equal compute", 70),
+            ("finetuned", 90),
+            ("fresh weights, equal epochs", 80),
+            ("fresh weights, equal compute", 70),
             ("ticket", 60),
         )
     }
@@ -144,6 +146,13 @@ def test_speed_is_shown_over_the_dense_net_in_milliseconds_and_in_megabytes():
     assert levels(middle)["dense stack"] == pytest.approx(4)
     assert lines(middle)["in proportion"].get_ydata() == pytest.approx([4, 0.4])
     assert lines(right)["dense"].get_ydata().tolist() == [4, 4] and len(lines(right)) == len(cost.LAYOUTS)
+
+
+def test_no_row_is_called_by_a_name_of_the_code():
+    names = {*runs.SMALLER, *figures.CRITERIA}
+    told = [*map(figures.called, names), *figures.EXTRUDED.values(), *figures.UNIT_NAMES.values()]
+    assert not [name for name in told if "_" in name or name in ("snip", "grasp", "synflow", "erk", "l2")]
+    assert set(figures.EXTRUDED) == {*runs.EXTRUDED} and set(figures.UNIT_NAMES) == set(figures.UNITS)
 
 
 def test_every_row_has_a_colour_of_the_palette():

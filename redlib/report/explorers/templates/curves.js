@@ -2,24 +2,25 @@
   const order = ["noise", "width", "epoch"], inputs = order.map((name) => find(`input[data-axis="${name}"]`)), svg = find(".curves");
   const [, widths, epochs] = data.shape;
   const at = (i, j, k) => (i * widths + j) * epochs + k;
-  const y = (value) => +(data.top + (data.max - value) / (data.max - data.min) * data.height).toFixed(1);
-  const outline = (points) => points.reduce(([d, pen], [x, v]) => v === null ? [d, "M"] : [`${d}${pen}${x} ${y(v)}`, "L"], ["", "M"])[0];
+  const y = ({ top, height, min, max }, value) => +(top + (max - value) / (max - min) * height).toFixed(1);
+  const outline = (row, points) => points.reduce(([d, pen], [x, v]) => v === null ? [d, "M"] : [`${d}${pen}${x} ${y(row, v)}`, "L"], ["", "M"])[0];
   const words = (value) => value === null ? "no value" : `${(value / data.scale).toFixed(data.digits)}${data.unit}`;
 
-  function band(low, high) {
+  function band(row, low, high) {
     const known = low.map((point, n) => [...point, high[n][1]]).filter(([, bottom, top]) => bottom !== null && top !== null);
-    return outline([...known.map(([x, bottom]) => [x, bottom]), ...known.reverse().map(([x, , top]) => [x, top])]);
+    return outline(row, [...known.map(([x, bottom]) => [x, bottom]), ...known.reverse().map(([x, , top]) => [x, top])]);
   }
 
   function panel(side, xs, index, chosen) {
     const set = (selector, attributes) => place(find(`.${side} ${selector}`), attributes);
     const points = (values) => xs.map((x, n) => [x, values[index(n)]]);
     for (const name of data.names) {
-      set(`.line.${name}`, { d: outline(points(data.mean[name])) });
-      if (data.low[name]) set(`.band.${name}`, { d: band(points(data.low[name]), points(data.high[name])) });
+      const row = data.rows[name];
+      set(`.line.${name}`, { d: outline(row, points(data.mean[name])) });
+      if (data.low[name]) set(`.band.${name}`, { d: band(row, points(data.low[name]), points(data.high[name])) });
       const value = data.mean[name][index(chosen)];
-      const seen = value !== null && value >= data.min && value <= data.max;
-      set(`.dot.${name}`, { cx: xs[chosen], cy: seen ? y(value) : -99 });
+      const seen = value !== null && value >= row.min && value <= row.max;
+      set(`.dot.${name}`, { cx: xs[chosen], cy: seen ? y(row, value) : -99 });
     }
     set(".cursor", { x1: xs[chosen], x2: xs[chosen] });
     const fitted = data.fit === null ? -1 : xs.findIndex((_, n) => (data.mean.train || [])[index(n)] <= data.fit);

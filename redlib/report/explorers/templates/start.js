@@ -2,7 +2,7 @@
 // claims all copies, each by an id of its own.
 ((data, explore) => document.querySelectorAll("#THE-ID").forEach((root) => {
   const id = `THE-ID-${Math.random().toString(36).slice(2)}`;
-  for (const part of [root, ...root.querySelectorAll("[id], [name], [href]")]) {
+  for (const part of [root, ...root.querySelectorAll("[id], [name], [for], [href]")]) {
     for (const { name, value } of [...part.attributes]) part.setAttribute(name, value.replace("THE-ID", id));
   }
   root.querySelectorAll(".setting, [hidden]").forEach((part) => { part.hidden = !part.hidden; });
