@@ -219,11 +219,10 @@ study.figure(
 
 # %%
 nc4 = study.check(claims.nc_4(mse, main.size))
-parts = {"nc4": ("disagreement (%)", "Training data"), "test_nc4": ("disagreement (%)", "Test data")}
 after = side(nc4, "falls_after_zero_error", "rises", "falls on", "does not clearly change")
 loose = end("cross-entropy", "nc1") / end("squared error", "nc1")
 study.figure(
-    epoch_panels(shown, parts, log=False, scale=100)[0],
+    figures.disagreement(shown, main.size, len(main.load().test.y)),
     "nc4",
     claims=["NC-4"],
     alt="Share of examples whose class is not that of the nearest class mean, over epochs.",

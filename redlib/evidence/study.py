@@ -83,17 +83,22 @@ class Study:
     ) -> None:
         """Show `fig` and keep it as figures/<profile>/<name>.svg and .png; the figure is closed.
 
+        What it draws is kept as results/<profile>/figures/<name>.csv.
+
         `caption` states the finding as a sentence, `alt` what one sees, `claims` the ids it supports, `meaning` in two
         or three sentences what follows from it.
         """
         self._new("figure", name, self._figures)
         ids = [self._claims[id].id for id in claims]
         about: dict[str, Any] = {"kind": "figure", "name": name, "caption": caption, "alt": alt, "claims": ids}
+        about |= {"data": f"../../results/{self.profile}/figures/{name}.csv"}
         about |= {"meaning": meaning.strip()} if meaning.strip() else {}
+        from redlib.evidence.drawn import as_csv  # with matplotlib, which a script that only checks a claim need not have
+
+        table = as_csv(fig)
         svg, png = _rendered(fig)
         self._figures[name] = about
-        folder = outputs(self.profile).figures
-        self._files |= {folder / f"{name}.svg": svg, folder / f"{name}.png": png}
+        self._files |= dict(zip(_paths(outputs(self.profile), name), (svg, png, table), strict=True))
         _show({"image/svg+xml": svg.decode(), "text/plain": f"[{name}] {caption}"}, about)
 
     def explorer(self, html: str, *, caption: str, alt: str) -> None:
@@ -162,7 +167,7 @@ class Study:
         """Write figures, tables, records and the record of the run."""
         claims, runs = where.results / confirmation.RECORDS[self.block], where.results / "runs.json"
         known, merged = read_json(runs), self._merged_claims(claims)
-        _drop_old_figures(where.figures, known.get(self.name), self._figures)
+        _drop_old_figures(where, known.get(self.name), self._figures)
         for path, content in self._files.items():
             write_atomic(path, content)
         write_atomic(claims, merged)
@@ -307,12 +312,17 @@ def _card(record: ledger.Record, claim: ledger.Claim) -> dict[str, str]:
     return {"text/html": html, "text/plain": f"{record.id} {record.verdict}: {facts}"}
 
 
-def _drop_old_figures(folder: Path, last_run: object, current: Mapping[str, object]) -> None:
-    """Remove the figures that the last run of this study made and this one no longer does; never outside `folder`."""
+def _drop_old_figures(where: Outputs, last_run: object, current: Mapping[str, object]) -> None:
+    """Remove the figures that the last run of this study made and this one no longer does; never outside `where`."""
     figures = last_run.get("figures") if isinstance(last_run, Mapping) else None
     listed = figures if isinstance(figures, list) else []
     named = [each.get("name") for each in listed if isinstance(each, Mapping)]
     # runs.json is a file that anybody may have edited: what is no name of ours is no file of ours.
     for name in {name for name in named if isinstance(name, str) and re.fullmatch(IDENTIFIER, name)} - {*current}:
-        for suffix in (".svg", ".png"):
-            (folder / f"{name}{suffix}").unlink(missing_ok=True)
+        for path in _paths(where, name):
+            path.unlink(missing_ok=True)
+
+
+def _paths(where: Outputs, name: str) -> tuple[Path, Path, Path]:
+    """Return the files of a figure: its drawings, and the table of what it draws."""
+    return where.figures / f"{name}.svg", where.figures / f"{name}.png", where.results / "figures" / f"{name}.csv"

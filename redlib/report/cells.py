@@ -28,7 +28,10 @@ _SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the notebook: SVG text, the finding it shows (caption), what one sees (alt), claim ids, meaning."""
+    """A figure of the notebook: SVG text, the finding it shows (caption), what one sees (alt), claim ids, meaning, data.
+
+    `data` is the address of the table of what it draws, from the page.
+    """
 
     name: str
     svg: str
@@ -36,6 +39,7 @@ class Figure:
     alt: str
     claims: tuple[str, ...]
     meaning: str = ""
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,13 +155,13 @@ def _figure(output: Any, about: dict[str, Any]) -> Figure:
         raise BadInput.of("figure", about.get("name"), allowed, remedy)
     svg = _text(output.data.get("image/svg+xml", ""))
     told = (str(about.get(name, "")) for name in ("caption", "alt"))
-    return Figure(about["name"], svg, *told, tuple(about.get("claims", ())), str(about.get("meaning", "")))
+    return Figure(about["name"], svg, *told, tuple(about.get("claims", ())), *(str(about.get(name, "")) for name in ("meaning", "data")))
 
 
 def figure_html(figure: Figure, marks: str = "") -> str:
     """Return the <figure> with its caption; `marks` is HTML put after the caption (its verdicts)."""
     art = inline_svg(figure.svg, figure.name, figure.alt or figure.caption)
-    caption = f'{inline(minus(figure.caption))}{meaning_html(figure)}<span class="marks">{marks}</span>'
+    caption = f'{inline(minus(figure.caption))}{meaning_html(figure)}<span class="marks">{marks}</span>{data_html(figure)}'
     drawn = f'<div class="art" tabindex="0">{art}</div><figcaption>{caption}</figcaption>'
     return f'<figure id="fig-{figure.name}">{drawn}</figure>'
 
@@ -166,6 +170,11 @@ def meaning_html(figure: Figure) -> str:
     """Return what a figure means, to stand under its caption; '' where nothing is said."""
     told = inline(minus(figure.meaning)) if figure.meaning else ""
     return f'<span class="meaning"><strong>What it means</strong> {told}</span>' if told else ""
+
+
+def data_html(figure: Figure) -> str:
+    """Return the link to the table of what a figure draws; '' where there is none."""
+    return f'<a class="data" href="{escape(figure.data)}">The data behind this figure</a>' if figure.data else ""
 
 
 def _code(source: str, tags: Sequence[str]) -> str:

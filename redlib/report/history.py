@@ -83,7 +83,11 @@ def unexplained(records: Iterable[Row], known: Mapping[str, Sequence[Row]], bloc
 
 
 def _stated(claim: Claim, profile: str) -> Any:
-    return None if claim.untestable else dataclasses.asdict(claim.check_for(profile))
+    """Return what a check asks for; how a part is said to a reader is no part of it."""
+    if claim.untestable:
+        return None
+    check = dataclasses.asdict(claim.check_for(profile))
+    return check | {"parts": [{k: v for k, v in part.items() if k != "says"} for part in check["parts"]]}
 
 
 def _why(then: Inputs | None, now: Inputs, judged: bool) -> str:

@@ -17,7 +17,7 @@ _ADDRESSES: Final = {
     *("cite", "ping", "longdesc", "manifest"),
 }
 _FORBIDDEN: Final = {"iframe", "frame", "object", "embed", "applet", "base", "form", "portal"}
-_INSIDE: Final = re.compile(r"#|data:|(?:\.\./\w+/)?[\w.-]+(?:#|$)|$")  # ../: another profile's folder
+_INSIDE: Final = re.compile(r"#|data:|(?:(?:\.\./){1,2}(?:\w+/)+)?[\w.-]+(?:#|$)|$")  # ../: profiles, results
 _STYLE: Final = re.compile(r"@import|url\(\s*[\"']?\s*(?:https?:)?//", re.IGNORECASE)
 
 

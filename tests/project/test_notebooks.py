@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 STUDIES = studies() or [pytest.param("", marks=pytest.mark.skip(reason="no notebooks exist yet"))]
 for_each_study = pytest.mark.parametrize("study", STUDIES)
 
-MAX_LINES, MAX_CELL_LINES, MAX_HELPER_LINES = 400, 30, 15
+MAX_LINES, MAX_CELL_LINES, MAX_HELPER_LINES = 560, 30, 15
 
 
 def code_cells(study):

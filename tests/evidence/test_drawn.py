@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from redlib import plots
-from redlib.report.drawn import COLUMNS, as_csv, drawn
+from redlib.evidence.drawn import COLUMNS, as_csv, drawn
 
 
 @pytest.fixture
