@@ -222,7 +222,7 @@ nc4 = study.check(claims.nc_4(mse, main.size))
 after = side(nc4, "falls_after_zero_error", "rises", "falls on", "does not clearly change")
 loose = end("cross-entropy", "nc1") / end("squared error", "nc1")
 study.figure(
-    figures.disagreement(shown, main.size, len(main.load().test.y)),
+    figures.disagreement(done, main.size, len(main.load().test.y)),
     "nc4",
     claims=["NC-4"],
     alt="Share of examples whose class is not that of the nearest class mean, over epochs.",
