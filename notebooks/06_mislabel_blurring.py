@@ -381,7 +381,7 @@ study.figure(
 numbers = claims.numbers_of({name: done[name] for name in nets}, ("blur", *runs.CHANGES))
 blur10 = study.check(claims.blur_10(numbers, *(done[name] for name in others)))
 more_often = "more often" if blur3["mean_difference"] > 0 else "less often"
-alike = blur10["equal_treatment"]  # share of the other settings that treat the groups unequally in the same way
+alike = blur10["treated_as_in_main_run"]  # share of the other settings that treat the groups unequally in the same way
 study.figure(
     figures.elsewhere(numbers),
     "b_gen",

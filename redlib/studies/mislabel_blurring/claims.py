@@ -471,7 +471,7 @@ def blur_10(numbers: Mapping[str, Floats], *others: Results) -> Finding:
     signs = np.sign(np.nan_to_num(here).mean(1))
     shares = np.mean([np.sign(one) == signs[:, None] for one in elsewhere], 0)
     parts = {
-        "equal_treatment": shares[0],  # share_of_settings_with_sign_of_blur_3
+        "treated_as_in_main_run": shares[0],  # share_of_settings_with_sign_of_blur_3
         "transition": shares[1],  # share_of_settings_with_sign_of_blur_5
     }
     return Finding("BLUR-10", parts, fitted(*others))

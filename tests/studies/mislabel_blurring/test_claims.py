@@ -294,7 +294,7 @@ def test_blur_10_counts_settings_with_the_signs_of_the_main_run():
     assert np.allclose(numbers["other, noise"], [[80, -80], [5, 5]])
     assert np.allclose(numbers["main, blur"][1], 20, atol=0.5), "the highest rate less the lowest"
     found = claims.blur_10(numbers, rated(main))
-    assert np.allclose(found.parts["equal_treatment"], [1, 2 / 3])
+    assert np.allclose(found.parts["treated_as_in_main_run"], [1, 2 / 3])
     assert np.allclose(found.parts["transition"], [2 / 3, 2 / 3]) and found.gate == {"nets_fitted": True}
 
 
