@@ -150,6 +150,7 @@ def test_a_repeated_run_changes_no_byte_of_claims_figures_and_tables(home):
         "figures/laptop/dd_one.svg",
         "results/laptop/01_double_descent_errors.csv",
         "results/laptop/claims.jsonl",
+        "results/laptop/figures/dd_one.csv",
     }
     assert kept[0]["results/laptop/01_double_descent_errors.csv"] == b"width,error\n1,0.3\n2,\n"
 
@@ -218,7 +219,10 @@ def test_a_notebook_displays_figures_explorers_and_verdicts_marked_for_the_repor
     record = study.check(Finding("DD-1", SEEDS))
     abouts = [about for _, about in shown]
     assert abouts == [
-        {"kind": "figure", "name": "dd_one", "caption": "It peaks.", "alt": "A peak", "claims": ["DD-1"]},
+        {
+            "kind": "figure", "name": "dd_one", "caption": "It peaks.", "alt": "A peak", "claims": ["DD-1"],
+            "data": "../../results/laptop/figures/dd_one.csv",
+        },
         {"kind": "explorer", "caption": "Play", "alt": "A slider"},
         {"kind": "verdict", "id": "DD-1", "verdict": "replicated"},
     ]
