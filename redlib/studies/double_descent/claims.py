@@ -108,19 +108,19 @@ def tracks(found: Results) -> tuple[Floats, Floats]:
     return epochs[usable], np.log2(table[:, usable])
 
 
-def complexity(by_n: BySize, wanted: Floats, eps: float = TOLERANCE) -> Floats:
-    """Return the effective model complexity: the largest n trained to error <= eps at each seed's width `wanted`.
+def complexity(by_n: BySize, grid: Sequence[int], wanted: Floats, eps: float = TOLERANCE) -> Floats:
+    """Return the effective model complexity, the largest n trained to error <= eps, at each seed's `wanted` width [S].
 
-    Interpolated in log n between the last n below eps and the first above; NaN where the sizes do not bracket it
-    (Nakkiran et al. 2019, definition 1).
+    Interpolated in log n between the last n below eps and the first above (Nakkiran et al. 2019, definition 1), and in
+    log width between the widths of `grid` around; NaN where the sizes do not bracket it.
     """
-    found = []
-    for s, width in enumerate(wanted):
-        errors = {
-            n: by_n[n].at(width=width)["train_error"][s, -1] for n in sorted(by_n) if width in by_n[n].labels["width"]
-        }
-        found.append(rises_through(list(errors.values()), list(errors), eps))
-    return np.array(found)
+    table = np.array([[_largest_fitted(by_n, width, s, eps) for width in grid] for s in range(len(wanted))])
+    return np.exp(read_off(np.log(table), grid, wanted))
+
+
+def _largest_fitted(by_n: BySize, width: int, seed: int, eps: float) -> float:
+    sizes = [n for n in sorted(by_n) if width in by_n[n].labels["width"]]
+    return rises_through([by_n[n].at(width=width)["train_error"][seed, -1] for n in sizes], sizes, eps)
 
 
 def tuned(plain: Results, decayed: Results) -> Results:
@@ -374,14 +374,14 @@ def dd_11(noisy: Results) -> Finding:
 def dd_12(by_n: BySize, n: int) -> Finding:
     """The test error peaks where the effective model complexity equals the number of examples.
 
-    `emc_over_n` at the paper's tolerance of training errors, `emc_over_n_at_0p05` and `emc_over_n_at_0p01` at others.
+    Each seed has its own peak, so that the interval holds over the place of the peak too. `emc_over_n` at the paper's
+    tolerance of training errors, `emc_over_n_at_0p05` and `emc_over_n_at_0p01` at others.
     """
-    top = peak(by_n[n])
-    wanted = np.full(len(top.height_left), top.n_peak)
+    widths, place = by_n[n].labels["width"], peak(by_n[n]).peak_per_seed
     parts = {
-        "emc_over_n": complexity(by_n, wanted) / n,
-        "emc_over_n_at_0p05": complexity(by_n, wanted, 0.05) / n,
-        "emc_over_n_at_0p01": complexity(by_n, wanted, 0.01) / n,
+        "emc_over_n": complexity(by_n, widths, place) / n,
+        "emc_over_n_at_0p05": complexity(by_n, widths, place, 0.05) / n,
+        "emc_over_n_at_0p01": complexity(by_n, widths, place, 0.01) / n,
     }
     return Finding("DD-12", parts, gate(by_n[n]))
 

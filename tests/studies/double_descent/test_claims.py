@@ -167,16 +167,27 @@ def test_noise_shifts_and_data_move_thresholds_and_peaks_by_octaves():
     assert part(claims.dd_10({400: high, 800: low}, 400), "peak_shift") == pytest.approx([1 - 0.1 + 1 / 6] * 4)
 
 
-def test_complexity_interpolates_between_sample_sizes_in_log_n():
-    zero, fifth = sweep([[30, 40, 10]], [[0, 0, 0]], (4, 8, 16)), sweep([[30, 40]], [[20, 0]], (4, 8))
-    found_ = claims.complexity({400: fifth, 100: zero}, np.array([4.0]))
-    assert found_[0] == pytest.approx(200)  # half-way from 0 to 20% error is half-way in log n
-    assert np.isnan(claims.complexity({400: fifth, 100: zero}, np.array([8.0]))[0])
-    both = {n: sweep([[30, 20, 40, 10]] * 2, [[50, 10, error, 0]] * 2) for n, error in ((100, 0), (400, 20))}
+def test_complexity_interpolates_between_sample_sizes_in_log_n_and_between_widths():
+    zero, fifth = sweep([[30, 40, 10]], [[0, 0, 0]], (4, 8, 16)), sweep([[30, 40]], [[20, 10]], (4, 8))
+    by_n, grid = {400: fifth, 100: zero}, (4, 8, 16)
+    assert claims.complexity(by_n, grid, np.array([4.0])) == pytest.approx(200)  # half-way from 0 to 20% error
+    assert claims.complexity(by_n, grid, np.array([8.0]), 0.05) == pytest.approx(200)
+    between = claims.complexity(by_n, grid, np.array([32**0.5]), 0.05)  # half-way from 4 to 8 units
+    assert between == pytest.approx((100 * 4**0.25 * 200) ** 0.5)
+    assert np.isnan(claims.complexity(by_n, grid, np.array([16.0]))[0]), "400 examples were not tried there"
+
+
+def test_effective_complexity_is_read_at_each_seeds_own_peak():
+    tested = (100, 400)
+    errors = {n: [[50, 10, wrong, 0]] * 2 for n, wrong in zip(tested, (0, 20), strict=True)}
+    both = {n: sweep([[30, 20, 40, 20]] * 2, errors[n]) for n in tested}
     finding = claims.dd_12(both, 100)
-    assert part(finding, "emc_over_n") == pytest.approx([2])
-    assert part(finding, "emc_over_n_at_0p05") == pytest.approx([2**0.5])  # a quarter of the way from n to 4 n
-    assert part(finding, "emc_over_n_at_0p01") == pytest.approx([2**0.1])
+    assert part(finding, "emc_over_n") == pytest.approx([2, 2])
+    assert part(finding, "emc_over_n_at_0p05") == pytest.approx([2**0.5] * 2)  # a quarter of the way from n to 4 n
+    assert part(finding, "emc_over_n_at_0p01") == pytest.approx([2**0.1] * 2)
+    elsewhere = {n: sweep([[30, 20, 40, 20], [30, 40, 20, 10]], errors[n]) for n in tested}
+    assert np.isnan(part(claims.dd_12(elsewhere, 100), "emc_over_n")[1]), "the second seed peaks where no size brackets"
+
 
 
 def test_after_the_fit_counts_from_the_first_perfect_width_and_censors_seeds_without_one():
