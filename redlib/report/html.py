@@ -96,9 +96,8 @@ def study_page(
     entries = {id: _entry(claim, both.get(id), profile) for id, claim in claims.items() if claim.study == study}
     _link(entries, notebook, history or {})
     body = list(cells.blocks(notebook, prose, _card(entries), _marks(entries)))
-    stand = standings(both.values())
-    words = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    text = " ".join([*words, *(STANDINGS[name].word for name in stand), "confirmation" * bool(stand)]).lower()
+    stand, written = standings(both.values()), (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    text = " ".join([*written, *(STANDINGS[name].word for name in stand), "confirmation" * bool(stand)]).lower()
     return _page(
         "study.html.j2",
         cells.scripts(notebook),
