@@ -64,7 +64,7 @@ def index(profile: str, cards: dict[str, Card], made_from: Mapping[str, Inputs] 
     runs = {name: read_runs(name) for name in PROFILES}
     shown, where = [cards[study] for study in sorted(cards)], outputs(profile)
     unlike = [study for study in sorted(cards) if apart(where.results, study, made_from)]
-    html = index_page(shown, load_claims(), judged, runs, profile, fresh, unlike, read_history(profile))
+    html = index_page(shown, load_claims(), judged, runs, profile, fresh, apart=unlike, history=read_history(profile))
     return write_atomic(where.reports / "index.html", html.encode())
 
 
