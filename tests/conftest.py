@@ -1,4 +1,4 @@
-"""What several test modules share: one browser, and the page that an explorer stands on in it."""
+"""What several test modules share: one browser, the page that an explorer stands on in it, and one thread of torch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,20 @@ from redlib.report.policy import content_policy  # noqa: E402
 
 CHROMIUM = Path("/usr/bin/chromium")
 TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
+
+
+def _on_one_thread() -> Iterator[None]:
+    """Give torch one thread: more gain nothing on small nets, and the last bits of a module depend on their number."""
+    import torch  # slow to import, and many tests need none
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+one_thread = pytest.fixture(name="one_thread")(_on_one_thread)  # anew for each test
+one_thread_throughout = pytest.fixture(name="one_thread_throughout", scope="module")(_on_one_thread)
 
 
 @pytest.fixture(scope="session")

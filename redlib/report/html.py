@@ -32,6 +32,7 @@ from redlib.report.glossary import GLOSSARY
 from redlib.report.policy import check_page, content_policy
 from redlib.report.prose import Prose, inline
 from redlib.report.references import Reference, load
+from redlib.report.rewritten import side_by_side, tallies
 from redlib.report.wording import FORECASTS, SCALES, SOURCES, STANDINGS, VERDICTS
 
 Row = dict[str, Any]  # one line of claims.jsonl
@@ -186,12 +187,14 @@ def index_page(
     profile: str,
     confirmations: Mapping[str, Sequence[Row]] | None = None,
     apart: Sequence[str] = (),
+    history: Mapping[str, Sequence[Row]] | None = None,
 ) -> str:
     """Return the index of `profile`: cards of the studies, all claims with every profile's verdict, glossary.
 
     `records` and `runs` are by profile (`runs[profile]` by study); a study in `cards` has its page
     <study>.html beside the index. Other studies of the claims are listed as not written yet. `confirmations` are the
-    records on fresh seeds, by profile, `apart` the studies whose two blocks were not made alike.
+    records on fresh seeds, by profile, `apart` the studies whose two blocks were not made alike,
+    `history` the lines of what each claim came to before at this profile.
     """
     shown = [profile] if profile == "smoke" else [name for name in EVIDENCE_PROFILES if records.get(name)]
     shown = shown if profile in shown else [profile, *shown]
@@ -202,6 +205,7 @@ def index_page(
         _family(study, claims, both, profile, written.get(study), runs.get(profile, {}).get(study, {}))
         for study in sorted({claim.study for claim in claims.values()} | set(written))
     ]
+    anew = side_by_side(claims, records.get(profile, ()), fresh.get(profile, ()), history or {})
     here = [dict(found.row) for found in both[profile].values()]  # those whose verdict counts
     return _page(
         "index.html.j2",
@@ -212,6 +216,8 @@ def index_page(
         counts=_counts([entry for family in families for entry in family["entries"]]),
         standings=standings(both[profile].values()),
         apart=list(apart),
+        rewritten=anew,
+        tallies=tallies(anew),
         total=len(claims),
         decided=[row for row in here if row["verdict"] in DECIDED],
         expected_false=expected_false(here),

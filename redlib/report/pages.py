@@ -68,7 +68,7 @@ def index(profile: str, cards: dict[str, Card], made_from: Mapping[str, Inputs] 
     shown, where = [cards[study] for study in sorted(cards)], outputs(profile)
     unlike = [study for study in sorted(cards) if apart(where.results, study, made_from)]
     claims, titles = load_claims(), {study: about.title for study, about in load_studies().items()}
-    html = index_page(shown, claims, judged, runs, profile, fresh, unlike)
+    html = index_page(shown, claims, judged, runs, profile, fresh, apart=unlike, history=read_history(profile))
     told = answer.section(claims, titles, judged, fresh, profile, list(cards))
     return write_atomic(where.reports / "index.html", check_page(html.replace(ANSWER, told, 1)).encode())
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from redlib.evidence import store
 from redlib.evidence.sweep import sweep
@@ -42,12 +41,7 @@ EVERY = [(study, name) for study in NAMES for name in tiny(study)]
 each = pytest.mark.parametrize(("study", "name"), EVERY)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def carried_out(experiment, known=None):

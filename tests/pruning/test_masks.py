@@ -45,13 +45,7 @@ RULES = {
 MEMORY = ("velocity", "grad", "mean", "square")  # of stacks; scratch holds no state between steps
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More threads gain nothing on nets this small, and lose much where other tests run beside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread_throughout")
 
 
 def stacked(dtype: torch.dtype = torch.float32) -> StackedMLP:

@@ -40,13 +40,7 @@ RULE = SGD(0.05, 0.9, weight_decay=1e-2)
 SHAPES = {"layer1": (20, 7), "layer2": (13, 20), "layer3": (4, 13)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More threads gain nothing on nets this small, and lose much where other tests run beside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread_throughout")
 
 
 def initial(seeds=SEEDS, init="torch") -> StackedMLP:

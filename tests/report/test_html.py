@@ -981,3 +981,20 @@ def test_the_picture_puts_the_estimate_inside_the_claimed_range_exactly_when_it_
     left, width = (float(re.search(rf'{name}="([\d.]+)"', svg)[1]) for name in (" x", "width"))
     dot = float(re.search(r'cx="([\d.]+)"', svg)[1])
     assert (left < dot < left + width) is inside
+
+
+def test_the_index_sets_old_and_new_checks_side_by_side_where_there_are_both():
+    cards, fresh = [study_card(given.notebook(), given.STUDY)], {"laptop": given.confirmation()}
+    old = {"id": "DD-5", "verdict": "null", "check": None}
+    made = (cards, rewritten("DD-5"), {"laptop": given.records()}, {}, "laptop", fresh, ())
+    table = (
+        index_page(*made, {"DD-5": [old, {**old, "check": "a1b2"}]}).split('id="rewritten"')[1].split("</section>")[0]
+    )
+    text = Page(table).text
+    assert (
+        "1 checks" not in text
+        and "Old check, first seeds" in text
+        and 'href="01_double_descent.html#claim-DD-5"' in table
+    )
+    assert "no effect" in text and "New check, fresh seeds" in text
+    assert 'id="rewritten"' not in index_page(*made, {"DD-5": [old]})

@@ -23,13 +23,7 @@ KINDS = ("stack", "ragged", "modules", "sparse")
 STEPS, EVERY, KILLED = 50, 7, 30  # the last state before the kill is that of step 28
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """A module's last bits depend on the number of threads, and other tests leave other numbers."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def nets(kind):

@@ -19,13 +19,7 @@ SIZES, SEEDS, AT = (6, 16, 3), (2, 5, 9, 11, 14), (1, 2, 5, 9, 14, 20, 30)
 RULE = Adam(0.05)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More threads gain nothing on nets this small, and lose much where other tests run beside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread_throughout")
 
 
 def parts() -> dict[str, Examples]:

@@ -16,14 +16,7 @@ from redlib.training import SGD, Adam, Batches, Examples, engines, fit
 from redlib.training.engines import AutogradEngine
 from redlib.training.rehearsal import draws, known
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """More threads gain nothing on nets this small, and lose much where other tests run beside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Viewing(nn.Module):

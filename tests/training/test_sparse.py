@@ -43,13 +43,7 @@ RULES = {
 SIZES, SEEDS, DENSITIES = (20, 30, 25, 5), (3, 4, 5, 6), (0.51, 0.21, 0.055, 0.01)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """More threads gain nothing on nets this small, and lose much where other tests run beside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def pruned(seeds=SEEDS, activation="relu", dtype=torch.float32) -> StackedMLP:

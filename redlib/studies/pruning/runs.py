@@ -246,9 +246,9 @@ class Extrusion(Experiment):
         return replace(self.source, level=self.level)
 
     def run(self, before: Arrays | None = None) -> Arrays:
-        """Return what training gave [S, arms], its curves [S, arms, T] at `steps` [arms, T] after the cut, and
+        """Return what training gave [S, arms], and its curves [S, arms, T] at `steps` [arms, T] after the cut.
 
-        norm_at_cut [S] of the doomed weights, over that at the start.
+        norm_at_cut [S] is that of the doomed weights, over that at the start.
         """
         lab = varied(self.source.lab, steps=round(self.after * self.source.lab.steps))
         parts, initial = lab.parts(), _stack(lab)

@@ -26,12 +26,7 @@ TINY = replace(tiny.PUBLISHED, seeds=(3, 4))
 ONE = replace(TINY, seeds=(0,))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread_throughout")
 
 
 @pytest.fixture(scope="module")

@@ -42,13 +42,7 @@ PARTS, INITIAL = LAB.parts(), LAB.nets()
 INPUTS = 64
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More threads gain nothing on nets this small, and lose much where other tests run beside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread_throughout")
 
 
 @cache
