@@ -410,8 +410,8 @@ study.figure(
     figures.sizes(done["samples"], by_n, main.n), "dd_sample", claims=["DD-7", "DD-12"],
     alt="Test error against the number of training examples for random features and for networks.",
     caption=f"Between n = N/2 and n = N more data change the error of random features by {dd7['rff_harm']:+z.0f} "
-    f"points. For the net at its peak, doubling the data changes it by {dd7['net_harm']:+z.1f}. Where each seed's error "
-    f"peaks, the effective complexity is {dd12['emc_over_n']:.1f} n at a tolerance of {claims.TOLERANCE:.0%}, "
+    f"points. For the net at its peak, doubling the data changes it by {dd7['net_harm']:+z.1f}. Where each seed's "
+    f"error peaks, the effective complexity is {dd12['emc_over_n']:.1f} n at a tolerance of {claims.TOLERANCE:.0%}, "
     f"{dd12['emc_over_n_at_0p05']:.1f} n at 5% and {dd12['emc_over_n_at_0p01']:.1f} n at 1%.",
     meaning=f"In the linear model more data {sign(dd7, 'rff_harm', *does)}; in the net, whose peak is lower and whom "
     f"more examples also teach more, they {sign(dd7, 'net_harm', *does)} (DD-7: {dd7.word}). At the peak the effective "

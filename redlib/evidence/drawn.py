@@ -102,7 +102,7 @@ def _places(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 def _panels(fig: Figure) -> Iterator[Axes]:
     """Yield the axes that show data, insets after their own, without colour bars."""
     for ax in fig.axes:
-        yield from (each for each in (ax, *ax.child_axes) if not hasattr(each, "_colorbar"))
+        yield from (each for each in (ax, *ax.child_axes) if isinstance(each, Axes) and not hasattr(each, "_colorbar"))
 
 
 def _title(ax: Axes) -> str:
@@ -117,7 +117,7 @@ def _of_panel(ax: Axes) -> Iterator[Row]:
     patches = [patch for box in bars for patch in box]
     yield from _lines(ax, kept, words)
     for points in (artist for artist in kept if isinstance(artist, PathCollection)):
-        yield from (_point(_name(points), *place, words) for place in np.ma.filled(points.get_offsets(), np.nan))
+        yield from (_point(_name(points), x, y, words) for x, y in np.ma.filled(points.get_offsets(), np.nan))
     for box in bars:
         yield from _bars(box, words)
     yield from _stairs([artist for artist in kept if isinstance(artist, StepPatch)])
@@ -167,8 +167,8 @@ def _name(artist: Any) -> str:
 
 def _colour(artist: Any) -> tuple[float, ...]:
     """Return the red, green and blue of a line or of the faces of a collection."""
-    face = artist.get_color() if isinstance(artist, Line2D) else artist.get_facecolor()
-    return tuple(np.round(to_rgb(face if isinstance(artist, Line2D) else face[0]), ROUND).tolist())
+    colour = artist.get_color() if isinstance(artist, Line2D) else artist.get_facecolor()[0]
+    return tuple(round(part, ROUND) for part in to_rgb(colour))
 
 
 # ---- lines, their bands and error bars ----
@@ -177,7 +177,7 @@ def _colour(artist: Any) -> tuple[float, ...]:
 def _lines(ax: Axes, artists: Sequence[Artist], words: tuple[Words, Words]) -> Iterator[Row]:
     """Yield the points of lines, with the bands and error bars that belong to them, then bands of no line."""
     reaches, bars, names = _error_bars(ax)
-    lines = [line for line in artists if isinstance(line, Line2D) and line not in bars and len(line.get_xdata())]
+    lines = [line for line in artists if isinstance(line, Line2D) and line not in bars and np.size(line.get_xdata())]
     bands = [band for band in artists if isinstance(band, PolyCollection) and len(band.get_facecolor())]
     lone = _bands_of(lines, bands, reaches)
     intervals = _intervals(lines) if words[1] else {}
@@ -193,7 +193,7 @@ def _lines(ax: Axes, artists: Sequence[Artist], words: tuple[Words, Words]) -> I
             yield {"series": _name(band) or "band", "x": _word(words[0], x), "low": low, "high": high}
     for segments in (artist for artist in artists if isinstance(artist, LineCollection) and artist not in bars):
         for number, segment in enumerate(segments.get_segments(), 1):
-            yield from (_point(_name(segments), *place, words, line=number) for place in np.asarray(segment))
+            yield from (_point(_name(segments), x, y, words, line=number) for x, y in np.asarray(segment))
 
 
 def _of_line(
@@ -256,8 +256,8 @@ def _bands_of(
     for band in bands:
         reach: Reaches = {}
         for path in band.get_paths():
-            for x, group in pd.DataFrame(path.vertices).groupby(0)[1]:
-                reach[float(x)] = float(group.min()), float(group.max())
+            across, up = np.asarray(path.vertices, dtype=float).T
+            reach |= {x: (up[across == x].min(), up[across == x].max()) for x in np.unique(across).tolist()}
         strong = (line for line in lines if line not in reaches and not (_is_one_of_many(line) and not _name(line)))
         alike = (line for line in strong if _colour(line) == _colour(band))
         own = next((line for line in alike if reach.keys() <= {*np.asarray(line.get_xdata(), float).tolist()}), None)
@@ -326,7 +326,7 @@ def _span(ax: Axes, patch: Rectangle | Polygon) -> Iterator[Row]:
 
 def _cells(image: AxesImage, words: tuple[Words, Words]) -> Iterator[Row]:
     """Yield the cells of a matrix by their row and column, at most `MOST_CELLS`; pictures in colours are no data."""
-    values = np.ma.filled(np.ma.asarray(image.get_array(), dtype=float), np.nan)
+    values: np.ndarray = np.ma.filled(np.ma.asarray(image.get_array(), dtype=float), np.nan)
     if values.ndim != 2:
         return
     left, right, bottom, top = image.get_extent()

@@ -93,7 +93,7 @@ class Study:
         about: dict[str, Any] = {"kind": "figure", "name": name, "caption": caption, "alt": alt, "claims": ids}
         about |= {"data": f"../../results/{self.profile}/figures/{name}.csv"}
         about |= {"meaning": meaning.strip()} if meaning.strip() else {}
-        from redlib.evidence.drawn import as_csv  # with matplotlib, which a script that only checks a claim need not have
+        from redlib.evidence.drawn import as_csv  # brings matplotlib: a script that only checks a claim needs none
 
         table = as_csv(fig)
         svg, png = _rendered(fig)

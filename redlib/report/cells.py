@@ -28,9 +28,9 @@ _SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the notebook: SVG text, the finding it shows (caption), what one sees (alt), claim ids, meaning, data.
+    """A figure of the notebook: SVG text, the finding it shows (caption), what one sees (alt), claim ids.
 
-    `data` is the address of the table of what it draws, from the page.
+    `meaning` says what follows from it; `data` is the address of the table of what it draws, from the page.
     """
 
     name: str
@@ -154,14 +154,15 @@ def _figure(output: Any, about: dict[str, Any]) -> Figure:
         allowed, remedy = "lower-case letters, digits and _", "It becomes an id of the page: show it with study.figure."
         raise BadInput.of("figure", about.get("name"), allowed, remedy)
     svg = _text(output.data.get("image/svg+xml", ""))
-    told = (str(about.get(name, "")) for name in ("caption", "alt"))
-    return Figure(about["name"], svg, *told, tuple(about.get("claims", ())), *(str(about.get(name, "")) for name in ("meaning", "data")))
+    told = {name: str(about.get(name, "")) for name in ("caption", "alt", "meaning", "data")}
+    return Figure(name=about["name"], svg=svg, claims=tuple(about.get("claims", ())), **told)
 
 
 def figure_html(figure: Figure, marks: str = "") -> str:
     """Return the <figure> with its caption; `marks` is HTML put after the caption (its verdicts)."""
     art = inline_svg(figure.svg, figure.name, figure.alt or figure.caption)
-    caption = f'{inline(minus(figure.caption))}{meaning_html(figure)}<span class="marks">{marks}</span>{data_html(figure)}'
+    told = inline(minus(figure.caption)) + meaning_html(figure)
+    caption = f'{told}<span class="marks">{marks}</span>{data_html(figure)}'
     drawn = f'<div class="art" tabindex="0">{art}</div><figcaption>{caption}</figcaption>'
     return f'<figure id="fig-{figure.name}">{drawn}</figure>'
 

@@ -220,7 +220,11 @@ def test_a_notebook_displays_figures_explorers_and_verdicts_marked_for_the_repor
     abouts = [about for _, about in shown]
     assert abouts == [
         {
-            "kind": "figure", "name": "dd_one", "caption": "It peaks.", "alt": "A peak", "claims": ["DD-1"],
+            "kind": "figure",
+            "name": "dd_one",
+            "caption": "It peaks.",
+            "alt": "A peak",
+            "claims": ["DD-1"],
             "data": "../../results/laptop/figures/dd_one.csv",
         },
         {"kind": "explorer", "caption": "Play", "alt": "A slider"},

@@ -189,7 +189,6 @@ def test_effective_complexity_is_read_at_each_seeds_own_peak():
     assert np.isnan(part(claims.dd_12(elsewhere, 100), "emc_over_n")[1]), "the second seed peaks where no size brackets"
 
 
-
 def test_after_the_fit_counts_from_the_first_perfect_width_and_censors_seeds_without_one():
     finding = claims.dd_15(sweep([[9, 5, 8, 3]] * 3, [[5, 0, 0, 0], [5, 1, 1, 1], [5, 1, 1, 0]]))
     gain, late = finding.parts["gain"], finding.parts["late_gain"]
