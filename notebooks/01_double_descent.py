@@ -98,12 +98,6 @@ plots.use_style()
 study = Study("01_double_descent", profile, first)
 
 
-def sign(record, part, above, below, between):
-    """Return the word for the side of zero on which all of the part's interval lies, `between` for neither."""
-    low, high = next((each["ci95"] for each in record.parts if each["name"] == part), (0, 0))
-    return above if low > 0 else below if high < 0 else between
-
-
 # %% [markdown]
 # ## 1. Models we can solve
 #
@@ -164,10 +158,10 @@ settings(**plan)
 # over-parameterised model beats the best small one. Beside it we ask whether the coefficient norm peaks with the error:
 # beyond the threshold the fit would become *simpler* although it has more parameters.
 
-# %% tags=["lead"]
+# %%
 dd1 = study.check(claims.dd_1(done["features"]))
 counts, n = plan["features"].counts, plan["features"].samples[0]
-simpler = sign(dd1, "norm_falls", "simpler", "no simpler", "neither clearly simpler nor the contrary")
+simpler = dd1.side("norm_falls", "simpler", "no simpler", "neither clearly simpler nor the contrary")
 study.figure(
     figures.features(done["features"]), "dd_rff", claims=["DD-1"],
     alt="Test error against the number of random features, on both sides of the threshold N = n.",
@@ -189,8 +183,8 @@ study.figure(
 # %%
 dd0 = study.check(claims.dd_0(plan["polynomial"], done["polynomial"]))
 dd18 = study.check(claims.dd_18(plan["parts"], done["parts"]))
-u_shape = sign(dd0, "variance_slope", "takes away in the end", "does not take away", "does not clearly take away")
-later = sign(dd18, "variance_ratio", "falls again", "goes on growing", "does not clearly fall or grow")
+u_shape = dd0.side("variance_slope", "takes away in the end", "does not take away", "does not clearly take away")
+later = dd18.side("variance_ratio", "falls again", "goes on growing", "does not clearly fall or grow")
 study.figure(
     figures.parts(done["polynomial"], done["parts"], plan["parts"].n), "biasvar", claims=["DD-0", "DD-18"],
     alt="Polynomial bias, variance and total error; random-feature bias and variance.",
@@ -235,7 +229,7 @@ study.figure(
 
 # %%
 dd4 = study.check(claims.dd_4(done["sgd"]))
-cheap = sign(dd4, "as_fast_by_epoch", "are cheaper", "are dearer", "cost about as much")
+cheap = dd4.side("as_fast_by_epoch", "are cheaper", "are dearer", "cost about as much")
 study.figure(
     figures.descents(done["sgd"]), "dd_sgd", claims=["DD-4"],
     alt="Training loss on a log axis for SGD and gradient descent with few and with many random features.",
@@ -302,9 +296,9 @@ dd8 = study.check(claims.dd_8(noisy, clean))
 dd13 = study.check(claims.dd_13(clean))
 dd20 = study.check(claims.dd_20(noisy, done["milder"]))
 task = "an easy task in this sense" if dd13.adequacy.get("easy_task") else "a hard task in this sense"
-bare = sign(dd13, "first_fit_minus_valley", "a peak", "no peak", "no clear peak")
-higher = sign(dd8, "height_gain", "higher", "lower", "neither clearly higher nor lower")
-moved = sign(dd20, "peak_shift", "to larger nets", "to smaller nets", "in no clear direction")
+bare = dd13.side("first_fit_minus_valley", "a peak", "no peak", "no clear peak")
+higher = dd8.side("height_gain", "higher", "lower", "neither clearly higher nor lower")
+moved = dd20.side("peak_shift", "to larger nets", "to smaller nets", "in no clear direction")
 study.figure(
     figures.noise(noisy, done["milder"], clean, noise), "dd_noise", claims=["DD-8", "DD-13", "DD-20"],
     alt="Test error against width with two shares of wrong labels and with none.",
@@ -354,7 +348,7 @@ study.figure(
 # %%
 dd6 = study.check(claims.dd_6(noisy))
 dd11 = study.check(claims.dd_11(noisy))
-again = sign(dd6, "fall", "falls again", "goes on rising", "does not clearly fall again")
+again = dd6.side("fall", "falls again", "goes on rising", "does not clearly fall again")
 right = "larger, as the seed document says", "smaller, against the seed document and with the paper", "as large"
 study.figure(
     figures.through_training(noisy), "dd_epoch", claims=["DD-6", "DD-11"],
@@ -363,7 +357,7 @@ study.figure(
     f"moment, at {dd6['t2_over_interpolation']:.1f} times the epoch of the fit, it changes by {-dd6['fall']:+z.1f}. "
     f"The threshold moves by {dd11['threshold_time_slope']:+z.2f} octaves per octave of training time: negative is "
     "what the paper says.",
-    meaning=f"After longer training the smallest net that fits is {sign(dd11, 'threshold_time_slope', *right)}. But "
+    meaning=f"After longer training the smallest net that fits is {dd11.side('threshold_time_slope', *right)}. But "
     f"time is no size: after its worst moment the widest net's error {again}, and that moment comes "
     f"{dd6['t2_over_interpolation']:.1f} times as late as the fit (DD-6: {dd6.word}). Whoever stops early meets "
     "neither rise nor second fall.",
@@ -397,8 +391,8 @@ study.figure(
     caption=f"Doubling the data moves the peak by {dd10['peak_shift']:+z.2f} octaves of width; the threshold goes as "
     f"n to the power {dd3['net_slope']:.2f} for nets and {dd3['rff_slope']:.2f} for random features. Shifted copies "
     f"move the threshold by {dd9['threshold_shift']:+z.2f} octaves.",
-    meaning=f"More data move the peak {sign(dd10, 'peak_shift', *ways)}, shifted copies "
-    f"{sign(dd9, 'peak_shift', *ways)}: where both move, what must be fitted sets the peak's place and not the net "
+    meaning=f"More data move the peak {dd10.side('peak_shift', *ways)}, shifted copies "
+    f"{dd9.side('peak_shift', *ways)}: where both move, what must be fitted sets the peak's place and not the net "
     "alone. An exponent of 1 would mean that twice the data need twice the net; the grid of widths is coarse.",
 )  # fmt: skip
 
@@ -413,8 +407,8 @@ study.figure(
     f"points. For the net at its peak, doubling the data changes it by {dd7['net_harm']:+z.1f}. Where each seed's "
     f"error peaks, the effective complexity is {dd12['emc_over_n']:.1f} n at a tolerance of {claims.TOLERANCE:.0%}, "
     f"{dd12['emc_over_n_at_0p05']:.1f} n at 5% and {dd12['emc_over_n_at_0p01']:.1f} n at 1%.",
-    meaning=f"In the linear model more data {sign(dd7, 'rff_harm', *does)}; in the net, whose peak is lower and whom "
-    f"more examples also teach more, they {sign(dd7, 'net_harm', *does)} (DD-7: {dd7.word}). At the peak the effective "
+    meaning=f"In the linear model more data {dd7.side('rff_harm', *does)}; in the net, whose peak is lower and whom "
+    f"more examples also teach more, they {dd7.side('net_harm', *does)} (DD-7: {dd7.word}). At the peak the effective "
     "complexity should be 1 n. Its value hangs on the tolerance, so that the notion explains the peak only after a "
     f"choice (DD-12, at the paper's tolerance: {dd12.word}).",
 )  # fmt: skip
@@ -439,8 +433,8 @@ settings(**plan)
 # %%
 dd16 = study.check(claims.dd_16(done["team"]))
 dd17 = study.check(claims.dd_17(done["ridge"], tuned, noisy))
-most = sign(dd16, "gain_difference", "more at the peak than", "less at the peak than", "about as much at the peak as")
-lower = sign(dd17, "net_height_cut", "lowers the peak", "raises the peak", "does not clearly lower the peak")
+most = dd16.side("gain_difference", "more at the peak than", "less at the peak than", "about as much at the peak as")
+lower = dd17.side("net_height_cut", "lowers the peak", "raises the peak", "does not clearly lower the peak")
 low, high = next(part["ci95"] for part in dd16.parts if part["name"] == "remaining_height_ratio")
 study.figure(
     figures.cures(by_n[main.n], tuned, done["team"]), "dd_ens", claims=["DD-16", "DD-17"],
@@ -458,7 +452,7 @@ study.figure(
 dd15 = study.check(claims.dd_15(clean))
 dd19 = study.check(claims.dd_19(done["systems"], done["students"]))
 ways = "makes them worse", "makes them better", "changes little for certain"
-tries = sign(dd19, "success_trend", "easier", "harder", "neither clearly easier nor harder")
+tries = dd19.side("success_trend", "easier", "harder", "neither clearly easier nor harder")
 success = done["students"]["success"].mean(0)
 study.figure(
     figures.beyond(clean, done["students"]), "dd_h", claims=["DD-15", "DD-19"],
@@ -466,8 +460,8 @@ study.figure(
     caption=f"From the first perfect fit to the widest net the error changes by {dd15['gain']:+z.1f} points, over "
     f"the wider half of these widths by {dd15['late_gain']:+z.1f}. Students as wide as the teacher succeed in "
     f"{success[0]:.0%} of tries, {plan['students'].multiples[-1]} times as wide in {success[-1]:.0%}.",
-    meaning=f"Widening nets that already fit {sign(dd15, 'gain', *ways)}, and over the wider half it "
-    f"{sign(dd15, 'late_gain', *ways)}; a textbook would stop where every label is fitted. On the right, width makes a "
+    meaning=f"Widening nets that already fit {dd15.side('gain', *ways)}, and over the wider half it "
+    f"{dd15.side('late_gain', *ways)}; a textbook would stop where every label is fitted. On the right, width makes a "
     f"perfect fit {tries} for gradient descent to find; whether a fit generalises is another matter.",
 )  # fmt: skip
 

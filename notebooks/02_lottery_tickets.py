@@ -112,12 +112,6 @@ plots.use_style()
 study = Study("02_lottery_tickets", profile, first)
 
 
-def sign(record, part, above, below, between):
-    """Return the word for the side of zero on which all of the part's interval lies, `between` for neither."""
-    low, high = next((each["ci95"] for each in record.parts if each["name"] == part), (0, 0))
-    return above if low > 0 else below if high < 0 else between
-
-
 ways = "better", "worse", "neither clearly better nor worse"
 
 # %% [markdown]
@@ -151,14 +145,14 @@ fresh_do = (
     "better: its initial values are no advantage",
     "neither clearly better nor worse: whether initial values matter is open",
 )
-against_dense = sign(lth3, "gain_over_dense_d11", *ways)
+against_dense = lth3.side("gain_over_dense_d11", *ways)
 study.figure(
     figures.main(tickets, arms), "lth_main", claims=["LTH-1", "LTH-2", "LTH-3"],
     alt="Accuracy and early-stop step of ticket, reinit, shuffled, random and dense nets against density.",
     caption=f"With {density[D11]:.0%} of the weights a ticket is {gain:+z.1f} points from its mask with fresh weights, "
     f"{lth2['gain_over_random_d11']:+z.1f} from a random mask, {lth3['gain_over_dense_d11']:+z.1f} from the dense net. "
     f"There {unfinished:.0%} of the reinitialised nets were still improving at the last step.",
-    meaning=f"With fresh weights the same mask does {sign(lth1, 'gain_over_reinit_d11', *fresh_do)}. Against the dense "
+    meaning=f"With fresh weights the same mask does {lth1.side('gain_over_reinit_d11', *fresh_do)}. Against the dense "
     f"net, which has all its weights, a ticket is {against_dense}. Whether it also learns faster than the dense net, "
     f"as the paper found, is part of LTH-3: {lth3.word}.",
 )  # fmt: skip
@@ -197,7 +191,7 @@ large_init = done["criteria"].at(criterion="large_init", level=D11)
 lth10 = study.check(claims.lth_10(tickets, arms, controls, large_init, fresh))
 lth14 = study.check(claims.lth_14(tickets, arms, controls))
 lth34 = study.check(claims.lth_34(tickets, arms, controls))
-tuned = sign(lth34, "finetuned_minus_rewound_d10", *ways)
+tuned = lth34.side("finetuned_minus_rewound_d10", *ways)
 others = {arm: controls.at(arm=arm) for arm in changed} | {"late": late, "patient": patient, "large_init": large_init}
 study.figure(
     figures.controls(tickets, arms, others), "lth_ctrl", claims=["LTH-10", "LTH-14", "LTH-34"],
@@ -215,7 +209,7 @@ study.figure(
 one_cut, patient_cut = done["one cut"].at(criterion="magnitude"), done["patient cut"].at(criterion="magnitude")
 lth5 = study.check(claims.lth_5(tickets, one_cut, done["quick"], claims.end(patient_cut)))
 lth11 = study.check(claims.lth_11(tickets, done["criteria"]))
-rounds_are = sign(lth5, "iterative_minus_oneshot_d11", *ways)
+rounds_are = lth5.side("iterative_minus_oneshot_d11", *ways)
 study.figure(
     figures.criteria(tickets, one_cut, claims.end(patient_cut), done["criteria"]), "crit", claims=["LTH-5", "LTH-11"],
     alt="Left: iterative and one-shot pruning against density. Right: accuracy of pruning criteria.",
@@ -262,8 +256,8 @@ crowds = claims.crowding(main, done["deepest"], arms.labels["level"][1:])
 lth24 = study.check(claims.lth_24(crowds))
 lth25 = study.check(claims.lth_25(crowds))
 uneven = "log2_incoming_variance_ratio"
-lie = sign(lth24, uneven, "crowd on some units", "lie more evenly than by chance", "lie about as by chance")
-narrower = sign(lth24, uneven, "is also a narrower net", "is no narrower net", "need not be a narrower net")
+lie = lth24.side(uneven, "crowd on some units", "lie more evenly than by chance", "lie about as by chance")
+narrower = lth24.side(uneven, "is also a narrower net", "is no narrower net", "need not be a narrower net")
 into, out_of = 2 ** lth24["log2_incoming_variance_ratio"], lth24["outgoing_variance_ratio"]
 study.figure(
     figures.crowding(crowds, density), "concent", claims=["LTH-24", "LTH-25"],
@@ -385,7 +379,7 @@ knows = (
     "worse than the one found there: a mask knows its examples, too",
     "neither clearly better nor worse than the one found there: a mask knows the task more than its examples",
 )
-objection = sign(lth20, "gain_at_large_rate", "does not meet", "more than meets", "may meet")
+objection = lth20.side("gain_at_large_rate", "does not meet", "more than meets", "may meet")
 study.figure(
     figures.transfer(native, short_arms, done), "transfer", claims=["LTH-17", "LTH-18", "LTH-19", "LTH-20"],
     alt="Accuracy of native, carried and random sparse nets on other data and optimisers, and by learning rate.",
@@ -394,7 +388,7 @@ study.figure(
     f"{lth18['transfer_there_minus_random']:+z.1f} from a random mask. Trained {times['reinit']} times as long, one is "
     f"{at_large:+z.1f} points from fresh weights at rate {labs['large'].lr:g}, {at_small:+z.1f} at "
     f"{labs['small'].lr:g}.",
-    meaning=f"On the other half a carried ticket is {sign(lth17, 'transfer_minus_native_d10', *knows)}. Liu and "
+    meaning=f"On the other half a carried ticket is {lth17.side('transfer_minus_native_d10', *knows)}. Liu and "
     f"colleagues' objection asks that fresh weights do as well at a good large rate; our net {objection} it (LTH-20: "
     f"{lth20.word}), where both trained long. Theirs were conv nets, whose filters share weights.",
 )  # fmt: skip
@@ -402,7 +396,7 @@ study.figure(
 # %%
 lth8 = study.check(claims.lth_8(done["sizes"], tickets))
 lth35 = study.check(claims.lth_35(tickets, done["small"]))
-bag = sign(lth35, "ticket_minus_best_of_20", "is more than", "is less than", "may be no more than")
+bag = lth35.side("ticket_minus_best_of_20", "is more than", "is less than", "may be no more than")
 study.figure(
     figures.sizes(done["sizes"], target, tickets, done["small"], weights_left), "lth_size", claims=["LTH-8", "LTH-35"],
     alt="Left: ticket accuracy by size of the starting net. Right: ticket against the best of K small dense nets.",
@@ -453,7 +447,7 @@ lth36 = study.check(claims.lth_36(tickets, done["early"], done["flips"], step))
 bars = claims.barriers(done["whole"]).mean(0)
 stands = "stable" if bars[0] < claims.STABLE else "not stable"
 effects = "costs accuracy", "gains accuracy", "changes accuracy by nothing certain"
-shuffling, blurring = (sign(lth36, part, *effects) for part in ("drop_shuffled", "drop_noised"))
+shuffling, blurring = (lth36.side(part, *effects) for part in ("drop_shuffled", "drop_noised"))
 study.figure(
     figures.early(lines, done["flips"], tickets, done["early"], step), "early", claims=["LTH-23", "LTH-36"],
     alt="Barriers by step of parting, sign changes over training, accuracy after shuffling or blurring early weights.",
@@ -477,7 +471,7 @@ bars = claims.barriers(done["parted"]).mean(0)
 # %%
 closer = bars[-1] < bars[0]
 apart = "closer together, as stability would have it" if closer else "no closer together, against what is expected"
-late_is = sign(lth7, "cnn_late_minus_initial", *ways)
+late_is = lth7.side("cnn_late_minus_initial", *ways)
 study.figure(
     figures.conv({k: done["rough", k] for k in rewound}, done["parted"], done["calm"], done["calm arms"]), "lth_conv",
     claims=["LTH-4", "LTH-6", "LTH-7", "LTH-23"],

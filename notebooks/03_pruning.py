@@ -101,12 +101,6 @@ plots.use_style()
 study = Study("03_pruning", profile, first)
 
 
-def sign(record, part, above, below, between):
-    """Return the word for the side of zero on which all of the part's interval lies, `between` for neither."""
-    low, high = next((each["ci95"] for each in record.parts if each["name"] == part), (0, 0))
-    return above if low > 0 else below if high < 0 else between
-
-
 ways = "better", "worse", "neither clearly better nor worse"
 
 # %% [markdown]
@@ -132,13 +126,13 @@ tickets, zoo = done["tickets"], done["zoo"]
 density = tickets["density"].mean(0)
 settings(plan["zoo"], plan["cut units"])
 
-# %% tags=["lead"]
+# %%
 lth27 = study.check(claims.lth_27(zoo, tickets, done["cut units"]))
 early_nets = {name: zoo.at(criterion=name, level=sparse, arm="ticket") for name in (*claims.BEFORE, "random")}
 reached = {name: claims.accuracy(found).mean() for name, found in early_nets.items()}
 best, ticket = max(claims.BEFORE, key=reached.get), claims.accuracy(tickets.at(level=sparse)).mean()
-over = sum(sign(lth27, f"{name}_minus_random_d10", 1, 0, 0) for name in claims.BEFORE)
-behind = sum(sign(lth27, f"iterative_minus_{name}_d10", 1, 0, 0) for name in claims.BEFORE)
+over = sum(lth27.side(f"{name}_minus_random_d10", 1, 0, 0) for name in claims.BEFORE)
+behind = sum(lth27.side(f"iterative_minus_{name}_d10", 1, 0, 0) for name in claims.BEFORE)
 active, large = (lth27[f"{name}_units_minus_random_units"] for name in ("activation", "size"))
 study.figure(
     figures.zoo(zoo, tickets), "zoo", claims=["LTH-27"],
@@ -177,7 +171,7 @@ longer = done["patient"].at(level=sparse)
 later = {name: longer.at(criterion=name) for name in longer.labels["criterion"]}
 later = {name: claims.gap(one.at(arm="shuffled"), one.at(arm="ticket")).mean() for name, one in later.items()}
 moved = ", ".join(f"{figures.called(name)} by {lost['shuffled'][name].mean():+z.1f}" for name in claims.BEFORE)
-harmed = [name for name in claims.BEFORE if sign(lth28, f"{name}_shuffled_minus_original", False, True, False)]
+harmed = [name for name in claims.BEFORE if lth28.side(f"{name}_shuffled_minus_original", False, True, False)]
 choose = f"it harms {len(harmed)} of {len(claims.BEFORE)}" if harmed else "it clearly harms none"
 study.figure(
     figures.shuffles({title: lost[arm] for arm, title in titles.items()}), "zoo_shuf", claims=["LTH-28"],
@@ -236,8 +230,8 @@ settings(deep=plan["deep", "list"], even=plan["even", "list"])
 
 # %%
 starved = [claims.masks(deeper.lab, one, deep_rounds)["layer1"].double().mean() for one in pairs["deep"].values()]
-one_list = sign(lth30, "deep_global_minus_layerwise", *ways)
-for_even = sign(lth30, "even_deep_global_minus_layerwise", *ways)
+one_list = lth30.side("deep_global_minus_layerwise", *ways)
+for_even = lth30.side("even_deep_global_minus_layerwise", *ways)
 most = "more" if starved[0] > starved[1] else "less"
 study.figure(
     figures.layerwise(done["sensitivity"], pairs), "layerwise", claims=["LTH-30", "LTH-40"],
@@ -278,9 +272,9 @@ lth26 = study.check(claims.lth_26(done["mid"]))
 settings(*plan.values())
 
 # %%
-squeezed = sign(lth31, "extruded_minus_random", *ways)
-fairly = sign(lth31, "extruded_minus_budget_matched_random", *ways)
-ends = sign(lth26, "largest_minus_unpruned", *ways)
+squeezed = lth31.side("extruded_minus_random", *ways)
+fairly = lth31.side("extruded_minus_budget_matched_random", *ways)
+ends = lth26.side("largest_minus_unpruned", *ways)
 study.figure(
     figures.while_training(done["extrusion"], done["mid"]), "dlth", claims=["LTH-26", "LTH-31", "LTH-39"],
     alt="Left: accuracy of squeezed, random and ticket masks. Right: final accuracy after units were cut.",
@@ -322,8 +316,8 @@ settings(nodes, plan[0.7])
 
 # %%
 single = -lth22["units_minus_single_weights"]
-by_size_is = sign(lth22, "size_minus_random", *ways)
-singly = sign(lth37, "single_weights_minus_units", *ways)
+by_size_is = lth22.side("size_minus_random", *ways)
+singly = lth37.side("single_weights_minus_units", *ways)
 all_reached = lth37["share_of_units_with_weights_d10"] == 1
 thins = "thins out all units and drops none" if all_reached else "drops some units and thins out the others"
 study.figure(

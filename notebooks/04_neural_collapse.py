@@ -107,13 +107,6 @@ def end(name, quantity):
     return claims.at_end(done[name], quantity).mean()
 
 
-def side(record, part, above, below, between, level=0):
-    """Return the word for the side of `level` on which all of the part's interval lies, `between` for neither."""
-    found = next((each["ci95"] for each in record.parts if each["name"] == part), None)
-    low, high = found or (level, level)
-    return above if low > level else below if high < level else between
-
-
 def against(value, other, above, below, alike):
     """Return the word for a mean that is more than a tenth `above` or `below` another one, else `alike`."""
     return above if value > 1.1 * other else below if value < 0.9 * other else alike
@@ -153,7 +146,7 @@ shown = figures.shown(done)
 # %%
 nc1 = study.check(claims.nc_1(mse))
 tightest = min(shown, key=lambda name: end(name, "nc1"))
-shrink = side(nc1, "falls", "spread again", "go on drawing together", "do not clearly draw together", level=1)
+shrink = nc1.side("falls", "spread again", "go on drawing together", "do not clearly draw together", level=1)
 study.figure(
     epoch_panels(shown, {"nc1": ("NC1", "Training data"), "test_nc1": ("NC1", "Test data")})[0],
     "nc1",
@@ -180,8 +173,8 @@ study.figure(
 noise = simplex.of_noise(main.load().classes, main.hidden[-1])
 nc2 = study.check(claims.nc_2(mse, noise))
 free = "squared error, no decay"
-lengths = side(nc2, "lengths_beat_noise", "less equal than", "more equal than", "about as equal as")
-angles = side(nc2, "angles_beat_noise", "farther from it than", "nearer to it than", "not clearly nearer to it than")
+lengths = nc2.side("lengths_beat_noise", "less equal than", "more equal than", "about as equal as")
+angles = nc2.side("angles_beat_noise", "farther from it than", "nearer to it than", "not clearly nearer to it than")
 study.figure(
     figures.simplex(done, noise),
     "nc2",
@@ -204,7 +197,7 @@ study.figure(
 
 # %%
 nc3 = study.check(claims.nc_3(mse))
-turn = side(nc3, "falls", "turns away from the means again", "goes on turning to them", "does not clearly turn", 1)
+turn = nc3.side("falls", "turns away from the means again", "goes on turning to them", "does not clearly turn", 1)
 study.figure(
     epoch_panels(shown, {"nc3": ("‖W − M‖², both normalised", "Classifier and class means")})[0],
     "nc3",
@@ -219,7 +212,7 @@ study.figure(
 
 # %%
 nc4 = study.check(claims.nc_4(mse, main.size))
-after = side(nc4, "falls_after_zero_error", "rises", "falls on", "does not clearly change")
+after = nc4.side("falls_after_zero_error", "rises", "falls on", "does not clearly change")
 loose = end("cross-entropy", "nc1") / end("squared error", "nc1")
 study.figure(
     figures.disagreement(done, main.size, len(main.load().test.y)),
@@ -303,8 +296,8 @@ by_width = carry_out(study, {"widths": narrow}, axis="width")["widths"]
 narrowest = min(widths)
 nc5 = study.check(claims.nc_5(plain, by_width.at(width=narrowest), main.size))
 nc6 = study.check(claims.nc_6(plain))
-few = side(nc5, "wide_beats_small", "fewer", "more", "neither clearly fewer nor more")
-grow = side(nc6, "grows", "go on growing", "shrink", "do not clearly grow")
+few = nc5.side("wide_beats_small", "fewer", "more", "neither clearly fewer nor more")
+grow = nc6.side("grows", "go on growing", "shrink", "do not clearly grow")
 study.figure(
     figures.corners(done, by_width, main.hidden[0]),
     "simplex",
@@ -330,7 +323,7 @@ study.figure(
 nc7 = study.check(claims.nc_7(mse))
 even = 1 / (mse["chi30_train"].shape[-1] - 1)  # what each layer would make of an even rise
 half = "more than half", "less than half", "about half"
-late = [side(nc7, part, *half, 0.5) for part in ("sharp_k30_train", "sharp_k30_test", "sharp_k5_test")]
+late = [nc7.side(part, *half, 0.5) for part in ("sharp_k30_train", "sharp_k30_test", "sharp_k5_test")]
 study.figure(
     figures.layers(done),
     "chi_nn",
@@ -355,7 +348,7 @@ study.figure(
 nc11 = study.check(claims.nc_11(mse))
 gained = (mse["alignment"][:, -1] - mse["alignment"][:, 0]).mean(0)
 part = "weight_alignment_last_minus_earlier_layers"
-beyond = side(nc11, part, "gains more than", "gains less than", "does not clearly differ from")
+beyond = nc11.side(part, "gains more than", "gains less than", "does not clearly differ from")
 study.figure(
     figures.weights(mse),
     "nc_layer",
@@ -388,8 +381,8 @@ nc8 = study.check(claims.nc_8(done["clean"], noisy))
 told, true = (noisy[f"mislabelled_nc1_{by}"].mean(0) for by in ("told", "true"))
 early = "the class they show" if true[1] < told[1] else "the class they were told"
 places = "the class they were told", "the class they show", "neither class clearly"
-home = side(nc8, "told_not_true_class", *places)
-spread = side(nc8, "noise_spreads", "more spread out than", "less spread out than", "about as spread out as")
+home = nc8.side("told_not_true_class", *places)
+spread = nc8.side("noise_spreads", "more spread out than", "less spread out than", "about as spread out as")
 study.figure(
     figures.wrong_labels(done["clean"], noisy),
     "nc_noise",
@@ -407,7 +400,7 @@ study.figure(
 found = claims.nc_10(done["tickets"], mse, main.size)
 nc10 = study.check(found)
 ways = "less tightly than", "more tightly than", "neither clearly more nor less tightly than"
-beside = {arm: side(nc10, part, *ways) for arm, part in (("dense", "nc1_ratio"), ("random", "nc1_versus_random"))}
+beside = {arm: nc10.side(part, *ways) for arm, part in (("dense", "nc1_ratio"), ("random", "nc1_versus_random"))}
 study.figure(
     figures.pruned(done["tickets"], mse, found.parts),
     "nc_lth",
@@ -435,9 +428,9 @@ compared = {"as above": mse, "no decay": done[free]} | compared
 nc9 = study.check(claims.nc_9(mse, [*compared.values()]))
 gain, step, together = (nc9[part] for part in ("accuracy_rises", "margin_rises", "collapse_goes_with_accuracy"))
 changes = "rises", "falls", "does not clearly change"
-better = side(nc9, "accuracy_rises", *changes)
-safer = side(nc9, "margin_rises", *changes)
-linked = side(nc9, "collapse_goes_with_accuracy", "do worse", "do better", "do neither clearly better nor worse")
+better = nc9.side("accuracy_rises", *changes)
+safer = nc9.side("margin_rises", *changes)
+linked = nc9.side("collapse_goes_with_accuracy", "do worse", "do better", "do neither clearly better nor worse")
 study.figure(
     figures.benefit(done, compared),
     "nc_gen",

@@ -93,13 +93,6 @@ plots.use_style()
 study = Study("05_mean_field_rmt", profile, first)
 
 
-def side(record, part, above, below, between, level=0):
-    """Return the word for the side of `level` on which all of the part's interval lies, `between` for neither."""
-    found = next((each["ci95"] for each in record.parts if each["name"] == part), None)
-    low, high = found or (level, level)
-    return above if low > level else below if high < level else between
-
-
 # %% [markdown]
 # ## 1. Where the nets start
 #
@@ -123,7 +116,7 @@ settings(starts["full"], tried, big["plain"])
 # %%
 rmt0 = study.check(claims.rmt_0(random, starts))
 drift = ", ".join(f"{rmt0[part]:+z.2f}" for part in ("drift_bias_full", "drift_bias_seed", "drift_orthogonal"))
-full = side(rmt0, "drift_bias_full", "grow more alike", "grow less alike", "do not clearly move")
+full = rmt0.side("drift_bias_full", "grow more alike", "grow less alike", "do not clearly move")
 study.figure(
     figures.correlations(random, starts), "mf_chi0", claims=["RMT-0"],
     alt="Correlation of two inputs and chi over the layers for three starts, with theory.",
@@ -153,7 +146,7 @@ study.figure(
     "section finds it apart from measurement, look to the mask first and to the formula last.",
 )  # fmt: skip
 rmt17 = study.check(claims.rmt_17(random["skips"]))
-runs_on = side(rmt17, "grows", "grows with every pair of layers", "falls from pair to pair", "does not clearly grow")
+runs_on = rmt17.side("grows", "grows with every pair of layers", "falls from pair to pair", "does not clearly grow")
 study.figure(
     figures.skip_connections(random["skips"]), "mf_res", claims=["RMT-17"],
     alt="Mean square signal over depth in residual nets, with the recursion.",
@@ -165,7 +158,7 @@ study.figure(
 # %%
 rmt20 = study.check(claims.rmt_20(random["brief"], tried.sigma_b))
 ranked = "rank_correlation_trainable_depth_depth_scale"
-tells = side(rmt20, ranked, "puts in the right order", "puts in the wrong order", "does not clearly put in order")
+tells = rmt20.side(ranked, "puts in the right order", "puts in the wrong order", "does not clearly put in order")
 study.figure(
     figures.trainability(random["brief"], tried.sigma_b), "mf_depth", claims=["RMT-20"],
     alt="Training accuracy by depth and weight standard deviation; trainable depth against the depth scale.",
@@ -224,11 +217,11 @@ rmt2 = study.check(claims.rmt_2(done["orthogonal"], tickets))
 rmt3 = study.check(claims.rmt_3(done["conv"]))
 rmt19 = study.check(claims.rmt_19(done["augmented"], done["residual"], tickets))
 words = "better than dense", "worse than dense", "not clearly different from dense"
-normal = side(rmt1, "accuracy_best_density_minus_dense", *words)
-turned = side(rmt2, "rise", *words)
-convnet = side(rmt3, "accuracy_best_density_minus_dense_convnet", *words)
-rolled = side(rmt19, "gain_with_augmentation", *words)
-skipped = side(rmt19, "gain_in_resnet", *words)
+normal = rmt1.side("accuracy_best_density_minus_dense", *words)
+turned = rmt2.side("rise", *words)
+convnet = rmt3.side("accuracy_best_density_minus_dense_convnet", *words)
+rolled = rmt19.side("gain_with_augmentation", *words)
+skipped = rmt19.side("gain_in_resnet", *words)
 study.figure(
     figures.rises({name: done[name] for name in chains}, done["random"], done["fitted"]), "mf_acc",
     claims=["RMT-1", "RMT-2", "RMT-3", "RMT-19"],
@@ -301,7 +294,7 @@ rmt9 = study.check(claims.rmt_9(tickets))
 error = {law: claims.prediction_error(tickets, law).mean(0) for law in figures.LAWS}
 band = {law: "within" if abs(error[law][D51]) <= claims.DEPARTED else "outside" for law in error}
 corrected_at = claims.departure(tickets, "density").mean()  # share of the weights where it first departs
-by_rows = side(rmt9, "relative_error_empirical_minus_corrected", "adds to", "takes from", "does not clearly change")
+by_rows = rmt9.side("relative_error_empirical_minus_corrected", "adds to", "takes from", "does not clearly change")
 study.figure(
     figures.theories(tickets), "mf_qth", claims=["RMT-8", "RMT-9"],
     alt="Measured q over density against three theories; relative errors for rewound and trained weights.",
@@ -317,7 +310,7 @@ study.figure(
 # %%
 rmt7 = study.check(claims.rmt_7(tickets))
 legs = "rise_rewound", "rise_trained", "fall_rewound", "fall_trained"
-moves = {leg: side(rmt7, leg, "rises", "falls", "does not clearly move") for leg in legs}
+moves = {leg: rmt7.side(leg, "rises", "falls", "does not clearly move") for leg in legs}
 study.figure(
     figures.measured_q(tickets), "mf_q", claims=["RMT-7"],
     alt="Measured q over density for rewound and trained weights.",
@@ -356,8 +349,8 @@ if photographs and (camera := varied(main, photographs)).at_hand:
 # %%
 rmt16 = study.check(claims.rmt_16(tickets))
 dealt = claims.measured_change(tickets).mean(0)
-uneven = side(rmt16, "uneven_inputs", "more uneven", "less uneven", "neither clearly more nor less uneven", level=1)
-evened = side(rmt16, "shuffling_changes_signal", "raises", "lowers", "does not clearly change")
+uneven = rmt16.side("uneven_inputs", "more uneven", "less uneven", "neither clearly more nor less uneven", level=1)
+evened = rmt16.side("shuffling_changes_signal", "raises", "lowers", "does not clearly change")
 study.figure(
     figures.in_degrees(tickets), "mf_deg", claims=["RMT-16"],
     alt="Variance of in-degrees over that of random masks; change of q when in-degrees are evened out.",
@@ -394,8 +387,8 @@ every = claims.nets(tickets, done["random"], *repaired.values())
 rmt13 = study.check(claims.rmt_13(tickets))
 rmt14 = study.check(claims.rmt_14(every))
 chi = claims.hidden_chi(tickets).mean(0)
-sinks = side(rmt13, "slope_chi_on_log_density", "falls", "grows", "does not clearly move")
-goes = [side(rmt14, part, "less", "more", "neither less nor more") for part in ("tickets", "random_masks")]
+sinks = rmt13.side("slope_chi_on_log_density", "falls", "grows", "does not clearly move")
+goes = [rmt14.side(part, "less", "more", "neither less nor more") for part in ("tickets", "random_masks")]
 study.figure(
     figures.chi(every, tickets, main), "mf_chi", claims=["RMT-13", "RMT-14"],
     alt="Chi over density with theory; accuracy against chi for tickets and random masks.",
@@ -409,8 +402,8 @@ study.figure(
 # %%
 rmt15 = study.check(claims.rmt_15(every))
 loud = "more strongly than", "more weakly than", "about as strongly as"
-strength = [side(rmt15, part, *loud) for part in ("versus_random", "versus_chi_matched")]
-linked = side(rmt15, "predicts_accuracy", "positive", "negative", "not clear")
+strength = [rmt15.side(part, *loud) for part in ("versus_random", "versus_chi_matched")]
+linked = rmt15.side("predicts_accuracy", "positive", "negative", "not clear")
 study.figure(
     figures.jacobians(every, claims.rmt_15(every).parts), "mf_jac", claims=["RMT-15"],
     alt="Singular values of tickets' Jacobians against control masks; accuracy against them.",
@@ -424,8 +417,8 @@ study.figure(
 
 # %%
 rmt18 = study.check(claims.rmt_18(every))
-helped = side(rmt18, "helps_d0p2", "better than before", "worse than before", "not clearly different from before")
-ahead = side(rmt18, "lead_of_ticket_d0p2", "ahead of it", "behind it", "not clearly apart from it")
+helped = rmt18.side("helps_d0p2", "better than before", "worse than before", "not clearly different from before")
+ahead = rmt18.side("lead_of_ticket_d0p2", "ahead of it", "behind it", "not clearly apart from it")
 back, missing = rmt18["helps_d0p2"], rmt18["lead_of_ticket_d0p2"]  # points regained, points still missing
 part_of = f"{back / (back + missing):.0%}" if back > 0 < missing else "no share that could be told"
 study.figure(
@@ -440,7 +433,7 @@ study.figure(
 
 # %%
 rmt6 = study.check(claims.rmt_6(every))
-wide_start = [side(rmt6, part, "better", "worse", "not clearly better") for part in ("random_2p24", "pruned_2p24")]
+wide_start = [rmt6.side(part, "better", "worse", "not clearly better") for part in ("random_2p24", "pruned_2p24")]
 study.figure(
     figures.leads(figures.WIDER, claims.rmt_6(every).parts, "A larger start"), "mf_std2", claims=["RMT-6"],
     alt="Accuracy with larger standard deviations less that with 1.4.",
@@ -452,7 +445,7 @@ study.figure(
 )  # fmt: skip
 rmt12 = study.check(claims.rmt_12(every))
 shapes = "random_subnet", "same_spread_random_subnet"
-two_peaked = [side(rmt12, part, "better than", "worse than", "not clearly apart from") for part in shapes]
+two_peaked = [rmt12.side(part, "better than", "worse than", "not clearly apart from") for part in shapes]
 study.figure(
     figures.leads(figures.PEAKS, claims.rmt_12(every).parts, "Two-peaked weights"), "mf_bimod2", claims=["RMT-12"],
     alt="Accuracy with two-peaked weights less that of tickets and of Gaussian weights.",
@@ -486,9 +479,9 @@ settings(esd)
 grown = {size: claims.net_mean(one, "spikes")[:, -1].mean() for size, one in sizes.items()}
 phase = {size: PHASES[np.bincount(one["phase"][:, -1].astype(int)).argmax()] for size, one in sizes.items()}
 rmt21 = study.check(claims.rmt_21(plain, sizes))
-spikes = side(rmt21, "spikes_grow", "more", "fewer", "neither clearly more nor fewer")
-by_size = side(rmt21, "batch_trend", "more", "fewer", "neither clearly more nor fewer")
-bulk = side(rmt21, "noise_shrinks", "widens", "shrinks", "does not clearly change")
+spikes = rmt21.side("spikes_grow", "more", "fewer", "neither clearly more nor fewer")
+by_size = rmt21.side("batch_trend", "more", "fewer", "neither clearly more nor fewer")
+bulk = rmt21.side("noise_shrinks", "widens", "shrinks", "does not clearly change")
 at_its_cost = "at the noise's expense" if bulk == "shrinks" else "beside the noise and not at its expense"
 study.figure(
     figures.spectra(sizes, plain, trained["decay"], esd.hidden[-2]), "esd", claims=["RMT-21"],
@@ -503,8 +496,8 @@ study.figure(
 # %%
 rmt22 = study.check(claims.rmt_22(low, plain))
 rmt23 = study.check(claims.rmt_23(low, plain))
-sixteen = side(rmt22, "rank_16_all_layers", "lose less than", "lose more than", "lose about", level=-1)
-four = side(rmt22, "rank_4_all_layers", "less", "more", "about as much", level=-1)
+sixteen = rmt22.side("rank_16_all_layers", "lose less than", "lose more than", "lose about", level=-1)
+four = rmt22.side("rank_4_all_layers", "less", "more", "about as much", level=-1)
 study.figure(
     figures.low_rank(low), "lowrank", claims=["RMT-22", "RMT-23"],
     alt="Accuracy over the number of directions kept; spectral norm of the rest.",

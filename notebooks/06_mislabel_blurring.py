@@ -64,7 +64,7 @@ for ax, image in zip(axes, blurred[:, 0, 0], strict=True):
 profile = "laptop"
 seeds = 5  # judged seeds 0 … seeds-1 (tuning used 1000–1009)
 first = 0  # the first seed; 10 in make confirm
-source = {"epochs": 60}  # settings of runs.Blurred: data, net and training
+source = {"widths": [16, 24]}  # settings of runs.Blurred: data, net and training
 rates = [10, 20, 50, 70, 80, 100, 125]  # one image in so many of each class is mislabelled
 pair = [10, 100]  # two rates, on either side of the claimed transition, for section 4
 others = {
@@ -90,13 +90,6 @@ from redlib.studies.mislabel_blurring import claims, figures, runs
 
 plots.use_style()
 study = Study("06_mislabel_blurring", profile, first)
-
-
-def side(record, part, above, below, between, level=0):
-    """Return the word for the side of `level` on which all of the part's interval lies, `between` for neither."""
-    found = next((each["ci95"] for each in record.parts if each["name"] == part), None)
-    low, high = found or (level, level)
-    return above if low > level else below if high < level else between
 
 
 def judged(record):
@@ -188,7 +181,7 @@ study.figure(
 blur3 = study.check(claims.blur_3(main))
 top = min(rates)
 back = np.nanmax(claims.returned(main.at(rate=top)).mean(0))
-gives = side(blur3, "mean_difference", "give way sooner than", "hold on longer than", "are not clearly apart from")
+gives = blur3.side("mean_difference", "give way sooner than", "hold on longer than", "are not clearly apart from")
 most = "most" if back > 50 else "less than half"
 fine = "seems to hang on finer details than the rest" if gives.startswith("give") else "stands out in no clear way"
 study.figure(
@@ -215,7 +208,7 @@ study.figure(
 # %%
 blur4 = study.check(claims.blur_4(main, first=first))
 bend, jitter = claims.rough_excess(main).mean(0)
-jagged = side(blur4, "zigzag_mislabelled_minus_clean", "more jagged", "smoother", "neither more jagged nor smoother")
+jagged = blur4.side("zigzag_mislabelled_minus_clean", "more jagged", "smoother", "neither more jagged nor smoother")
 mostly = "the bend of a steep curve" if bend > jitter else "the jitter of single images"
 study.figure(
     figures.rough(main),
@@ -251,12 +244,12 @@ study.explorer(
 # dot a net (were mislabelled ones among them, their number alone would move it): if there is a transition, dots jump at
 # the line.
 
-# %% tags=["lead"]
+# %%
 blur5 = study.check(claims.blur_5(main))
 blur7 = study.check(claims.blur_7(main))
 spread = claims.areas(main)[1].std(0, ddof=1).mean()
-jump = side(blur5, "drop_at_transition", "falls", "rises", "does not clearly move")
-step = side(blur5, "step_beyond_line", "falls", "rises", "does not clearly move")
+jump = blur5.side("drop_at_transition", "falls", "rises", "does not clearly move")
+step = blur5.side("step_beyond_line", "falls", "rises", "does not clearly move")
 told_apart = "more" if abs(blur5["drop_at_transition"]) > spread else "no more"
 luck = "cannot tell such a step from luck" if told_apart == "no more" else "could have seen such a step by itself"
 study.figure(
@@ -309,8 +302,8 @@ kernel = configure(runs.Kernel, {name: getattr(base, name) for name in ("dataset
 blank = carry_out(study, {"kernel": kernel})["kernel"]
 blur6 = study.check(claims.blur_6(main, blank))
 slopes = "change faster", "change more slowly", "change neither clearly faster nor more slowly"
-slow = side(blur6, "slower_below_transition", *slopes)
-slow_beyond = side(blur6, "slower_beyond_line", *slopes)
+slow = blur6.side("slower_below_transition", *slopes)
+slow_beyond = blur6.side("slower_beyond_line", *slopes)
 study.figure(
     figures.slopes(main),
     "b_13",
@@ -363,8 +356,8 @@ settings(attacked, pruned)
 # %%
 blur9 = study.check(claims.blur_9(main))
 often = "more often than", "less often than", "not clearly otherwise than"
-at_high = side(blur9, "high_rates", *often)
-at_low = side(blur9, "low_rates", *often)
+at_high = blur9.side("high_rates", *often)
+at_low = blur9.side("low_rates", *often)
 study.figure(
     figures.unseen(main),
     "b_test",
@@ -401,9 +394,9 @@ blur11 = study.check(claims.blur_11(hard, standard))
 blur14 = study.check(claims.blur_14(standard, base.epsilons[2]))
 flipped = 100 * blur14["flip_rate_gradient_sign_minus_random_sign"]
 learn = "more wrong labels than", "fewer wrong labels than", "about as many wrong labels as"
-labels = side(blur11, "memorisation", *learn)
-wider = side(blur11, "blur_gap", "wider", "narrower", "neither clearly wider nor narrower")
-aimed = side(blur14, "flip_rate_gradient_sign_minus_random_sign", "more", "fewer", "neither more nor fewer")
+labels = blur11.side("memorisation", *learn)
+wider = blur11.side("blur_gap", "wider", "narrower", "neither clearly wider nor narrower")
+aimed = blur14.side("flip_rate_gradient_sign_minus_random_sign", "more", "fewer", "neither more nor fewer")
 study.figure(
     figures.robust(hard, standard),
     "b_rob",
@@ -421,8 +414,8 @@ study.figure(
 # %%
 blur13 = study.check(claims.blur_13(done["tickets"]))
 more = 2 ** blur13["breakdown_trend"]
-holds = side(blur13, "memorises", "is enough", "is not enough", "may or may not be enough", level=99)
-fails = side(blur13, "fails_when_small", "lose some of them", "lose none of them", "do not clearly lose any")
+holds = blur13.side("memorises", "is enough", "is not enough", "may or may not be enough", level=99)
+fails = blur13.side("fails_when_small", "lose some of them", "lose none of them", "do not clearly lose any")
 room = "less than" if more < 2 else "at least"
 limit = f"twice the wrong labels take {more:.2f} times the weights" if np.isfinite(more) else "where they fail is open"
 study.figure(

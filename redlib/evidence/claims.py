@@ -7,6 +7,7 @@ has it as its margin, unless the part states its own `delta`; only a part that i
 
 For the pages, a part `says` in words what its statistic is, and a file may have `lead`, the name of the figure that
 opens its page, and `gates`: {gate: what it means where it fails}. `answers` are read by the index (report.answer).
+`fresh` is the first seed of the study's confirmation, where another block than that from 10 on is still fresh.
 
 The verdict itself is made in `verdicts`; a record adds what the claim says of itself (study, forecast) and
 where the evidence comes from. Nothing volatile (time, commit, machine) is in it: reruns give the same bytes.
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isfinite, nan
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from redlib.errors import BadInput
 from redlib.evidence import stats
@@ -32,6 +33,7 @@ from redlib.evidence.paths import check_profile, project_root
 from redlib.evidence.reading import parsed_yaml, read_text
 from redlib.evidence.verdicts import DECIDED, OWNERS, SCALES, WORDS, Check, Decision, Leaf, Parts, by_name, decide
 
+Word = TypeVar("Word")
 Row = Mapping[str, Any]  # one line of claims.jsonl, parsed
 Effects = Mapping[str, tuple[float, str]]  # the smallest effect of interest by unit, and why
 
@@ -75,7 +77,8 @@ VERDICTS = (*DECIDED, "descriptive", "plumbing_ok", "not_run")
 FALSE_CHANCE = {"equivalence": 0.05}  # of `replicated` with the truth on the threshold; other kinds .025
 SENTENCE = r"(?s).*\S.*"
 NAME = r"[a-z][a-z0-9_]*"
-SHARED = {"defaults", "effects", "lead", "gates", "answers"}  # what a file may have beside its claims
+FRESH, TUNING = 10, 1000  # judged seeds lie below the first, settings are tuned on those from the second on
+SHARED = {"defaults", "effects", "lead", "gates", "answers", "fresh"}  # what a file may have beside its claims
 
 
 @dataclass(frozen=True)
@@ -114,12 +117,13 @@ FIELDS = {each.name for each in dataclasses.fields(Claim)}
 
 @dataclass(frozen=True)
 class StudyInfo:
-    """What a study is called and asks, the figure that opens its page, and what it means where a gate fails."""
+    """What a study is called and asks, what opens its page, what failed gates mean, where its fresh seeds begin."""
 
     title: str
     question: str
     lead: str = ""
     gates: Mapping[str, str] = field(default_factory=dict)
+    fresh: int = FRESH
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,10 +175,21 @@ class Record:
 
     def __getitem__(self, part: str) -> float:
         """Return the estimate of the named part, NaN where the claim was not run; BadInput for an unknown name."""
-        known = {each["name"]: float(each["estimate"]) for each in self.parts}
-        if known and part not in known:
-            _refuse(f"part of {self.id}", part, " | ".join(known), f"its check at {self.profile} has no other")
-        return known.get(part, nan)
+        return float(self._part(part).get("estimate", nan))
+
+    def side(self, part: str, above: Word, below: Word, between: Word, level: float = 0) -> Word:
+        """Return the word for the side of `level` where all of the part's interval lies; `between` where on neither.
+
+        `between` too where the claim was not run; BadInput for an unknown name.
+        """
+        low, high = self._part(part).get("ci95") or (level, level)
+        return above if low > level else below if high < level else between
+
+    def _part(self, name: str) -> Mapping[str, Any]:
+        known = {each["name"]: each for each in self.parts}
+        if known and name not in known:
+            _refuse(f"part of {self.id}", name, " | ".join(known), f"its check at {self.profile} has no other")
+        return known.get(name, {})
 
     @property
     def word(self) -> str:
@@ -200,7 +215,7 @@ def load_claims(folder: str | Path | None = None) -> Claims:
 
 def load_studies(folder: str | Path | None = None) -> dict[str, StudyInfo]:
     """Return what each study says of itself, by name; arguments and BadInput as in `load_claims`."""
-    told = ("title", "question", "lead", "gates")
+    told = ("title", "question", "lead", "gates", "fresh")
     return {
         study: StudyInfo(**{name: entry[name] for name in told if name in entry})
         for study, entry in _study_files(folder)
@@ -360,6 +375,8 @@ def _study_file(path: Path) -> dict[str, Any]:
         _text(entry, "lead", NAME, path.name)
     if "gates" in entry:
         _gates(entry["gates"], f"gates in {path.name}")
+    if _number(entry.get("fresh", FRESH), f"fresh in {path.name}") not in range(FRESH, TUNING):
+        _refuse(f"fresh in {path.name}", entry["fresh"], f"a seed from {FRESH} on", "those below are judged")
     if entry["study"] != path.stem:
         _refuse(f"study in {path.name}", entry["study"], repr(path.stem), "it is the name of the file")
     if not isinstance(entry["claims"], list):

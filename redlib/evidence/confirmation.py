@@ -1,7 +1,8 @@
 """The confirmation block: every verdict taken again on seeds that nobody has looked at.
 
-Verdicts are judged on the seeds 0, 1, …; `make confirm` runs the same notebooks with the parameter `first` = FIRST and
-the same number of seeds. Its records have a file of their own. Of a claim that both blocks have, the pages say
+Verdicts are judged on the seeds 0, 1, …; `make confirm` runs the same notebooks with the same number of seeds and the
+parameter `first` that the study's file of claims says (`fresh`, else 10). Its records have a file of their own. Of a
+claim that both blocks have, the pages say
 
     confirmed     the same verdict on both: replicated, contradicted, no effect, not seen here, and partly replicated
                   where the same parts hold and fail
@@ -23,14 +24,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import Claim
+from redlib.evidence.claims import Claim, load_studies
 from redlib.evidence.verdicts import DECIDED, FAILED
 
 Row = Mapping[str, Any]  # one line of claims.jsonl or confirmation.jsonl, parsed
 
 JUDGED, CONFIRMATION = "judged", "confirmation"
 RECORDS = {JUDGED: "claims.jsonl", CONFIRMATION: "confirmation.jsonl"}  # by block, in results/<profile>
-FIRST = 10  # the first seed of the confirmation; judged seeds lie below
 VARIABLE = "REDLIB_BLOCK"
 STANDINGS = ("confirmed", "fragile", "undecided", "fresh", "exploratory", "outdated")
 SEEN = (*DECIDED, "descriptive")  # verdicts that have numbers to show
@@ -54,6 +54,14 @@ def block() -> str:
     if named not in RECORDS:
         raise BadInput.of(VARIABLE, named, " | ".join(RECORDS), "unset it: make confirm sets it")
     return named
+
+
+def first_seed(study: str) -> int:
+    """Return the first seed of a study's confirmation; judged seeds lie below. BadInput for an unknown study."""
+    known = load_studies()
+    if study not in known:
+        raise BadInput.named("study", study, sorted(known), "pass the name of the notebook's file")
+    return known[study].fresh
 
 
 def key(study: str, block: str) -> str:

@@ -48,9 +48,9 @@ class Study:
         """
         self.name, self.profile, self.first = name, check_profile(profile), first
         self.block = confirmation.block()
-        if self.block == confirmation.CONFIRMATION and first != confirmation.FIRST:
+        if self.block == confirmation.CONFIRMATION and first != (fresh := confirmation.first_seed(name)):
             remedy = "pass on the notebook's parameter: Study(name, profile, first)"
-            raise BadInput.of("first", first, f"{confirmation.FIRST} in a confirmation", remedy)
+            raise BadInput.of("first", first, f"{fresh} in a confirmation", remedy)
         self._claims = ledger.load_claims()
         if name not in (studies := sorted({claim.study for claim in self._claims.values()})):
             raise BadInput.named("study", name, studies, "pass the name of the notebook's file")

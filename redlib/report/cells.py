@@ -73,13 +73,6 @@ def figures(notebook: Any) -> list[Figure]:
     return found
 
 
-def lead(notebook: Any) -> str | None:
-    """Return the name of the figure to show first, that of the cell tagged "lead"; None without one."""
-    tagged = (cell for cell in notebook.cells if "lead" in cell.metadata.get("tags", []) and cell.cell_type == "code")
-    shown = (about for cell in tagged for _, about in _cell_outputs(cell) if about.get("kind") == "figure")
-    return next((str(about["name"]) for about in shown), None)
-
-
 def parameters(notebook: Any) -> list[Parameter]:
     """Return the parameters of the run: injected values over the defaults, with the defaults' comments."""
     default, injected = (_assignments(notebook, tag) for tag in ("parameters", "injected-parameters"))

@@ -62,15 +62,15 @@ def study_card(
     """
     title, question, _ = cells.front(notebook)
     known, figures = about or _about(study), cells.figures(notebook)
-    first = _lead(notebook, figures, known, _primary(figures, claims or {}))
+    first = _lead(figures, known, _primary(figures, claims or {}))
     figure = next((figure for figure in figures if figure.name == first), None)
     return Card(study, title or known.title, question or known.question, figure, cells.minutes_to_read(notebook))
 
 
-def _lead(notebook: Any, figures: Sequence[cells.Figure], about: StudyInfo, primary: Sequence[str]) -> str | None:
-    """Return the figure to show first: the claims file's, that of the cell tagged "lead", a `primary` one, any."""
+def _lead(figures: Sequence[cells.Figure], about: StudyInfo, primary: Sequence[str]) -> str | None:
+    """Return the figure to show first: the claims file's, else a `primary` one, else any."""
     names = [figure.name for figure in figures]
-    wanted = [about.lead, cells.lead(notebook), *primary, *names]
+    wanted = [about.lead, *primary, *names]
     return next((name for name in wanted if name in names), None)
 
 
@@ -105,7 +105,7 @@ def study_page(
     _link(entries, notebook, history or {}, prose)
     body = list(cells.blocks(notebook, prose, _card(entries), _marks(entries)))
     stand = standings(both.values())
-    text, first = _words(notebook, figures, entries, stand), _lead(notebook, figures, known, _carried(entries))
+    text, first = _words(notebook, figures, entries, stand), _lead(figures, known, _carried(entries))
     return _page(
         "study.html.j2",
         cells.scripts(notebook),

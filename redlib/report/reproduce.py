@@ -9,12 +9,13 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
 
 from redlib.errors import BadInput
 from redlib.evidence import confirmation
 from redlib.evidence.claims import VERDICTS, load_claims
-from redlib.evidence.confirmation import CONFIRMATION, FIRST, JUDGED
+from redlib.evidence.confirmation import CONFIRMATION, JUDGED, first_seed
 from redlib.evidence.files import MARKER, build_folder, held, locked
 from redlib.evidence.paths import EVIDENCE_PROFILES, outputs, project_root
 from redlib.evidence.sweep import SCHEDULER, close_workers, cluster, cores
@@ -48,7 +49,7 @@ def reproduce(
         raise BadInput.of("profile", profile, "a profile with notebooks", f"name them in profiles/{profile}.yaml")
     if block == CONFIRMATION:
         check_fresh(profile, list(chosen))
-        chosen = {name: parameters | {"first": FIRST} for name, parameters in chosen.items()}
+        chosen = {name: parameters | {"first": first_seed(name)} for name, parameters in chosen.items()}
     made_from = {name: status.inputs(name, parameters, block) for name, parameters in chosen.items()}
     check_scheduler(scheduler or os.environ.get(SCHEDULER))
     with alone_with(profile, list(chosen), block):
@@ -81,10 +82,10 @@ def keep(profile: str, made_from: dict[str, status.Inputs], block: str = JUDGED)
 def check_fresh(profile: str, studies: Sequence[str]) -> None:
     """Raise BadInput where the judged verdicts of a study rest on seeds of the confirmation: they are not fresh."""
     for row in read_records(profile):
-        seen = [seed for seed in row.get("seeds", ()) if seed >= FIRST]
-        if row["study"] in studies and seen:
-            remedy = "Judge it on fewer seeds, or move confirmation.FIRST beyond them"
-            raise BadInput.of(f"seeds of {row['id']} at {profile}", row["seeds"], f"seeds below {FIRST}", remedy)
+        fresh = first_seed(row["study"]) if row["study"] in studies else inf
+        if any(seed >= fresh for seed in row.get("seeds", ())):
+            remedy = f"Judge it on fewer seeds, or let `fresh` in claims/{row['study']}.yaml begin beyond them"
+            raise BadInput.of(f"seeds of {row['id']} at {profile}", row["seeds"], f"seeds below {fresh}", remedy)
 
 
 def run_all(

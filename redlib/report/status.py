@@ -15,7 +15,7 @@ from redlib.errors import BadInput
 from redlib.evidence import confirmation, instructions
 from redlib.evidence.claims import load_claims
 from redlib.evidence.code import module_digests
-from redlib.evidence.confirmation import CONFIRMATION, FIRST, JUDGED
+from redlib.evidence.confirmation import CONFIRMATION, JUDGED, first_seed
 from redlib.evidence.files import locked, write_atomic
 from redlib.evidence.paths import PROFILES, outputs, project_root
 from redlib.evidence.reading import read_json, read_text
@@ -43,7 +43,7 @@ def inputs(study: str, parameters: Parameters, block: str = JUDGED) -> Inputs:
         "code": dict(sorted(code.items())),
         "notebook": _digest(source),
         "claims": _digest(text),
-        "parameters": json.loads(json.dumps(parameters | ({"first": FIRST} if confirming else {}))),
+        "parameters": json.loads(json.dumps(parameters | ({"first": first_seed(study)} if confirming else {}))),
     } | ({"instructions": instructions.wanted()} if confirming else {})
 
 

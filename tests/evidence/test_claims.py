@@ -444,13 +444,15 @@ def test_a_study_may_name_its_lead_and_its_gates_and_a_part_say_what_it_measures
     )
     path.write_text(text.replace("statistic: fall,", 'statistic: fall, says: "how far it\n    falls",'), "utf-8")
     about = load_studies(folder)["01_double_descent"]
-    assert (about.lead, about.gates) == ("dd_rff", {"fits": "some did not fit"})
+    assert (about.lead, about.gates, about.fresh) == ("dd_rff", {"fits": "some did not fit"}, 10)
     near, fall = (load_claims(folder)[id].check.parts[0] for id in ("DD-1", "DD-2"))
     assert (near.says, fall.says) == ("", "how far it falls")
 
 
 @pytest.mark.parametrize("old, new, message", [
     ("title: Blur", "title: Blur\nlead: Figure 1", "lead of 06_mislabel_blurring.yaml"),
+    ("title: Blur", "title: Blur\nfresh: 9", "fresh in 06_mislabel_blurring.yaml"),
+    ("title: Blur", "title: Blur\nfresh: 12.5", "fresh in 06_mislabel_blurring.yaml"),
     ("title: Blur", "title: Blur\ngates: fits", "gates in 06_mislabel_blurring.yaml"),
     ("title: Blur", "title: Blur\ngates: {fits: ' '}", "fits of gates in 06_mislabel_blurring.yaml"),
     ("title: Blur", "title: Blur\ngates: {it fits: x}", "name of a gate in gates in 06_mislabel_blurring.yaml"),
@@ -601,6 +603,18 @@ def test_a_record_holds_the_evidence_the_numbers_and_where_they_come_from(ledger
     assert line["per_seed"]["left"] == [-1.2, -1.1, -1.0, -0.9, -0.8]
     assert (line["seeds"], line["adequacy"], line["prior"]) == ([0, 1, 2, 3, 4], {"fits": True}, "R")
     assert [part["verdict"] for part in line["parts"]] == ["replicated", "contradicted"]
+
+
+@pytest.mark.parametrize(
+    "values, level, word",
+    [(around(1), 0, "rises"), (around(-1), 0, "falls"), ([-1.0, 1.0], 0, "keeps"), (around(1), 3, "falls")],
+)
+def test_a_word_is_chosen_by_the_side_on_which_the_whole_interval_lies(ledger, values, level, word):
+    record = claims.check(ledger["DD-1"], "laptop", Finding("DD-1", {"left": values, "near": values}))
+    assert record.side("left", "rises", "falls", "keeps", level) == word
+    assert claims.not_run(ledger["DD-1"], "paper", "needs a GPU").side("left", "rises", "falls", "keeps") == "keeps"
+    with pytest.raises(BadInput, match="left | near"):
+        record.side("right", "rises", "falls", "keeps")
 
 
 def test_a_rerun_gives_the_same_bytes_even_where_the_last_bits_differ(ledger):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from redlib.evidence.confirmation import FIRST
+from redlib.evidence.confirmation import first_seed
 from redlib.report.profiles import load_profile, studies
 
 ROOT = Path(__file__).parents[2]
@@ -48,5 +48,8 @@ def test_notebook_runs_on_seeds_that_begin_elsewhere(study, tmp_path):
     run("confirm", study, tmp_path / "store")
     rows = [row for row in records("confirmation.jsonl", study) if row["verdict"] == "plumbing_ok"]
     seeds = {seed for row in rows for seed in row["seeds"]}
-    count = max(value for name, value in load_profile("smoke").notebooks[study].items() if name in ("seeds", "few"))
-    assert seeds == set(range(FIRST, FIRST + count))
+    first, count = (
+        first_seed(study),
+        max(value for name, value in load_profile("smoke").notebooks[study].items() if name in ("seeds", "few")),
+    )
+    assert seeds == set(range(first, first + count))

@@ -10,6 +10,8 @@ import nbformat
 import pytest
 from toy_project import CLAIMS, PATIENCE, command, project, write_profile
 
+from redlib.errors import BadInput
+from redlib.evidence import confirmation
 from redlib.evidence.claims import load_claims, load_studies
 from redlib.evidence.confirmation import CONFIRMATION
 from redlib.evidence.sweep import SCHEDULER
@@ -253,6 +255,18 @@ def test_seeds_that_were_judged_are_not_fresh(home, capsys):
     assert not list(home.glob("build/**/*.ipynb"))
     judge(home, list(range(10)))
     reproduce.check_fresh("laptop", ["01_good"])
+
+
+def test_a_study_may_be_confirmed_on_a_later_block(home):
+    path = home / "claims" / "01_good.yaml"
+    path.write_text(path.read_text().replace("claims:", "fresh: 20\nclaims:", 1))
+    assert confirmation.first_seed("01_good") == 20 and status.inputs("01_good", {}, CONFIRMATION)["parameters"] == {
+        "first": 20
+    }
+    judge(home, list(range(12)))
+    reproduce.check_fresh("laptop", ["01_good"])
+    with pytest.raises(BadInput, match="99_none"):
+        confirmation.first_seed("99_none")
 
 
 def test_a_notebook_that_cannot_begin_elsewhere_is_refused_before_it_runs(home, capsys):

@@ -351,20 +351,15 @@ def test_a_smoke_index_warns_and_shows_only_its_own_column():
     assert "Smoke run." in html and 'data-label="laptop"' not in html
 
 
-def test_the_figure_of_the_cell_tagged_lead_comes_first_else_that_of_the_first_primary_claim():
+def test_the_figure_named_in_the_claims_file_comes_first_else_that_of_the_first_primary_claim():
     def first(html: str) -> str:
         return re.search(r'<use href="#art-(\w+)"', html)[1]
 
     notebook = given.notebook()
-    assert cells.lead(notebook) is None and first(build(notebook)) == "dd_rff"
-    drawn = next(cell for cell in notebook.cells if "'dd_noise'" in cell.source)
-    drawn.metadata["tags"] = ["lead"]
-    assert cells.lead(notebook) == first(build(notebook)) == "dd_noise"
-    assert study_card(notebook, given.STUDY, given.claims(), ABOUT).figure.name == "dd_noise"
-    for named, shown in (("dd_time", "dd_time"), ("drawn_elsewhere", "dd_noise")):
+    for named, shown in (("dd_time", "dd_time"), ("drawn_elsewhere", "dd_rff"), ("", "dd_rff")):
         about = dataclasses.replace(ABOUT, lead=named)
         assert first(build(notebook, about=about)) == shown
-        assert study_card(notebook, given.STUDY, about=about).figure.name == shown
+        assert study_card(notebook, given.STUDY, given.claims(), about).figure.name == shown
 
 
 def test_a_study_that_is_not_written_has_title_and_question_from_its_claims_file():
