@@ -199,7 +199,7 @@ study.figure(
     caption=f"With {density[D11]:.1%} of the weights, a net with fresh sizes and the ticket's signs is "
     f"{lth14['keep_sign_minus_ticket']:+z.1f} points from the ticket, one with fresh weights {-gain:+z.1f}; "
     f"{times['reinit']} times the training brings those to {claims.accuracy(patient).mean():.1f}%.",
-    meaning=f"Of the ticket's {gain:+z.1f} points over fresh weights, its signs alone bring "
+    meaning=f"From fresh weights the ticket ends {gain:+z.1f} points, a net with its signs alone "
     f"{lth14['keep_sign_minus_reinit']:+z.1f} (LTH-14: {lth14.word}). The trained weights, which a ticket throws "
     f"away, end {tuned} than its initial ones: rewinding asks what was there at the start, and is no recipe for the "
     "best sparse net.",

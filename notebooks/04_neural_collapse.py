@@ -330,8 +330,8 @@ study.figure(
     claims=["NC-7"],
     alt="Share of same-class neighbours by depth, untrained and at the end, for an MLP and a conv net.",
     caption=f"From inputs to logits the share of same-class neighbours changes by {nc7['rise_k30_train']:+z.2f} on "
-    f"training data; the largest late step makes {nc7['sharp_k30_train']:.0%} of that, on test data "
-    f"{nc7['sharp_k30_test']:.0%}.",
+    f"training data; the largest late step makes {nc7['sharp_k30_train']:z.0%} of that, on test data "
+    f"{nc7['sharp_k30_test']:z.0%}.",
     meaning=f"One late layer makes {late[0]} of the rise on training images and {late[1]} on test images; with 5 "
     f"neighbours in place of 30, {late[2]} on test images (NC-7: {nc7.word}). In so shallow a net an even rise would "
     f"give each layer {even:.0%} already, so this says less of abruptness than a deep net would.",

@@ -438,7 +438,7 @@ study.figure(
     figures.leads(figures.WIDER, claims.rmt_6(every).parts, "A larger start"), "mf_std2", claims=["RMT-6"],
     alt="Accuracy with larger standard deviations less that with 1.4.",
     caption=f"At {density[D21]:.0%} of the weights a standard deviation of 2.24 changes accuracy by "
-    f"{rmt6['random_2p24']:+z.1f} points under random masks and by {rmt6['pruned_2p24']:+z.1f} on pruned ones.",
+    f"{rmt6['random_2p24']:+z.1f} points with random masks and by {rmt6['pruned_2p24']:+z.1f} with pruned ones.",
     meaning=f"Whatever 2.24 was meant to be: nets with it train {wide_start[0]} under random masks and {wide_start[1]} "
     "on pruned ones. A wider start gives back some of the variance that a mask takes: signal size once more, "
     "and no magic number.",

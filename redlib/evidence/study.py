@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # a notebook has them anyway; a script that only checks a cla
 
 COUNTS = ("label", "loaded", "computed", "stale", "corrupt", "kept_stale", "run_s")
 NO_SVG_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # versions, dates and outside addresses
+_UNKNOWN = re.compile(r"(?<!\w)[-+−]?(?:nan|inf)(?!\w)")
+_SIGNED_ZERO = re.compile(r"(?<![\w.)\]^])[-−](?=0(?:\.0+)?(?![\d.]*\d)(?!e[-+]))")
 IDENTIFIER = r"[a-z0-9_]+"  # of a figure or a table, which names a file
 
 
@@ -90,23 +92,25 @@ class Study:
         """
         self._new("figure", name, self._figures)
         ids = [self._claims[id].id for id in claims]
-        about: dict[str, Any] = {"kind": "figure", "name": name, "caption": caption, "alt": alt, "claims": ids}
+        words = {"caption": caption, "alt": alt} | ({"meaning": meaning} if meaning.strip() else {})
+        about: dict[str, Any] = {"kind": "figure", "name": name, "claims": ids}
+        about |= {kind: plain_numbers(text) for kind, text in words.items()}
         about |= {"data": f"../../results/{self.profile}/figures/{name}.csv"}
-        about |= {"meaning": meaning.strip()} if meaning.strip() else {}
         from redlib.evidence.drawn import as_csv  # brings matplotlib: a script that only checks a claim needs none
 
         table = as_csv(fig)
         svg, png = _rendered(fig)
         self._figures[name] = about
         self._files |= dict(zip(_paths(outputs(self.profile), name), (svg, png, table), strict=True))
-        _show({"image/svg+xml": svg.decode(), "text/plain": f"[{name}] {caption}"}, about)
+        _show({"image/svg+xml": svg.decode(), "text/plain": f"[{name}] {about['caption']}"}, about)
 
     def explorer(self, html: str, *, caption: str, alt: str) -> None:
         """Show an explorer, self-contained HTML with its script: live in the notebook, and the same in the report.
 
         `caption` says what to try, `alt` what one sees.
         """
-        _show({"text/html": html, "text/plain": caption}, {"kind": "explorer", "caption": caption, "alt": alt})
+        told = plain_numbers(caption)
+        _show({"text/html": html, "text/plain": told}, {"kind": "explorer", "caption": told, "alt": alt})
 
     def table(self, frame: pandas.DataFrame, name: str) -> None:
         """Keep `frame` (without its index) as results/<profile>/<study>_<name>.csv, floats to 6 digits."""
@@ -159,7 +163,7 @@ class Study:
             if self.block == confirmation.CONFIRMATION:
                 self._confirm(where)
             else:
-                self._publish(where, answer)
+                self._publish(where, plain_numbers(answer))
             for folder in (where.results, where.figures):
                 remove_leftovers(folder)
 
@@ -281,6 +285,12 @@ def _rendered(fig: Figure) -> tuple[bytes, bytes]:
         fig.savefig(png, format="png", dpi=150, facecolor="white", metadata={"Software": None})
     plt.close(fig)
     return svg.getvalue(), png.getvalue()
+
+
+def plain_numbers(text: str) -> str:
+    """Return a sentence whose zeros have no minus, with "?" for what is no number (all seeds censored, not run)."""
+    told, count = _UNKNOWN.subn("?", _SIGNED_ZERO.sub("", text.strip()))
+    return f"{told} (“?”: no number at this profile.)" if count else told
 
 
 def _show(content: dict[str, str], about: dict[str, Any]) -> None:

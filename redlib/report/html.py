@@ -137,7 +137,8 @@ def _of_claims(entries: Mapping[str, dict[str, Any]], profile: str) -> dict[str,
     every = list(entries.values())
     original = [_original(entry, profile) for entry in every if entry["parts"]]
     sources = _sources([entry["claim"] for entry in every])
-    return {"entries": every, "counts": _counts(every), "original": original, "sources": sources}
+    turned = [entry for entry in every if entry["first"] != entry["verdict"]]
+    return {"entries": every, "counts": _counts(every), "turned": turned, "original": original, "sources": sources}
 
 
 def _of_figures(
@@ -288,6 +289,7 @@ def _entry(
         "span": wording.span(row or {}, "fresh seeds" if standing == "fresh" else "first seeds"),
         "span_beside": wording.span(beside, "first seeds" if standing == "fresh" else "fresh seeds"),
         "standing": standing,
+        "first": beside["verdict"] if standing == "fresh" else verdict,  # what the sentences of the page speak of
         "blocks": wording.blocks(found) if found else "",
         "waiting": waiting,
         "forecast": wording.FORECASTS[claim.prior],

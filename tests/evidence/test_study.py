@@ -16,7 +16,7 @@ from redlib.errors import BadInput
 from redlib.evidence import study as module
 from redlib.evidence.claims import Finding
 from redlib.evidence.paths import outputs, project_root, store_root
-from redlib.evidence.study import Study
+from redlib.evidence.study import Study, plain_numbers
 
 LEDGER = """
 study: 01_double_descent
@@ -568,3 +568,16 @@ def test_a_confirmation_does_not_rest_on_older_code(home, confirming, monkeypatc
             study.conclude("It does.")
         monkeypatch.setattr("redlib.evidence.sweep.code_digest", lambda name: "another digest")
         monkeypatch.setenv("REDLIB_KEEP_STALE", "1")
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("It falls by +nan points, 1/nan of it.", "It falls by ? points, 1/? of it. (“?”: no number at this profile.)"),
+        (" From −inf to nan%. ", "From ? to ?%. (“?”: no number at this profile.)"),
+        ("Information of a nanometre: -0.3.", "Information of a nanometre: -0.3."),
+        ("By -0.00 and −0% of -0.01, x^-0.0, 1e-0", "By 0.00 and 0% of -0.01, x^-0.0, 1e-0"),
+    ],
+)
+def test_sentences_have_no_negative_zero_and_a_key_for_what_is_no_number(text, told):
+    assert plain_numbers(text) == told

@@ -267,17 +267,18 @@ def made_to_say(texts: dict[str, str], case: str, swept: dict[str, Any]) -> type
             return super().check(bent_finding(self._claims[finding.id], finding, case), **more)
 
         def figure(self, fig, name, *, caption, alt, claims=(), meaning="", **more):
-            texts.update({f"{name} caption": caption, f"{name} alt": alt, f"{name} meaning": meaning})
+            words = {"caption": caption, "alt": alt, "meaning": meaning}
+            texts.update({f"{name} {kind}": study.plain_numbers(text) for kind, text in words.items()})
 
         def explorer(self, html, *, caption, alt, **more):
             number = sum(where.startswith("explorer") for where in texts) // 2
-            texts.update({f"explorer {number} caption": caption, f"explorer {number} alt": alt})
+            texts.update({f"explorer {number} caption": study.plain_numbers(caption), f"explorer {number} alt": alt})
 
         def table(self, *given, **more):
             pass
 
         def conclude(self, answer, **more):
-            texts["answer"] = answer
+            texts["answer"] = study.plain_numbers(answer)
 
     return Saying
 

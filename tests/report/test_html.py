@@ -618,6 +618,8 @@ def test_a_rewritten_check_is_judged_on_fresh_seeds_and_says_what_the_others_gav
     assert "not as expected" in Page(card).text, "the forecast is compared with the verdict that counts"
     header = html.split('id="main"')[0]
     assert "2 replicated 2 contradicted" in Page(header).text
+    assert "there DD-5 is contradicted instead of replicated." in Page(header).text, "the answer speaks of other seeds"
+    assert "instead of" not in Page(build_both().split('id="main"')[0]).text
 
 
 def test_a_rewritten_check_without_fresh_seeds_is_exploratory():
