@@ -516,11 +516,16 @@ study.explorer(
 #    twelve waves, and what is left over acts like noise.*
 
 # %%
+curve = "rises and falls again, with its peak at", "rises and falls in part; it is highest at"
+curve += "does not rise and fall as claimed; it is highest at", "may rise and fall; it is highest at"
+same = "do the same", "do so in part", "do not", "may do so or not"
+chance = "is variance: what is learned there hangs on the draw of the data and of the start", "is variance in part"
+chance += "is not made of variance", "may be made of variance"
+averaged = "takes most of it away", "takes it away in part", "does not take it away", "may take it away"
 study.conclude(
-    answer="The test error of random features, which first fit the data with one an example, is highest at "
-    f"{dd1['peak_over_n']:.2f} (DD-1: {dd1.word}); that of least squares at n = d is 2^{dd14['rises_to_d']:z.0f} "
-    f"times its best before (DD-14: {dd14.word}). The test loss of small networks is highest at "
-    f"{dd2['params_at_peak_over_kn']:.1f} parameters per number to fit (DD-2: {dd2.word}, DD-5: {dd5.word}). Is the "
-    f"peak made of variance (DD-18: {dd18.word})? What averaging ten nets gains there is "
-    f"{dd16['gain_difference']:+z.1f} points from its gain far beyond."
+    answer=f"The error of a model that we can solve {dd1.tells(*curve)} {dd1['peak_over_n']:.2f} features per training "
+    f"point, where random features first fit every point (DD-1: {dd1.word}). Small networks {dd5.tells(*same)} (DD-5: "
+    f"{dd5.word}); their loss is highest at {dd2['params_at_peak_over_kn']:.1f} parameters for each number to fit (DD-2: "
+    f"{dd2.word}). The peak {dd18.tells(*chance)} (DD-18: {dd18.word}). Averaging ten networks, which cancels chance, "
+    f"{dd16.tells(*averaged)} (DD-16: {dd16.word})."
 )

@@ -529,11 +529,14 @@ study.explorer(
 #    *Hint: transpose the mask; on a mask drawn by chance both have to give zero.*
 
 # %%
+matter = "matter", "matter in part", "do not matter", "may matter"
+carry = "carry", "carry part of", "do not carry", "may carry"
 study.conclude(
-    answer=f"In a net with hidden layers of {' and '.join(map(str, main.hidden))} units, tickets with "
-    f"{density[D11]:.0%} of the weights are {gain:+z.1f} points from their own mask with fresh weights (LTH-1: "
-    f"{lth1.word}) and {lth2['gain_over_random_d11']:+z.1f} from random masks (LTH-2: {lth2.word}). Fresh sizes with "
-    f"the ticket's signs change it by {lth14['keep_sign_minus_ticket']:+z.1f} points (LTH-14: {lth14.word}). "
-    f"Finetuning the trained weights is {lth34['finetuned_minus_reinit_d10']:+z.1f} points from training fresh ones "
-    f"(LTH-34: {lth34.word}), {lth34['finetuned_minus_rewound_d10']:+z.1f} from rewinding."
+    answer=f"A ticket, {density[D11]:.0%} of the weights of a network with {' and '.join(map(str, main.hidden))} hidden "
+    f"units set back to their first values, trains to be {against_dense} than the whole network (LTH-3: {lth3.word}). "
+    f"Its first values {lth1.tells(*matter)}: fresh ones in the same places change accuracy by {-gain:+z.1f} points "
+    f"(LTH-1: {lth1.word}), as many random weights by {-lth2['gain_over_random_d11']:+z.1f} (LTH-2: {lth2.word}). Of "
+    f"the first values the signs {lth14.tells(*carry)} that: fresh sizes with them change it by "
+    f"{lth14['keep_sign_minus_ticket']:+z.1f} (LTH-14: {lth14.word}). Weights that keep what they have learned end "
+    f"{lth34['finetuned_minus_rewound_d10']:+z.1f} points from those set back (LTH-34: {lth34.word})."
 )

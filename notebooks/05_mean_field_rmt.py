@@ -539,14 +539,15 @@ study.figure(
 #    `esd` in section 6, and read `phase` beside `train_error`.
 
 # %%
+needed = "is needed", "is needed in part", "is not all that is needed", "may be needed"
 study.conclude(
-    answer=f"A theory that forgets the missing weights is {error['naive'][1]:+z.0%} off after the first cut; with the "
-    f"density put in it is {error['density'][D51]:+z.0%} off at {density[D51]:.0%}, where the source saw theory and "
-    f"practice part (RMT-8: {rmt8.word}), and departs by a tenth at {corrected_at:.0%}.{abroad} At {density[D21]:.0%}, "
-    f"evening out the inputs units keep changes q by {rmt16['shuffling_changes_signal']:+z.1%} in theory, measured "
-    f"{dealt[D21]:+z.0%} (RMT-16: {rmt16.word}). χ goes from {chi[0]:.2f} to {chi[D21]:.2f} there (RMT-13: "
-    f"{rmt13.word}), and its correlation with the accuracy of tickets is {rmt14['tickets']:+z.2f} (RMT-14: "
-    f"{rmt14.word}). A random mask with its variance restored is {-rmt18['lead_of_ticket_d0p2']:+z.1f} points from the "
-    f"ticket (RMT-18: {rmt18.word}). Of what training adds, sixteen directions of every layer change accuracy by "
-    f"{rmt22['rank_16_all_layers']:+z.1f} points, four by {rmt22['rank_4_all_layers']:+z.1f} (RMT-22: {rmt22.word})."
+    answer=f"Does a theory of endlessly wide, random networks know pruned ones? One that forgets the missing weights "
+    f"is {error['naive'][1]:+z.0%} off after the first cut; told how many are left, it is "
+    f"{error['density'][D51]:+z.0%} off at {density[D51]:.0%} of them, where the source saw theory and practice part "
+    f"(RMT-8: {rmt8.word}), and departs by a tenth at {corrected_at:.0%}.{abroad} How much a small change of the input grows from layer to layer, χ, goes "
+    f"from {chi[0]:.2f} to {chi[D21]:.2f} at {density[D21]:.0%} (RMT-13: {rmt13.word}); its correlation with the "
+    f"accuracy of tickets is {rmt14['tickets']:+z.2f} (RMT-14: {rmt14.word}). Little of what training adds to the "
+    f"weights {rmt22.tells(*needed)}: with sixteen directions of every layer accuracy changes by "
+    f"{rmt22['rank_16_all_layers']:+z.1f} points, with four by {rmt22['rank_4_all_layers']:+z.1f} (RMT-22: "
+    f"{rmt22.word})."
 )

@@ -481,11 +481,14 @@ blur15 = study.not_run("BLUR-15", "untestable as stated: a share of a data set i
 #    no run has to be repeated.
 
 # %%
+equal = "Mislabelled images and others are let go equally", "Images are let go equally in part"
+equal += "Mislabelled images and others are not let go equally", "Whether images are let go equally is open"
 study.conclude(
-    answer=f"Are both groups treated equally (BLUR-3: {blur3.word})? Mislabelled images change by "
-    f"{blur3['mean_difference']:+z.0f} points against the others, on average, and with {figures.name(top)} wrong up to "
-    f"{back:.0f}% of them are then taken for what they show. Is there a sharp transition between 1.43% and 1.25% "
-    f"(BLUR-5: {judged(blur5)})? Across it changes differ by {blur5['drop_at_transition']:+z.1f} points, while nets "
-    f"of one rate differ by {spread:.1f}. Do other nets, data and changes treat groups unequally in the same way? So "
-    f"do {alike:.0%} of the settings tried (BLUR-10: {blur10.word})."
+    answer=f"{blur3.tells(*equal)}, as the blur grows (BLUR-3: {judged(blur3)}): what the network says of mislabelled "
+    f"ones changes by {blur3['mean_difference']:+z.0f} points against the others, on average, and with "
+    f"{figures.name(top)} wrong up to {back:.0f}% of them are then taken for what they show. Is there a share of wrong "
+    f"labels below which a network suddenly holds on, between 1.43% and 1.25% (BLUR-5: {judged(blur5)})? Across it "
+    f"changes differ by {blur5['drop_at_transition']:+z.1f} points, while networks of one share differ by "
+    f"{spread:.1f}. In {alike:.0%} of the other networks, data and changes tried the groups are treated as in the main "
+    f"run (BLUR-10: {blur10.word})."
 )

@@ -31,7 +31,19 @@ from redlib.errors import BadInput
 from redlib.evidence import stats
 from redlib.evidence.paths import check_profile, project_root
 from redlib.evidence.reading import parsed_yaml, read_text
-from redlib.evidence.verdicts import DECIDED, OWNERS, SCALES, WORDS, Check, Decision, Leaf, Parts, by_name, decide
+from redlib.evidence.verdicts import (
+    DECIDED,
+    FAILED,
+    OWNERS,
+    SCALES,
+    WORDS,
+    Check,
+    Decision,
+    Leaf,
+    Parts,
+    by_name,
+    decide,
+)
 
 Word = TypeVar("Word")
 Row = Mapping[str, Any]  # one line of claims.jsonl, parsed
@@ -195,6 +207,11 @@ class Record:
     def word(self) -> str:
         """The verdict in words, for a sentence: "partly replicated", "no effect"."""
         return WORDS.get(self.verdict, self.verdict)
+
+    def tells(self, held: str, partly: str, failed: str, undecided: str) -> str:
+        """Return the words for what the verdict says of the claim; `undecided` where it says neither."""
+        words = {"replicated": held, "partly": partly, **dict.fromkeys((*FAILED, "not_seen"), failed)}
+        return words.get(self.verdict, undecided)
 
     def as_json(self) -> str:
         """Return one line of JSON: fixed key order, 10 significant digits, null for NaN and infinity."""

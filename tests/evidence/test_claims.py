@@ -617,6 +617,13 @@ def test_a_word_is_chosen_by_the_side_on_which_the_whole_interval_lies(ledger, v
         record.side("right", "rises", "falls", "keeps")
 
 
+@pytest.mark.parametrize("left, near, word", [(1, 1, "does"), (-1, 1, "in part"), (-1, -1, "does not"), (0, 1, "may")])
+def test_a_word_is_chosen_by_the_verdict(ledger, left, near, word):
+    record = claims.check(ledger["DD-1"], "laptop", Finding("DD-1", {"left": around(left), "near": around(near)}))
+    assert record.tells("does", "in part", "does not", "may") == word
+    assert claims.not_run(ledger["DD-1"], "paper", "needs a GPU").tells("does", "in part", "does not", "may") == "may"
+
+
 def test_a_rerun_gives_the_same_bytes_even_where_the_last_bits_differ(ledger):
     first = claims.check(ledger["DD-1"], "laptop", Finding("DD-1", GOOD)).as_json()
     again = {name: values * (1 + 2e-16) for name, values in reversed(GOOD.items())}
