@@ -532,8 +532,8 @@ study.explorer(
 matter = "matter", "matter in part", "do not matter", "may matter"
 carry = "carry", "carry part of", "do not carry", "may carry"
 study.conclude(
-    answer=f"A ticket, {density[D11]:.0%} of the weights of a network with {' and '.join(map(str, main.hidden))} hidden "
-    f"units set back to their first values, trains to be {against_dense} than the whole network (LTH-3: {lth3.word}). "
+    answer=f"A ticket, {density[D11]:.0%} of the weights of a network with {' and '.join(map(str, main.hidden))} "
+    f"hidden units set back to their first values, trains to be {against_dense} than the whole network (LTH-3: {lth3.word}). "
     f"Its first values {lth1.tells(*matter)}: fresh ones in the same places change accuracy by {-gain:+z.1f} points "
     f"(LTH-1: {lth1.word}), as many random weights by {-lth2['gain_over_random_d11']:+z.1f} (LTH-2: {lth2.word}). Of "
     f"the first values the signs {lth14.tells(*carry)} that: fresh sizes with them change it by "
