@@ -523,9 +523,9 @@ chance = "is variance: what is learned there hangs on the draw of the data and o
 chance += "is not made of variance", "may be made of variance"
 averaged = "takes most of it away", "takes it away in part", "does not take it away", "may take it away"
 study.conclude(
-    answer=f"The error of a model that we can solve {dd1.tells(*curve)} {dd1['peak_over_n']:.2f} features per training "
-    f"point, where random features first fit every point (DD-1: {dd1.word}). Small networks {dd5.tells(*same)} (DD-5: "
-    f"{dd5.word}); their loss is highest at {dd2['params_at_peak_over_kn']:.1f} parameters for each number to fit "
-    f"(DD-2: {dd2.word}). The peak {dd18.tells(*chance)} (DD-18: {dd18.word}). Averaging ten networks, which cancels chance, "
-    f"{dd16.tells(*averaged)} (DD-16: {dd16.word})."
+    answer=f"The error of a model that we can solve {dd1.tells(*curve)} {dd1['peak_over_n']:.2f} features per "
+    f"training point, where random features first fit every point (DD-1: {dd1.word}). Small networks "
+    f"{dd5.tells(*same)} (DD-5: {dd5.word}); their loss is highest at {dd2['params_at_peak_over_kn']:.1f} parameters "
+    f"for each number to fit (DD-2: {dd2.word}). The peak {dd18.tells(*chance)} (DD-18: {dd18.word}). Averaging ten "
+    f"networks, which cancels chance, {dd16.tells(*averaged)} (DD-16: {dd16.word})."
 )

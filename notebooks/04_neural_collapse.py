@@ -492,9 +492,9 @@ study.conclude(
     answer=f"Do features collapse? With squared error the images of a class {shrink} after zero error: the spread "
     f"within classes ends at {nc1['end_value']:.2g} of that between them (NC-1: {nc1.word}); with cross-entropy at "
     f"{end('cross-entropy', 'nc1'):.2g}, and with BatchNorm and weight decay at {end('BatchNorm, decay', 'nc1'):.2g}. "
-    f"Do class means become the most symmetric figure, a simplex (NC-2: {nc2.word})? Their lengths end {lengths} those "
-    f"of pure noise; as to a simplex, their angles end {angles} those. Does collapse make networks better (NC-9: "
-    f"{nc9.word})? After zero error accuracy changes by {gain:+z.2f} points. Do wrong labels weaken it (NC-8: "
+    f"Do class means become the most symmetric figure, a simplex (NC-2: {nc2.word})? Their lengths end {lengths} "
+    f"those of pure noise; as to a simplex, their angles end {angles} those. Does collapse make networks better "
+    f"(NC-9: {nc9.word})? After zero error accuracy changes by {gain:+z.2f} points. Do wrong labels weaken it (NC-8: "
     f"{nc8.word})? With a fifth of them classes end {spread} without, at {2 ** nc8['noise_spreads']:.2g} times that "
     "share."
 )

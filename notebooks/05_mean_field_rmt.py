@@ -541,13 +541,13 @@ study.figure(
 # %%
 needed = "is needed", "is needed in part", "is not all that is needed", "may be needed"
 study.conclude(
-    answer=f"Does a theory of endlessly wide, random networks know pruned ones? One that forgets the missing weights "
+    answer="Does a theory of endlessly wide, random networks know pruned ones? One that forgets the missing weights "
     f"is {error['naive'][1]:+z.0%} off after the first cut; told how many are left, it is "
     f"{error['density'][D51]:+z.0%} off at {density[D51]:.0%} of them, where the source saw theory and practice part "
-    f"(RMT-8: {rmt8.word}), and departs by a tenth at {corrected_at:.0%}.{abroad} How much a small change of the input "
-    f"grows from layer to layer, χ, goes from {chi[0]:.2f} to {chi[D21]:.2f} at {density[D21]:.0%} (RMT-13: "
+    f"(RMT-8: {rmt8.word}), and departs by a tenth at {corrected_at:.0%}.{abroad} How much a small change of the "
+    f"input grows from layer to layer, χ, goes from {chi[0]:.2f} to {chi[D21]:.2f} at {density[D21]:.0%} (RMT-13: "
     f"{rmt13.word}); its correlation with the accuracy of tickets is {rmt14['tickets']:+z.2f} (RMT-14: {rmt14.word}). "
     f"Little of what training adds to the weights {rmt22.tells(*needed)}: with sixteen directions of every layer "
-    f"accuracy changes by {rmt22['rank_16_all_layers']:+z.1f} points, with four by "
-    f"{rmt22['rank_4_all_layers']:+z.1f} (RMT-22: {rmt22.word})."
+    f"accuracy changes by {rmt22['rank_16_all_layers']:+z.1f} points, with four by {rmt22['rank_4_all_layers']:+z.1f} "
+    f"(RMT-22: {rmt22.word})."
 )

@@ -486,9 +486,9 @@ equal += "Mislabelled images and others are not let go equally", "Whether images
 study.conclude(
     answer=f"{blur3.tells(*equal)}, as the blur grows (BLUR-3: {judged(blur3)}): what the network says of mislabelled "
     f"ones changes by {blur3['mean_difference']:+z.0f} points against the others, on average, and with "
-    f"{figures.name(top)} wrong up to {back:.0f}% of them are then taken for what they show. Is there a share of wrong "
-    f"labels below which a network suddenly holds on, between 1.43% and 1.25% (BLUR-5: {judged(blur5)})? Across it "
-    f"changes differ by {blur5['drop_at_transition']:+z.1f} points, while networks of one share differ by "
-    f"{spread:.1f}. In {alike:.0%} of the other networks, data and changes tried the groups are treated as in the main "
-    f"run (BLUR-10: {blur10.word})."
+    f"{figures.name(top)} wrong up to {back:.0f}% of them are then taken for what they show. Is there a share of "
+    f"wrong labels below which a network suddenly holds on, between 1.43% and 1.25% (BLUR-5: {judged(blur5)})? Across "
+    f"it changes differ by {blur5['drop_at_transition']:+z.1f} points, while networks of one share differ by "
+    f"{spread:.1f}. In {alike:.0%} of the other networks, data and changes tried the groups are treated as in the "
+    f"main run (BLUR-10: {blur10.word})."
 )
