@@ -97,7 +97,6 @@ from redlib.studies.double_descent import linear as lin
 plots.use_style()
 study = Study("01_double_descent", profile, first)
 
-
 # %% [markdown]
 # ## 1. Models we can solve
 #

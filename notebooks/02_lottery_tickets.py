@@ -111,7 +111,6 @@ from redlib.studies.lottery_tickets import claims, figures, runs
 plots.use_style()
 study = Study("02_lottery_tickets", profile, first)
 
-
 ways = "better", "worse", "neither clearly better nor worse"
 
 # %% [markdown]

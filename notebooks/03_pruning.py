@@ -100,7 +100,6 @@ from redlib.studies.pruning import claims, figures, runs
 plots.use_style()
 study = Study("03_pruning", profile, first)
 
-
 ways = "better", "worse", "neither clearly better nor worse"
 
 # %% [markdown]

@@ -92,7 +92,6 @@ from redlib.studies.mean_field_rmt import claims, figures, runs
 plots.use_style()
 study = Study("05_mean_field_rmt", profile, first)
 
-
 # %% [markdown]
 # ## 1. Where the nets start
 #

@@ -43,6 +43,7 @@ def published(monkeypatch, tmp_path):
     monkeypatch.setattr(pages, "read_records", lambda name, block="judged": known(name, block))
     monkeypatch.setattr(pages, "read_runs", lambda _: {})
     monkeypatch.setattr(pages, "apart", lambda *_: [])
+    monkeypatch.setattr(pages.answer, "stated", lambda *_: {})
     where = pages.outputs("laptop")
     folders = replace(where, reports=tmp_path / "reports", results=tmp_path / "results")
     monkeypatch.setattr(pages, "outputs", lambda _: folders)
