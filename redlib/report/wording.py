@@ -212,11 +212,10 @@ def says(part: Mapping[str, Any], leaf: Leaf | None) -> str:
 
 
 def question(part: Mapping[str, Any], leaf: Leaf | None) -> str:
-    """Return whose part it is and what is asked of it: 'the source's claim asks for more than 0 pp'."""
-    whose = "our own check" if part.get("of") == "ours" else "the source's claim"
-    reading = f", read as {plain(part['reading'])}," if part.get("reading") else ""
+    """Return what is asked of a part: 'asked for more than 0 pp', in which reading of the source."""
+    reading = f"read as {plain(part['reading'])}, " if part.get("reading") else ""
     wanted = asked(leaf) if leaf else minus(part["threshold"])
-    return f"{whose}{reading} asks for {wanted}" if wanted else f"{whose}{reading} names no range"
+    return f"{reading}asked for {wanted}" if wanted else f"{reading}no range is named"
 
 
 def reason(row: Mapping[str, Any], leaves: Mapping[str, Leaf]) -> str:
