@@ -122,9 +122,10 @@ study.figure(
     caption=f"χ₁ is {rmt0['chi_bias_full']:.3f} with biases of .3, {rmt0['chi_bias_seed']:.2f} as the slide writes "
     f"them, {rmt0['chi_orthogonal']:.2f} for the orthogonal start. Over the layers correlations move by {drift}; in "
     f"theory, at χ = 1 exactly, by {rmt0['drift_in_theory']:+z.2f}.",
-    meaning=f"With full biases each layer multiplies a small difference of two inputs by {rmt0['chi_bias_full']:.3f}. "
-    f"Inputs as different as these {full}: χ₁ speaks of the smallest differences alone. Which biases the "
-    f"source had decides what lies at the edge; that its nets start there is {rmt0.word} (RMT-0).",
+    meaning="With full biases a deep layer would multiply a small difference of two inputs by "
+    f"{rmt0['chi_bias_full']:.3f}, says the theory. Inputs as different as these {full}: χ₁ speaks of the smallest "
+    "differences alone. Which biases the source had decides what lies at the edge; that its nets start there is "
+    f"{rmt0.word} (RMT-0).",
 )  # fmt: skip
 
 # %% [markdown]
@@ -262,9 +263,10 @@ study.figure(
     caption=f"Rewound weights spread from {tickets['start_std'][:, 0].mean():.2f} to "
     f"{tickets['start_std'][:, -1].mean():.2f}; at {density[D21]:.0%} the spread is "
     f"{rmt5['versus_truncated_gaussian']:.2f} of the law.",
-    meaning="Who cuts the small weights raises the spread of the rest: before training it follows that arithmetic to "
-    f"within {abs(rmt5['versus_truncated_gaussian'] - 1):.0%} at {density[D21]:.0%} (RMT-5: {rmt5.word}). So the "
-    "slide's plot tells of the cut, not of training, and a standard deviation does not know how many weights are gone.",
+    meaning="Who cuts the small weights raises the spread of the rest: before training it follows that arithmetic, on "
+    f"average over the layers, to within {abs(rmt5['versus_truncated_gaussian'] - 1):.0%} at {density[D21]:.0%} "
+    f"(RMT-5: {rmt5.word}). So the slide's plot tells of the cut, not of training, and a standard deviation does not "
+    "know how many weights are gone.",
 )  # fmt: skip
 
 # %%
@@ -300,10 +302,10 @@ study.figure(
     caption=f"The naive theory is {error['naive'][1]:+z.0%} off after the first cut and {error['naive'][D51]:+z.0%} at "
     f"{density[D51]:.0%} (departs at {rmt8['naive_departs_at_51']:.0%}), corrected for density "
     f"{error['density'][D51]:+z.0%}, and {error['density'][D21]:+z.0%} at {density[D21]:.0%}.",
-    meaning=f"At {density[D51]:.0%} the naive theory lies {band['naive']} the band of a tenth, the corrected one "
-    f"{band['density']} it. They first depart at {rmt8['naive_departs_at_51']:.0%} and {corrected_at:.0%} (means over "
-    f"seeds, each from its own dense net); that the place is 51%, as the source saw, is {rmt8.word} (RMT-8). To go row "
-    f"by row {by_rows} the error (RMT-9: {rmt9.word}).",
+    meaning=f"At rewound weights, {density[D51]:.0%} of them left, the naive theory lies {band['naive']} the band of a "
+    f"tenth, the corrected one {band['density']} it. They first depart at {rmt8['naive_departs_at_51']:.0%} and "
+    f"{corrected_at:.0%} (means over seeds, each from its own dense net); that the place is 51%, as the source saw, is "
+    f"{rmt8.word} (RMT-8). To go row by row {by_rows} the error (RMT-9: {rmt9.word}).",
 )  # fmt: skip
 
 # %%
@@ -356,9 +358,9 @@ study.figure(
     caption=f"At {density[D21]:.0%} hidden units' inputs vary {rmt16['uneven_inputs']:.2f} times as much as under "
     f"random masks; evened out, they change q by {rmt16['shuffling_changes_signal']:+z.1%}. The measured q moves by "
     f"{dealt[D21]:+z.0%} when weights change places, where theory is {error['density'][D21]:+z.0%} off.",
-    meaning=f"Units' inputs are {uneven} in number than under random masks, and to even them out {evened} what theory "
-    f"says of q (RMT-16: {rmt16.word}). Dealing weights to other units also changes which of them meet: what moves the "
-    "measured q beyond the law of rows is their company and not their number.",
+    meaning=f"Over all layers units' inputs are {uneven} in number than under random masks, and to even them out "
+    f"{evened} what theory says of q (RMT-16: {rmt16.word}). Dealing weights to other units also changes which of them "
+    "meet: what moves the measured q beyond the law of rows is their company and not their number.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -503,9 +505,9 @@ study.figure(
     caption=f"With sixteen directions of every layer accuracy changes by {rmt22['rank_16_all_layers']:+z.1f} points, "
     f"with four by {rmt22['rank_4_all_layers']:+z.1f} (ten classes may need nine). The rest after sixteen has "
     f"{rmt23['over_start']:.2f} of the start's spectral norm and {rmt23['over_change']:.2f} of the change's.",
-    meaning=f"Of what training has added, sixteen directions {sixteen} a point of accuracy, four {four}. Ten classes "
-    "take nine directions to tell apart, so four may be too few for the task and not for the net. How large the rest "
-    f"may be to pass for noise no source says (RMT-23: {rmt23.word}).",
+    meaning=f"Of what training has added, those who keep sixteen directions {sixteen} a point of accuracy, those who "
+    f"keep four {four}. Ten classes may need nine directions to be told apart, so four may be too few for the task and "
+    f"not for the net. How large the rest may be to pass for noise no source says (RMT-23: {rmt23.word}).",
 )  # fmt: skip
 
 # %% [markdown]

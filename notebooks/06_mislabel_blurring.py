@@ -29,7 +29,7 @@
 # %% [markdown]
 # ## Try it yourself
 #
-# A few lines tell networks a wrong label for every tenth digit and let them learn all of it by heart. Then the
+# A few lines tell networks a wrong label for every tenth digit and train them on it for a while. Then the
 # mislabelled digits are blurred, little by little. What are they taken for: what the networks were told, or what they
 # show? Two seeds are no evidence; the study follows below.
 
@@ -312,7 +312,7 @@ study.figure(
     caption="Beyond 1.3 pixels the low rates' slope less that of the high ones is "
     f"{blur6['slower_below_transition']:+z.1f} points a pixel; any trend over the shares moves that. Beyond a straight "
     f"one it is {blur6['slower_beyond_line']:+z.1f}, across the claimed transition alone "
-    f"{blur6['at_the_transition']:+z.1f}. Images blurred so correlate with the sharp ones at "
+    f"{blur6['at_the_transition']:+z.1f}. These images, blurred so, correlate with the sharp ones at "
     f"{blur6['visibility']:.2f}.",
     meaning=f"Beyond 1.3 pixels decisions {slow} at the low rates, beside the high ones; with a straight trend "
     f"over the shares taken off, they {slow_beyond} (BLUR-6: {judged(blur6)}). A trend needs no turning point, and "
@@ -321,7 +321,7 @@ study.figure(
 
 # %%
 blur8 = study.check(claims.blur_8(blank, main))
-borders = {border: blur8[f"flat_{border}"] for border in ("reflect", "replicate", "zero", "circular")}
+borders = {name: blur8[f"flat_{border}"] for border, name in figures.BORDERS.items()}
 flat = ", ".join(border for border, left in borders.items() if left < 0.01) or "none of the four"
 study.figure(
     figures.kernel(blank),
@@ -331,8 +331,8 @@ study.figure(
     caption=f"With mirrored borders grey values spread by {blur8['flat_reflect']:.0%} of their mean however strong the "
     f"blur. Wrong decisions have a rank correlation of {blur8['monotone']:.2f} with it.",
     meaning=f"What is left depends on what is supposed beyond the border: {min(borders.values()):.0%} to "
-    f"{max(borders.values()):.0%} of the mean. One colour it becomes with these: {flat} (BLUR-8: {blur8.word}). So the "
-    "far end of every curve here is a picture with some light and shade, not a blank one.",
+    f"{max(borders.values()):.0%} of the mean. Borders with which it becomes one colour: {flat} (BLUR-8: "
+    f"{blur8.word}). So the far end of every curve here is a picture with some light and shade, not a blank one.",
 )
 
 # %% [markdown]
@@ -381,8 +381,9 @@ study.figure(
     claims=["BLUR-10"],
     alt="Gap between mislabelled and clean images, and between two rates, for several nets, data sets and changes.",
     caption=f"Mislabelled images change {more_often} than others in the main run, and so they do in {alike:.0%} of the "
-    "other settings: at 100% all of them treat the groups unequally, and in the same way. The difference between "
-    f"{figures.name(pair[0])} and {figures.name(pair[1])} has the sign of the main run in {blur10['transition']:.0%}.",
+    "other settings; 100% would mean that all of them treat the groups unequally in the same way. The difference "
+    f"between {figures.name(pair[0])} and {figures.name(pair[1])} has the sign of the main run in "
+    f"{blur10['transition']:.0%}.",
     meaning="The first share asks whether other nets, data and changes treat both groups unequally in the same way; "
     "blur is no special case where it is near 100%. The second is about a trend from one rate to the other, which is "
     "not yet a sharp transition between two neighbours.",

@@ -31,6 +31,7 @@ NETS = {"conv": "conv net", "residual": "residual net", "mlp": "MLP", "sgd": "tr
 CHANGES = {"gradient": "gradient step"}
 ANY, SHARE = (0.0, np.inf), (0.0, 100.0)  # what counts and shares in per cent can be
 PICTURES = {"mislabelled": 4, "clean": 8}  # images of each rate that the explorer shows
+BORDERS = {"reflect": "mirrored", "replicate": "repeated", "zero": "black", "circular": "wrapped around"}
 Row = tuple[Floats, str]
 
 
@@ -184,7 +185,7 @@ def slopes(main: Results) -> Figure:
 def kernel(found: Results) -> Figure:
     """Return the spread that an unlimited blur leaves within images, by what lies beyond the border."""
     fig, (ax,) = panels(width=8, height=2.6)
-    left = {at.removeprefix("limit_"): (values, "blue") for at, values in found.items() if at != "correlation"}
+    left = {BORDERS[at.removeprefix("limit_")]: (values, "blue") for at, values in found.items() if at != "correlation"}
     plots.dot_rows(ax, left, "spread within an image over its mean, σ = 10⁴ pixels", zero=0)
     return fig
 
@@ -203,7 +204,7 @@ def unseen(main: Results) -> Figure:
 def elsewhere(numbers: Mapping[str, Floats]) -> Figure:
     """Return the gap and the drop of every setting of `claims.numbers_of`: blur in blue, other changes in orange."""
     fig, axes = panels(2, width=12.5, height=6.2)
-    labels = "mislabelled less clean (points)", "the highest rate less the lowest, clean images (points)"
+    labels = "mislabelled less clean (points)", "the high rate less the low one, clean (points)"
     titles, settings = ("Do wrong labels change sooner?", "More wrong labels, more change?"), [*map(setting, numbers)]
     tints = ["blue" if each.endswith("blur") else "orange" for each in numbers]
     for ax, label, title, values in zip(axes, labels, titles, zip(*numbers.values(), strict=True), strict=True):

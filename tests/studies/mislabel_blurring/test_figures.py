@@ -86,7 +86,7 @@ def test_every_other_figure_draws_what_it_is_given():
     assert len(figures.fit(main).axes) == len(figures.gap(main).axes) == len(figures.rough(main).axes) == 2
     assert [text.get_text() for text in figures.slopes(main).axes[0].get_yticklabels()][-1] == "1 in 125"
     assert [text.get_text() for text in figures.kernel(made.kernel()).axes[0].get_yticklabels()] == [
-        "reflect", "replicate", "zero", "circular"
+        "mirrored", "repeated", "black", "wrapped around"
     ]  # fmt: skip
     assert set(drawn(figures.unseen(main).axes[0])) == {"clean", "unseen"}
     settings = [text.get_text() for text in figures.elsewhere(numbers).axes[1].get_yticklabels()]
