@@ -340,15 +340,15 @@ study.figure(
 # %% [markdown]
 # ### Training time as model size
 #
-# A wide net at a fixed size travels through the same regimes while it trains. The seed document says that more epochs
+# A wide net at a fixed size travels through the same regimes while it trains. The source document says that more epochs
 # move the threshold to *larger* nets; the paper says the opposite (more training can fit more). Both cannot hold: the
-# seed document's direction is the one that is judged.
+# source document's direction is the one that is judged.
 
 # %%
 dd6 = study.check(claims.dd_6(noisy))
 dd11 = study.check(claims.dd_11(noisy))
 again = dd6.side("fall", "falls again", "goes on rising", "does not clearly fall again")
-right = "larger, as the seed document says", "smaller, against the seed document and with the paper", "as large"
+right = "larger, as the source document says", "smaller, against the source document and with the paper", "as large"
 study.figure(
     figures.through_training(noisy), "dd_epoch", claims=["DD-6", "DD-11"],
     alt="Left: errors of the widest net over epochs. Right: the interpolation threshold against the epochs.",
@@ -407,9 +407,9 @@ study.figure(
     f"error peaks, the effective complexity is {dd12['emc_over_n']:.1f} n at a tolerance of {claims.TOLERANCE:.0%}, "
     f"{dd12['emc_over_n_at_0p05']:.1f} n at 5% and {dd12['emc_over_n_at_0p01']:.1f} n at 1%.",
     meaning=f"In the linear model more data {dd7.side('rff_harm', *does)}; in the net, whose peak is lower and whom "
-    f"more examples also teach more, they {dd7.side('net_harm', *does)} (DD-7: {dd7.word}). At the peak the effective "
-    "complexity should be 1 n. Its value hangs on the tolerance, so that the notion explains the peak only after a "
-    f"choice (DD-12, at the paper's tolerance: {dd12.word}).",
+    f"more examples also teach more, they {dd7.side('net_harm', *does)} (data can hurt, DD-7: {dd7.word}). At the peak "
+    "the effective complexity should be 1 n. Its value hangs on the tolerance, so that the notion explains the peak "
+    f"only after a choice (DD-12, at the paper's tolerance: {dd12.word}).",
 )  # fmt: skip
 
 # %% [markdown]
@@ -459,8 +459,8 @@ study.figure(
     caption=f"From the first perfect fit to the widest net the error changes by {dd15['gain']:+z.1f} points, over "
     f"the wider half of these widths by {dd15['late_gain']:+z.1f}. Students as wide as the teacher succeed in "
     f"{success[0]:.0%} of tries, {plan['students'].multiples[-1]} times as wide in {success[-1]:.0%}.",
-    meaning=f"Widening nets that already fit {dd15.side('gain', *ways)}, and over the wider half it "
-    f"{dd15.side('late_gain', *ways)}; a textbook would stop where every label is fitted. On the right, width makes a "
+    meaning=f"Widening nets that already fit {dd15.side('gain', *ways)}; over the wider half of the widths it "
+    f"{dd15.side('late_gain', *ways)}. A textbook would stop where every label is fitted. On the right, width makes a "
     f"perfect fit {tries} for gradient descent to find; whether a fit generalises is another matter.",
 )  # fmt: skip
 

@@ -148,12 +148,12 @@ against_dense = lth3.side("gain_over_dense_d11", *ways)
 study.figure(
     figures.main(tickets, arms), "lth_main", claims=["LTH-1", "LTH-2", "LTH-3"],
     alt="Accuracy and early-stop step of ticket, reinit, shuffled, random and dense nets against density.",
-    caption=f"With {density[D11]:.0%} of the weights a ticket is {gain:+z.1f} points from its mask with fresh weights, "
-    f"{lth2['gain_over_random_d11']:+z.1f} from a random mask, {lth3['gain_over_dense_d11']:+z.1f} from the dense net. "
-    f"There {unfinished:.0%} of the reinitialised nets were still improving at the last step.",
+    caption=f"Stopped early, with {density[D11]:.0%} of the weights, a ticket is {gain:+z.1f} points from its mask "
+    f"with fresh weights, {lth2['gain_over_random_d11']:+z.1f} from a random mask, {lth3['gain_over_dense_d11']:+z.1f} "
+    f"from the dense net. There {unfinished:.0%} of the reinitialised nets were still improving at the last step.",
     meaning=f"With fresh weights the same mask does {lth1.side('gain_over_reinit_d11', *fresh_do)}. Against the dense "
-    f"net, which has all its weights, a ticket is {against_dense}. Whether it also learns faster than the dense net, "
-    f"as the paper found, is part of LTH-3: {lth3.word}.",
+    f"net, which has all its weights, a ticket is {against_dense}; the right panel shows which of them learns faster, "
+    f"another part of what the paper found (LTH-3: {lth3.word}).",
 )  # fmt: skip
 
 # %% [markdown]
@@ -191,6 +191,7 @@ lth10 = study.check(claims.lth_10(tickets, arms, controls, large_init, fresh))
 lth14 = study.check(claims.lth_14(tickets, arms, controls))
 lth34 = study.check(claims.lth_34(tickets, arms, controls))
 tuned = lth34.side("finetuned_minus_rewound_d10", *ways)
+tuned_end = lth34.side("finetuned_minus_rewound_d10_end", *ways)
 others = {arm: controls.at(arm=arm) for arm in changed} | {"late": late, "patient": patient, "large_init": large_init}
 study.figure(
     figures.controls(tickets, arms, others), "lth_ctrl", claims=["LTH-10", "LTH-14", "LTH-34"],
@@ -199,9 +200,9 @@ study.figure(
     f"{lth14['keep_sign_minus_ticket']:+z.1f} points from the ticket, one with fresh weights {-gain:+z.1f}; "
     f"{times['reinit']} times the training brings those to {claims.accuracy(patient).mean():.1f}%.",
     meaning=f"From fresh weights the ticket ends {gain:+z.1f} points, a net with its signs alone "
-    f"{lth14['keep_sign_minus_reinit']:+z.1f} (LTH-14: {lth14.word}). The trained weights, which a ticket throws "
-    f"away, end {tuned} than its initial ones: rewinding asks what was there at the start, and is no recipe for the "
-    "best sparse net.",
+    f"{lth14['keep_sign_minus_reinit']:+z.1f} (LTH-14: {lth14.word}). The trained weights, which a ticket throws away, "
+    f"end {tuned} than its initial ones where training stops early, {tuned_end} at the last step: rewinding asks what "
+    "was there at the start, and is no recipe for the best sparse net.",
 )  # fmt: skip
 
 # %%
@@ -214,9 +215,10 @@ study.figure(
     alt="Left: iterative and one-shot pruning against density. Right: accuracy of pruning criteria.",
     caption=f"At {density[D11]:.1%}, rounds are {lth5['iterative_minus_oneshot_d11']:+z.1f} points from one cut, "
     f"{lth5['iterative_minus_oneshot_equal_compute_d11']:+z.1f} where that gets the budget of all rounds.",
-    meaning=f"Many small cuts are {rounds_are} than one big one, but they also train many times; the star asks what "
-    f"is left of that at equal training in all. Keeping what grew most is {lth11['growth_minus_largest_d10']:+z.1f} "
-    f"points from keeping the largest (LTH-11: {lth11.word}): the two overlap, for a weight that grew much is large.",
+    meaning=f"At this density many small cuts are {rounds_are} than one big one, but they also train many times; the "
+    "star asks what is left of that at equal training in all. Keeping what grew most is "
+    f"{lth11['growth_minus_largest_d10']:+z.1f} points from keeping the largest (LTH-11: {lth11.word}): the two "
+    "overlap, for a weight that grew much is large.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -322,7 +324,7 @@ study.figure(
 #
 # Published numbers, and ours. The public MNIST-1D notebook prunes a residual net of width 500, biases included, trained
 # with Adam at 0.02; where that very protocol is not run (`mnist` does), our own net stands in and only the order can be
-# compared. The fixed mask is read at its best density: the seed document names none.
+# compared. The fixed mask is read at its best density: the source document names none.
 
 # %%
 own = carry_out(study, {0: configure(runs.Published, outside)}, size=1)[0] if outside and not first else None
@@ -477,7 +479,8 @@ study.figure(
     alt="Conv nets: accuracy by density and rewind step, barriers by step of parting, control arms of Conv-2.",
     caption=f"Rewinding to step {late_step} changes the rough net's tickets by {lth7['cnn_late_minus_initial']:+z.1f} "
     f"points; its barrier is {bars[0]:z.1f} points if copies part at step {parting[0]}, {bars[-1]:z.1f} if at "
-    f"{parting[-1]}. Stable: {stable.sum()} of {len(stable)} sparse nets; also matching: {(stable & matching).sum()}.",
+    f"{parting[-1]}. Stable are {stable.sum()} of {len(stable)} sparse nets; {(stable & matching).sum()} of these "
+    "match the dense net.",
     meaning=f"In the rough net, weights of an early step are {late_is} than initial ones (LTH-7: {lth7.word}), and "
     f"copies that part later end {apart}. Conv-2's tickets are {lth6['conv2_gain_over_dense_d20']:+z.1f} points from "
     f"its dense net (LTH-6: {lth6.word}); the paper's gained three. With fresh weights their mask is "
@@ -536,6 +539,7 @@ study.conclude(
     f"{lth3.word}). Its first values {lth1.tells(*matter)}: fresh ones in the same places change accuracy by "
     f"{-gain:+z.1f} points (LTH-1: {lth1.word}), as many random weights by {-lth2['gain_over_random_d11']:+z.1f} "
     f"(LTH-2: {lth2.word}). Of the first values the signs {lth14.tells(*carry)} that: fresh sizes with them change it "
-    f"by {lth14['keep_sign_minus_ticket']:+z.1f} (LTH-14: {lth14.word}). Weights that keep what they have learned end "
-    f"{lth34['finetuned_minus_rewound_d10']:+z.1f} points from those set back (LTH-34: {lth34.word})."
+    f"by {lth14['keep_sign_minus_ticket']:+z.1f} (LTH-14: {lth14.word}). Where training stops early, weights that "
+    f"keep what they have learned are {lth34['finetuned_minus_rewound_d10']:+z.1f} points from those set back, at its "
+    f"end {lth34['finetuned_minus_rewound_d10_end']:+z.1f}."
 )
