@@ -10,11 +10,10 @@ import json
 from pathlib import Path
 
 import pytest
+from published import of_today
 from sentences import CASES, NO_INTERVAL, NoDrawing, Sentences, bent_finding, every_fault, faults, told_by
 
 from redlib.evidence.paths import EVIDENCE_PROFILES
-from redlib.report.profiles import studies
-from redlib.report.status import inputs, recorded
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,16 +57,14 @@ def test_the_sentences_of_a_page_are_read_whole_and_its_code_is_not():
     assert NO_INTERVAL.search("".join(page.words)) and "np" not in "".join(page.words)
 
 
-def of_today(profile: str) -> list[str]:
-    """Return the studies whose committed results the notebook of today has made; skip a profile that has none."""
-    made = recorded(ROOT / "results" / profile)
-    found = [study for study in studies() if made.get(study, {}).get("notebook") == inputs(study, {})["notebook"]]
-    return found or pytest.skip(f"no results of today's notebooks are committed at profile {profile}")
+def made_today(profile: str) -> list[str]:
+    """Return the studies of a profile whose results are of today; skip a profile that has none."""
+    return of_today(profile) or pytest.skip(f"no results of today's notebooks are committed at profile {profile}")
 
 
 @pytest.mark.parametrize("profile", EVIDENCE_PROFILES)
 def test_no_published_page_contradicts_its_numbers(profile):
-    pages = {study: ROOT / "reports" / profile / f"{study}.html" for study in [*of_today(profile), "index"]}
+    pages = {study: ROOT / "reports" / profile / f"{study}.html" for study in [*made_today(profile), "index"]}
     read = {study: Sentences(path.read_text(encoding="utf-8")) for study, path in pages.items()}
     assert all(page.texts for page in read.values())
     wrong = {name: found for name, page in read.items() if (found := every_fault(page.texts))}
@@ -77,7 +74,7 @@ def test_no_published_page_contradicts_its_numbers(profile):
 
 @pytest.mark.parametrize("profile", EVIDENCE_PROFILES)
 def test_no_record_of_a_run_contradicts_its_numbers(profile):
-    current, path = of_today(profile), ROOT / "results" / profile / "runs.json"
+    current, path = made_today(profile), ROOT / "results" / profile / "runs.json"
     runs = json.loads(path.read_text(encoding="utf-8"))
     told = {study: told_by(runs[study]) for study in current}
     assert all(told.values())
