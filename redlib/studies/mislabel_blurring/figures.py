@@ -133,6 +133,10 @@ def rough(main: Results) -> Figure:
     fig, axes = panels(2, width=11)
     for ax, (rate, results) in zip(axes, ends(main), strict=True):
         _, moved, labels, wanted = claims.pools(results, 0)
+        ax.set_title(f"{rate}, first seed")
+        if not wanted.sum():
+            ax.text(0.5, 0.5, "no wrong label was learned", transform=ax.transAxes, ha="center")
+            continue
         drawn = 100 * random_curves(moved, labels, wanted, draws=30, seed=0).T
         ax.plot(claims.blurs(main), drawn, color=COLOURS["grey"], linewidth=0.6, alpha=0.6)
         ax.plot([], color=COLOURS["grey"], label="as many clean images")

@@ -53,6 +53,14 @@ def test_rates_keep_their_values_and_colours_in_any_order():
     assert found["1 in 10"][0] == pytest.approx(claims.changed_area(main.at(rate=10)))
 
 
+def test_a_net_that_has_learned_no_wrong_label_is_told_and_has_no_curve():
+    main = made.planted(1)
+    main["train"][:] = main["true"]
+    told = [text.get_text() for ax in figures.rough(main).axes for text in ax.texts]
+    assert told == ["no wrong label was learned"] * 2
+    assert not [line for ax in figures.rough(main).axes for line in ax.get_lines()]
+
+
 def test_rows_leave_out_what_is_not_known():
     found = figures.known({"a": (np.array([1.0, np.nan]), "blue"), "b": (np.array([np.nan]), "grey")})
     assert list(found) == ["a"] and found["a"][0].tolist() == [1]
