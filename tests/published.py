@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from redlib.report.profiles import studies
-from redlib.report.status import inputs, recorded
+from redlib.report.status import notebook_digest, recorded
 
 ROOT = Path(__file__).parents[1]
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 def of_today(profile: str) -> list[str]:
     """Return the studies whose committed results at a profile were made by the notebook of today."""
     made = recorded(ROOT / "results" / profile)
-    return [study for study in studies() if made.get(study, {}).get("notebook") == inputs(study, {})["notebook"]]
+    return [study for study in studies() if made.get(study, {}).get("notebook") == notebook_digest(study)]
 
 
 def is_of_today(page: Path) -> bool:

@@ -47,6 +47,11 @@ def inputs(study: str, parameters: Parameters, block: str = JUDGED) -> Inputs:
     } | ({"instructions": instructions.wanted()} if confirming else {})
 
 
+def notebook_digest(study: str) -> str:
+    """Return what `inputs` records of a notebook's source, without the code that it imports."""
+    return _digest(read_text(notebook_source(study)))
+
+
 def record(results: Path, made_from: dict[str, Inputs]) -> None:
     """Write the inputs of the studies just run, by `confirmation.key`, into <results>/inputs.json; others stay."""
     with locked(project_root() / "build" / "locks" / "inputs.lock"):
