@@ -13,8 +13,8 @@
 #
 # **Question.** The lottery study showed *that* most weights can go. Here we ask how to choose them. Must one train
 # first, or can gradients at the very start tell, or even no data at all? Does a good choice pick *weights*, or only
-# how many each *layer* keeps? And what about whole units and filters, the only kind of pruning that ordinary hardware
-# turns into speed?
+# how many each *layer* keeps? And what about whole units and filters, whose removal leaves a smaller dense net that any
+# hardware runs faster?
 #
 # Thirteen claims, one rule: compare at equal numbers of weights. A criterion that keeps more in the first layer must
 # beat a random mask with the *same* layer counts before we believe in its choice of weights. At laptop scale nets, data
@@ -131,16 +131,20 @@ early_nets = {name: zoo.at(criterion=name, level=sparse, arm="ticket") for name 
 reached = {name: claims.accuracy(found).mean() for name, found in early_nets.items()}
 best, ticket = max(claims.BEFORE, key=reached.get), claims.accuracy(tickets.at(level=sparse)).mean()
 over = sum(lth27.side(f"{name}_minus_random_d10", 1, 0, 0) for name in claims.BEFORE)
+denser = claims.accuracy(zoo.at(criterion="erk", level=sparse, arm="ticket")).mean()
+past = sum(reached[name] > denser + 1 for name in claims.BEFORE)
 behind = sum(lth27.side(f"iterative_minus_{name}_d10", 1, 0, 0) for name in claims.BEFORE)
 active, large = (lth27[f"{name}_units_minus_random_units"] for name in ("activation", "size"))
 study.figure(
     figures.zoo(zoo, tickets), "zoo", claims=["LTH-27"],
     alt="Accuracy of seven ways to choose a sparse net, one row each, at two densities.",
     caption=f"With {density[sparse]:.0%} kept, tickets reach {ticket:.1f}%, the best criterion before training "
-    f"({figures.called(best)}) {reached[best]:.1f}%, random masks {reached['random']:.1f}%.",
-    meaning=f"Of {len(claims.BEFORE)} criteria that look at the untrained net, {over} clearly beat random masks, and "
-    f"{behind} are clearly behind tickets. A ticket has seen {sparse} trainings, a criterion one look or none: what "
-    f"is compared is knowledge, not cost. Not drawn: of trained nets' units, the most active are {active:+z.1f} "
+    f"({figures.called(best)}) {reached[best]:.1f}%, random masks {reached['random']:.1f}% "
+    f"where every layer keeps the same share and {denser:.1f}% where small layers keep more.",
+    meaning=f"Of {len(claims.BEFORE)} criteria that look at the untrained net, {over} clearly beat random masks of "
+    f"equal shares, {past} end more than a point above those that spare small layers, {behind} are clearly behind "
+    f"tickets. A ticket has seen {sparse} trainings, a criterion one look or none: what is compared is knowledge, not "
+    f"cost. Not drawn: of trained nets' units, the most active are {active:+z.1f} "
     f"points from random ones, the largest {large:+z.1f}.",
 )  # fmt: skip
 
@@ -194,13 +198,13 @@ study.figure(
 emptying = configure(runs.Collapse, collapse, lab=varied(main, hidden=(100,) * 6))
 done |= carry_out(study, {"collapse": emptying})
 lth29 = study.check(claims.lth_29(done["collapse"]))
-at = claims.collapse_densities(done["collapse"]).mean(0)
+at = np.exp(np.log(claims.collapse_densities(done["collapse"])).mean(0))
 dies = ", ".join(f"{where:.2%} ({figures.called(name)})" for name, where in zip(emptying.criteria, at, strict=True))
 far = "far below" if at.max() < density[sparse] / 5 else "not far from"
 study.figure(
     figures.collapse(done["collapse"]), "collapse", claims=["LTH-29"],
     alt="Left: density of each layer at 10% in all. Right: density at which a layer is first emptied, by criterion.",
-    caption=f"A layer is emptied at a density of {dies}.",
+    caption=f"A layer is emptied at a density of {dies}; geometric means over seeds.",
     meaning="Where all weights stand in one list, the layer with the lowest scores pays for all. SynFlow ranks anew "
     f"after every small cut: does that take it further (LTH-29: {lth29.word})? The first criterion to lose a layer "
     f"does so at {at.max():.2%}, {far} the densities that the other figures compare.",
@@ -294,7 +298,8 @@ study.figure(
 # Do "trainable units" exist as trainable weights do? Size, gradient and Taylor scores [@molchanov2017pruning] choose
 # units; the rest is rewound to its initial values and trained, beside single weights at equal counts. For filters, Liu
 # and colleagues [@liu2019rethinking] say that the small net may as well be trained from scratch, Li and colleagues
-# [@li2017pruning] that fine-tuning is better. All smaller conv nets are really small.
+# [@li2017pruning] that fine-tuning is better. The smaller conv nets are built with
+# fewer filters, not masked.
 #
 # Source S0 guesses why tickets may not exist among units: size does not find them (LTH-22); whole units are too coarse
 # a choice (LTH-37); or units can go at low rates only, where a small net reaches the same loss anyway (LTH-38).
@@ -374,8 +379,9 @@ study.figure(
 # - **Shape.** What one list gains hangs on it: LTH-30 is judged on layers of unlike sizes, and at `mnist` was judged on
 #   six equal ones before (contradicted).
 # - **Criteria.** SNIP and GraSP see ten examples of each class, as their papers do. All criteria before training share
-#   one list over all layers; random masks keep equal shares, `erk` those of sparse random graphs. Units are cut at
-#   equal shares in every hidden layer. A dual ticket's doomed weights shrink in as many steps as one training has.
+#   one list over all layers; random masks keep equal shares, or (small layers denser) those of sparse random graphs,
+#   in which every unit has about as many links. Units are cut at equal shares in every hidden layer. A dual
+#   ticket's doomed weights shrink in as many steps as one training has.
 # - **Power.** That a change does no harm, within one point, needs more seeds where accuracy varies by two.
 # - **Tried and left on the tuning seeds.** Cutting the largest units of 100-100 nets at .3 to .67 of the training (they
 #   lose more), rates of .1 and Glorot in the deep net (hard to train), half as long a squeeze, fine-tuning filters at

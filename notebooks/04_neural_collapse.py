@@ -155,7 +155,7 @@ study.figure(
     caption="Means over seeds, each from its own first perfect fit: with squared error NC1 goes from "
     f"{claims.at_fit(mse, 'nc1').mean():.2g} at zero error to {nc1['end_value']:.2g}; with cross-entropy it ends at "
     f"{end('cross-entropy', 'nc1'):.2g}, with BatchNorm and decay at {end('BatchNorm, decay', 'nc1'):.2g}. On test "
-    f"data the best end at {min(end(name, 'test_nc1') for name in shown):.2g}.",
+    f"data the best ends at {min(end(name, 'test_nc1') for name in shown):.2g}.",
     meaning=f"Past zero error nothing is left to correct; with squared error the features of a class {shrink} "
     f"(NC-1: {nc1.word}). Of the four nets, NC1 ends smallest with {tightest}. On test images it is "
     f"{end(tightest, 'test_nc1') / end(tightest, 'nc1'):.2g} times as large there: what collapses are first of all the "
@@ -175,6 +175,8 @@ nc2 = study.check(claims.nc_2(mse, noise))
 free = "squared error, no decay"
 lengths = nc2.side("lengths_beat_noise", "less equal than", "more equal than", "about as equal as")
 angles = nc2.side("angles_beat_noise", "farther from it than", "nearer to it than", "not clearly nearer to it than")
+evener = [name for name in shown if end(name, "nc2_norms") < noise[0]]
+evener = f"{' and '.join(evener)} end" if evener else "none of the four nets ends"
 study.figure(
     figures.simplex(done, noise),
     "nc2",
@@ -183,9 +185,10 @@ study.figure(
     caption=f"With squared error lengths differ by {nc2['lengths_equal']:.0%} and cosines by {nc2['angles_equal']:.3f} "
     f"from the simplex; the means of pure noise in as many dimensions would show {noise[0]:.0%} and {noise[1]:.3f}. "
     f"Without weight decay: {end(free, 'nc2_norms'):.0%} and {end(free, 'nc2_angles'):.3f}.",
-    meaning=f"At the end the lengths of the class means are {lengths} those of pure noise; as to a simplex, their "
-    f"angles are {angles} those. Whether training makes a simplex is {nc2.word} here (NC-2): to end near one is not "
-    "enough, for noise does so without any training.",
+    meaning=f"With squared error the lengths of the class means end {lengths} those of pure noise; as to a simplex, "
+    f"their angles end {angles} those. Whether training makes a simplex is {nc2.word} here (NC-2): to end near one is "
+    f"not enough, for noise does so without any training. By their means over seeds {evener} with more equal lengths "
+    "than noise: a simplex is a matter of the net and its loss.",
 )
 
 # %% [markdown]
@@ -214,17 +217,18 @@ study.figure(
 nc4 = study.check(claims.nc_4(mse, main.size))
 after = nc4.side("falls_after_zero_error", "rises", "falls on", "does not clearly change")
 loose = end("cross-entropy", "nc1") / end("squared error", "nc1")
+loose = f"{loose:,.0f}" if loose > 10 else f"{loose:.2g}"
 study.figure(
     figures.disagreement(done, main.size, len(main.load().test.y)),
     "nc4",
     claims=["NC-4"],
     alt="Share of examples whose class is not that of the nearest class mean, over epochs.",
     caption=f"At the end the nearest class mean disagrees with the net on {100 * end('squared error', 'nc4'):.2f}% of "
-    f"the training data (2^{nc4['falls']:.1f} times as many as before training) and "
+    f"the training data ({100 * mse['nc4'][:, 0].mean():.0f}% before training) and "
     f"{100 * end('squared error', 'test_nc4'):.1f}% of the test data (cross-entropy: "
     f"{100 * end('cross-entropy', 'nc4'):.2f}% and {100 * end('cross-entropy', 'test_nc4'):.1f}%).",
     meaning=f"Past zero error the disagreement {after}; whatever came before is the work of mere fitting. With "
-    f"cross-entropy, at {loose:.2g} times the NC1, both rules still agree on "
+    f"cross-entropy, at {loose} times the NC1, both rules still agree on "
     f"{100 - 100 * end('cross-entropy', 'nc4'):.1f}% of the training images: read NC4 beside NC1, never alone.",
 )
 
@@ -323,18 +327,19 @@ study.figure(
 nc7 = study.check(claims.nc_7(mse))
 even = 1 / (mse["chi30_train"].shape[-1] - 1)  # what each layer would make of an even rise
 half = "more than half", "less than half", "about half"
+conv_step = claims.late_step(done["conv net"]["chi30_train"]).mean()
 late = [nc7.side(part, *half, 0.5) for part in ("sharp_k30_train", "sharp_k30_test", "sharp_k5_test")]
 study.figure(
     figures.layers(done),
     "chi_nn",
     claims=["NC-7"],
     alt="Share of same-class neighbours by depth, untrained and at the end, for an MLP and a conv net.",
-    caption=f"From inputs to logits the share of same-class neighbours changes by {nc7['rise_k30_train']:+z.2f} on "
-    f"training data; the largest late step makes {nc7['sharp_k30_train']:z.0%} of that, on test data "
-    f"{nc7['sharp_k30_test']:z.0%}.",
-    meaning=f"One late layer makes {late[0]} of the rise on training images and {late[1]} on test images; with 5 "
-    f"neighbours in place of 30, {late[2]} on test images (NC-7: {nc7.word}). In so shallow a net an even rise would "
-    f"give each layer {even:.0%} already, so this says less of abruptness than a deep net would.",
+    caption="From inputs to logits of the MLP the share of same-class neighbours changes by "
+    f"{nc7['rise_k30_train']:+z.2f} on training data; the largest late step makes {nc7['sharp_k30_train']:z.0%} of "
+    f"that, on test data {nc7['sharp_k30_test']:z.0%}. In the conv net: {conv_step:z.0%} of it on training data.",
+    meaning=f"One late layer of the MLP makes {late[0]} of the rise on training images and {late[1]} on test images; "
+    f"with 5 neighbours in place of 30, {late[2]} on test images (NC-7: {nc7.word}). In so shallow a net an even rise "
+    f"would give each layer {even:.0%} already, so this says less of abruptness than a deep net would.",
 )
 
 # %% [markdown]
@@ -424,7 +429,7 @@ study.figure(
 
 # %%
 compared = carry_out(study, {name: varied(main, last, changes) for name, changes in others.items()}, size=3)
-compared = {"as above": mse, "no decay": done[free]} | compared
+compared = {"squared error": mse, "no decay": done[free]} | compared
 nc9 = study.check(claims.nc_9(mse, [*compared.values()]))
 gain, step, together = (nc9[part] for part in ("accuracy_rises", "margin_rises", "collapse_goes_with_accuracy"))
 changes = "rises", "falls", "does not clearly change"
@@ -449,8 +454,8 @@ study.figure(
 # %% [markdown]
 # ## Limits
 #
-# * **Easy data.** Ten classes of 8 × 8 digits (profile laptop): zero error comes after some thirty epochs, with nearly
-#   all test images right, and little is left to gain.
+# * **Easy data.** Ten classes of 8 × 8 digits (profile laptop): zero error comes within some thirty epochs (the
+#   triangles), with nearly all test images right, and little is left to gain.
 # * **Few images.** Each seed draws its own 1,000 training images of 1,437; as two seeds share most of theirs, intervals
 #   say little of new images.
 # * **Seeds part on MNIST** (profile mnist, 5,000 images, the same for all seeds): with squared error some nets went on
@@ -492,9 +497,9 @@ study.conclude(
     answer=f"Do features collapse? With squared error the images of a class {shrink} after zero error: the spread "
     f"within classes ends at {nc1['end_value']:.2g} of that between them (NC-1: {nc1.word}); with cross-entropy at "
     f"{end('cross-entropy', 'nc1'):.2g}, and with BatchNorm and weight decay at {end('BatchNorm, decay', 'nc1'):.2g}. "
-    f"Do class means become the most symmetric figure, a simplex (NC-2: {nc2.word})? Their lengths end {lengths} "
-    f"those of pure noise; as to a simplex, their angles end {angles} those. Does collapse make networks better "
-    f"(NC-9: {nc9.word})? After zero error accuracy changes by {gain:+z.2f} points. Do wrong labels weaken it (NC-8: "
-    f"{nc8.word})? With a fifth of them classes end {spread} without, at {2 ** nc8['noise_spreads']:.2g} times that "
-    "share."
+    f"Do class means become the most symmetric figure, a simplex (NC-2: {nc2.word})? With squared error their "
+    f"lengths end {lengths} those of pure noise; as to a simplex, their angles end {angles} those. Does collapse make "
+    f"networks better (NC-9: {nc9.word})? After zero error accuracy changes by {gain:+z.2f} points. And wrong labels? "
+    f"With a fifth of them the classes of a network with BatchNorm end {spread} without, at "
+    f"{2 ** nc8['noise_spreads']:.2g} times the spread (NC-8: {nc8.word})."
 )

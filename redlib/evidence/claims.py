@@ -129,13 +129,17 @@ FIELDS = {each.name for each in dataclasses.fields(Claim)}
 
 @dataclass(frozen=True)
 class StudyInfo:
-    """What a study is called and asks, what opens its page, what failed gates mean, where its fresh seeds begin."""
+    """What a study is called and asks, what opens its page, what failed gates mean, where its fresh seeds begin.
+
+    `answers` are its claims that speak on the index, by group: as the file says, checked by whoever shows them.
+    """
 
     title: str
     question: str
     lead: str = ""
     gates: Mapping[str, str] = field(default_factory=dict)
     fresh: int = FRESH
+    answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +236,7 @@ def load_claims(folder: str | Path | None = None) -> Claims:
 
 def load_studies(folder: str | Path | None = None) -> dict[str, StudyInfo]:
     """Return what each study says of itself, by name; arguments and BadInput as in `load_claims`."""
-    told = ("title", "question", "lead", "gates", "fresh")
+    told = ("title", "question", "lead", "gates", "fresh", "answers")
     return {
         study: StudyInfo(**{name: entry[name] for name in told if name in entry})
         for study, entry in _study_files(folder)

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import Claim
+from redlib.evidence.claims import Claim, StudyInfo, load_studies
 from redlib.evidence.confirmation import Both, together
-from redlib.evidence.paths import EVIDENCE_PROFILES, project_root
-from redlib.evidence.reading import parsed_yaml, read_text
+from redlib.evidence.paths import EVIDENCE_PROFILES
 from redlib.evidence.verdicts import DECIDED
-from redlib.report.wording import STANDINGS, VERDICTS
+from redlib.report.wording import STANDINGS, VERDICTS, in_words
 
 Answers = Mapping[str, Mapping[str, Sequence[str]]]  # by study: {group: claim ids}
 Found = Mapping[str, Mapping[str, Both]]  # by profile: the blocks of each claim
@@ -53,21 +52,6 @@ WHY_OPEN: Final = {  # why a verdict is inconclusive, in the order in which a re
     "power": "there are too few seeds to tell a small effect from none",
     "overlap": "the interval reaches over an end of the claimed range",
 }
-NUMBERS: Final = (
-    "no",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-)
 WIDTH: Final = 400  # of the picture, in pixels of a phone: its letters are as large there as they are here
 LEFT, CELL, COLUMNS, HEAD, GAP = 50, 17.5, 20, 24, 8
 
@@ -112,7 +96,7 @@ def section(
     found = blocks(claims, records, confirmations, profile)
     if not found[profile]:
         return ""
-    named, link = stated(claims) if answers is None else answers, Links(claims, pages)
+    named, link = stated(claims, load_studies()) if answers is None else answers, Links(claims, pages)
     groups = chosen(claims, named, {claims[id].study for each in found.values() for id in each})
     told = {GROUPS[group]: _list(sentences(claims, ids, found, profile), link) for group, ids in groups.items()}
     rest = {"What could not be decided": _paragraph(undecided(found[profile], profile, link))}
@@ -136,18 +120,13 @@ def blocks(claims: Mapping[str, Claim], records: Records, confirmations: Records
     return {name: together(claims, rows, confirmations.get(name, ())) for name, rows in known.items()}
 
 
-def stated(claims: Mapping[str, Claim], folder: Path | None = None) -> Answers:
-    """Return which claims answer, {study: {"does" | "goes": ids}}, as the files of claims/ say; others are left out.
+def stated(claims: Mapping[str, Claim], studies: Mapping[str, StudyInfo]) -> Answers:
+    """Return which claims answer, {study: {"does" | "goes": ids}}, as `studies` say; those that do not are left out.
 
     BadInput for a group of another name, or an id that is none of the study's claims.
     """
-    found = {}
-    for path in sorted((folder or project_root() / "claims").glob("*.yaml")):
-        raw = parsed_yaml(read_text(path), path.name)
-        answers = raw.get("answers") if isinstance(raw, Mapping) else None
-        if answers is not None:
-            found[path.stem] = _checked(answers, path.stem, [c.id for c in claims.values() if c.study == path.stem])
-    return found
+    own = {study: [claim.id for claim in claims.values() if claim.study == study] for study in studies}
+    return {study: _checked(about.answers, study, own[study]) for study, about in studies.items() if about.answers}
 
 
 def _checked(answers: Any, study: str, own: Sequence[str]) -> dict[str, list[str]]:
@@ -211,15 +190,17 @@ def undecided(found: Mapping[str, Both], profile: str, link: Links) -> list[str]
     still = [id for id in judged if verdict(found[id]) == "inconclusive"]
     reasons = {id: why_open(found[id].row) for id in still}
     by_reason = {reason: [id for id in still if reasons[id] == reason] for reason in WHY_OPEN}
-    told = [f"{count(len(ids))} because {WHY_OPEN[why]} ({link.every(ids)})" for why, ids in by_reason.items() if ids]
+    told = [
+        f"{in_words(len(ids))} because {WHY_OPEN[why]} ({link.every(ids)})" for why, ids in by_reason.items() if ids
+    ]
     if not judged:
         first = f"Nothing was put to a decision at {profile}."
     elif not still:
         first = f"Nothing that was judged at {profile} stayed open ({_claims(len(judged))})."
     else:
-        first = f"At {profile} {count(len(still))} of {_claims(len(judged))} stayed open: {_and(told)}."
+        first = f"At {profile} {in_words(len(still))} of {_claims(len(judged))} stayed open: {_and(told)}."
     turned = [id for id, both in found.items() if both.standing == "fragile"]
-    more = f"Fresh seeds turned {count(len(turned))}: {link.every(turned)}." if turned else ""
+    more = f"Fresh seeds turned {in_words(len(turned))}: {link.every(turned)}." if turned else ""
     return [first, more] if more else [first]
 
 
@@ -253,20 +234,15 @@ def agreement(one: Mapping[str, Both], other: Mapping[str, Both], name: str, ano
 def _alike(shared: int, apart: int) -> str:
     if not apart:
         return "come to the same verdict each time"
-    return f"agree on {count(shared - apart)}" if apart < shared else "agree on none"
+    return f"agree on {in_words(shared - apart)}" if apart < shared else "agree on none"
 
 
 def _decides(both: Both) -> bool:
     return verdict(both) in DECIDED and verdict(both) != "inconclusive"
 
 
-def count(number: int) -> str:
-    """Return a number in words up to twelve, in digits beyond."""
-    return NUMBERS[number] if number < len(NUMBERS) else str(number)
-
-
 def _claims(number: int) -> str:
-    return f"{count(number)} claim{'s' * (number != 1)}"
+    return f"{in_words(number)} claim{'s' * (number != 1)}"
 
 
 def figure(claims: Mapping[str, Claim], titles: Mapping[str, str], found: Found) -> str:

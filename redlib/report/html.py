@@ -503,6 +503,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {"VERDICTS": VERDICTS, "STANDINGS": STANDINGS, "FORECASTS": FORECASTS, "SCALES": SCALES}
+    environment.globals["in_words"] = wording.in_words
     environment.filters["inline"] = lambda text: Markup(inline(wording.minus(text)))
     return environment
 

@@ -23,6 +23,7 @@ from redlib.report.profiles import Parameters, load_profile, notebook_source, st
 from redlib.report.records import read_records
 
 Inputs = dict[str, Any]
+FEW = 5  # names of what changed that a line has room for
 
 
 def inputs(study: str, parameters: Parameters, block: str = JUDGED) -> Inputs:
@@ -73,7 +74,8 @@ def reasons(then: Inputs, now: Inputs) -> list[str]:
     for what, key in (("code of", "code"), ("parameter", "parameters")):
         old, new = then[key], now[key]
         names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-        why += [f"{what} {', '.join(names)}"] if names else []
+        shown = names if len(names) <= FEW else [*names[: FEW - 1], f"and {len(names) - FEW + 1} more"]
+        why += [f"{what} {', '.join(shown)}"] if names else []
     return why + [what for what in ("notebook", "claims") if then[what] != now[what]]
 
 

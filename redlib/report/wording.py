@@ -30,6 +30,9 @@ class Verdict(NamedTuple):
     meaning: str
 
 
+NUMBERS: Final = (
+    "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
 VERDICTS: Final = {
     "replicated": Verdict(
         "replicated",
@@ -127,6 +130,11 @@ SCALES: Final = {
 _SUFFIX: Final = {"pp": " pp", "log2": " log₂", "nats": " nats", "z": " σ", "seconds": " s"}
 _SIGNED: Final = {"pp", "log2", "slope", "correlation"}
 _SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def in_words(number: int) -> str:
+    """Return a number in words up to twelve, in digits beyond."""
+    return NUMBERS[number] if number < len(NUMBERS) else str(number)
 
 
 def forecast(prior: str, verdict: str) -> str:

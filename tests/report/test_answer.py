@@ -10,7 +10,7 @@ import report_fixtures as given
 
 from redlib.errors import BadInput
 from redlib.evidence.claims import VERDICTS as KNOWN
-from redlib.evidence.claims import Claims, parse_claim
+from redlib.evidence.claims import Claims, StudyInfo, load_claims, load_studies, parse_claim
 from redlib.report import answer
 from redlib.report.policy import check_page
 from redlib.report.wording import VERDICTS
@@ -145,30 +145,26 @@ def test_a_study_that_comes_later_joins_by_its_records_alone():
     )
 
 
-def written(tmp_path, text):
-    (tmp_path / f"{ONE}.yaml").write_text(f"study: {ONE}\n{text}")
-    return answer.stated(CLAIMS, tmp_path)
+def answering(answers):
+    return answer.stated(CLAIMS, {ONE: StudyInfo("One", "One?", answers=answers), TWO: StudyInfo("Two", "Two?")})
 
 
-def test_a_file_of_claims_names_its_answers(tmp_path):
-    assert written(tmp_path, "answers: {does: [A-1], goes: [A-4, A-2]}") == {
-        ONE: {"does": ["A-1"], "goes": ["A-4", "A-2"]}
-    }
-    assert written(tmp_path, "title: none") == {}
+def test_a_study_names_its_answers():
+    assert answering({"does": ["A-1"], "goes": ["A-4", "A-2"]}) == {ONE: {"does": ["A-1"], "goes": ["A-4", "A-2"]}}
+    assert answering({}) == {}
 
 
-@pytest.mark.parametrize(
-    "text", ["{dose: [A-1]}", "{does: [B-1]}", "{does: [Z-9]}", "{does: A-1}", "[A-1]", "{others: [A-1]}"]
-)
-def test_answers_that_name_something_else_are_refused(tmp_path, text):
+WRONG = [{"dose": ["A-1"]}, {"does": ["B-1"]}, {"does": ["Z-9"]}, {"does": "A-1"}, ["A-1"], {"others": ["A-1"]}]
+
+
+@pytest.mark.parametrize("answers", WRONG)
+def test_answers_that_name_something_else_are_refused(answers):
     with pytest.raises(BadInput, match="answers in 01_one.yaml"):
-        written(tmp_path, f"answers: {text}")
+        answering(answers)
 
 
 def test_the_projects_own_claims_name_answers_that_exist():
-    from redlib.evidence.claims import load_claims
-
-    for study, groups in answer.stated(load_claims()).items():
+    for study, groups in answer.stated(load_claims(), load_studies()).items():
         assert groups and all(load_claims()[id].study == study for ids in groups.values() for id in ids)
 
 

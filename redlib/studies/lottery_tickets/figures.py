@@ -181,7 +181,7 @@ def transfer(native: Mapping[str, Results], arms: Mapping[str, Results], carried
         right[f"fresh weights, {name} rate"] = accuracy(end(carried[name, "patient"], arm="reinit")), "orange"
     fig, axes = plots.panels(2, width=11.5, height=4.2)
     plots.dot_rows(axes[0], left, TEST, title="Carried over")
-    plots.dot_rows(axes[1], right, TEST, title="Learning rates (SGD), long training")
+    plots.dot_rows(axes[1], right, TEST, title="By learning rate (SGD)")
     return fig
 
 

@@ -144,11 +144,17 @@ def trainability(brief: Results, sigma_b: float) -> Figure:
     left.axvline(np.interp(edge, sigmas, range(len(sigmas))), color="#fdfdfd", linestyle="--", label="edge of chaos")
     draw_depth_scales(left, sigmas, brief.labels["depth"], sigma_b)
     scales, reached = meanfield.depth_scales(sigmas, sigma_b)[1], claims.trainable_depth(brief)
-    right.plot(scales, reached.T, "o", color=COLOURS["blue"], alpha=0.4)
-    for sigma, *place in zip(sigmas, scales, reached.max(0), strict=True):
-        right.annotate(f"{sigma:g}", place, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9)
+    for sigma, scale, depths in zip(sigmas, scales, reached.T, strict=True):
+        tint = COLOURS["blue" if sigma < edge else "orange"]
+        right.plot(np.full(len(depths), scale), depths, "o", color=tint, alpha=0.4)
+        right.annotate(f"{sigma:g}", (scale, depths.max()), xytext=(0, 4), textcoords="offset points", ha="center",
+                       fontsize=9, color=tint)  # fmt: skip
+    for side, tint in (("order", "blue"), ("chaos", "orange")):
+        right.plot([], [], "o", color=COLOURS[tint], label=side)
     right.set(ylabel="trainable depth (layers)", yscale="log", title=r"Trainable depth, a dot a net, by $\sigma_w$")
-    right.set_ylim(right.get_ylim())  # those of the nets, not of the lines
+    right.set_ylim(
+        right.get_ylim()[0], 1.12 * right.get_ylim()[1]
+    )  # those of the nets and their names, not of the lines
     most = right.get_ylim()[1]
     for multiple, style in ((1, ":"), (SCALES, "-")):
         right.plot(*np.array([(1, multiple), (most / multiple, most)]).T, style, color=INK, linewidth=1.2,

@@ -273,6 +273,24 @@ def zigzag(curve: Floats) -> Floats:
     return np.abs(np.diff(curve)).sum(-1) - (2 * curve.max(-1) - curve[..., 0] - curve[..., -1])
 
 
+def beyond(curve: Floats, drawn: Floats) -> float:
+    """Return by how many points a curve [K + 1] zigzags beyond others [draws, K + 1] on average; all are shares."""
+    return float(100 * (zigzag(curve) - zigzag(drawn).mean()))
+
+
+def zigzag_excess(main: Results, draws: int = 200, first: int = 0) -> Floats:
+    """Return what curves of mislabelled images zigzag `beyond` those of as many clean ones, in points: [S, rates].
+
+    NaN where no wrong label was learned; draws as in `blur_4`.
+    """
+    excess = np.full((main.seeds, len(main.labels["rate"])), np.nan)
+    for (seed, k), _ in np.ndenumerate(excess):
+        lies, *clean = pools(_by_rate(main)[k], seed)
+        if clean[-1].any():
+            excess[seed, k] = beyond(lies.mean(1), blurcurves.random_curves(*clean, draws, first + seed))
+    return excess
+
+
 def returns(moved: Floats) -> float:
     """Return how often an image goes back to the decision that it had without a blur, on average: [K + 1, m]."""
     return float((moved[:-1] & ~moved[1:]).sum(0).mean())
@@ -301,7 +319,7 @@ def _roughness(found: Sequence[tuple[Floats, Floats, Floats, Floats]], draws: in
     null = [blurcurves.random_curves(*pool[1:], draws, seed) for pool in known]
     own = [lies.mean(1) for lies, *_ in known]
     pairs = list(zip(own, null, strict=True))
-    more = [100 * (zigzag(curve) - zigzag(drawn).mean()) for curve, drawn in pairs]
+    more = [beyond(curve, drawn) for curve, drawn in pairs]
     back = [returns(lies) - returns(clean) for lies, clean, *_ in known]
     rough = [[blurcurves.roughness(curves) for curves in pair] for pair in pairs]
     observed, drawn = (np.sum(each, 0) for each in zip(*rough, strict=True))

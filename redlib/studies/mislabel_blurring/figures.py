@@ -128,10 +128,15 @@ def treatment(main: Results) -> Figure:
     return fig
 
 
-def rough(main: Results) -> Figure:
-    """Return the mislabelled images' curve of the first net beside those of equally many clean ones, at two rates."""
-    fig, axes = panels(2, width=11)
-    for ax, (rate, results) in zip(axes, ends(main), strict=True):
+def rough(main: Results, first: int) -> Figure:
+    """Return the mislabelled images' curve of the first net beside those of equally many clean ones, at two rates.
+
+    And by how much these curves zigzag beyond those of clean images at every rate; `first` is the first seed.
+    """
+    fig, (*both, right) = panels(3, width=13.5, height=3.8)
+    zigzags = rows(main, claims.zigzag_excess(main, first=first))
+    plots.dot_rows(right, zigzags, "mislabelled less clean (points)", zero=0, title="How far do they zigzag?")
+    for ax, (rate, results) in zip(both, ends(main), strict=True):
         _, moved, labels, wanted = claims.pools(results, 0)
         ax.set_title(f"{rate}, first seed")
         if not wanted.sum():

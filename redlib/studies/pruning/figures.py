@@ -23,8 +23,8 @@ CALLED = {  # what criteria and arms are called where their own name says little
     "scratch_epochs": "fresh weights, equal epochs", "scratch_compute": "fresh weights, equal compute",
 }  # fmt: skip
 EXTRUDED = {  # with a shuffled mask of the ticket, but for the ticket itself
-    "extruded": "squeezed (extruded)", "pretrained": "trained, not squeezed", "random": "neither", "ticket": "ticket",
-    "random_long": "neither, as many steps",
+    "extruded": "squeezed, then cut", "pretrained": "trained, then cut", "random": "cut at once", "ticket": "ticket",
+    "random_long": "cut at once, as many steps",
 }  # fmt: skip
 UNIT_NAMES = {
     "weights": "single weights", "l2": "units by size", "gradient": "units by gradient",
@@ -97,7 +97,7 @@ def while_training(squeezed: Results, cuts: Results) -> Figure:
     fig, (left, right) = plots.panels(2, width=11.5, height=3.6)
     tints = dict.fromkeys(squeezed.labels["arm"], "grey") | {"extruded": "purple", "ticket": "blue"}
     rows = {EXTRUDED[arm]: (accuracy(squeezed.at(arm=arm)), tint) for arm, tint in tints.items()}
-    plots.dot_rows(left, rows, TEST, title="Squeezed, then cut")
+    plots.dot_rows(left, rows, TEST, title="Squeeze before the cut?")
     final = accuracy(cuts, "final")
     shades = {"none": "grey", "largest": "orange"}
     named = {
