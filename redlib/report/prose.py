@@ -30,6 +30,7 @@ _MATHML: Final = (
     "math|semantics|merror|mfenced|menclose|mfrac|mglyph|mi|mmultiscripts|mn|mo|mover|mpadded|mphantom|mprescripts|mroot|"
     "mrow|ms|mspace|msqrt|mstyle|msub|msubsup|msup|mtable|mtd|mtext|mtr|munder|munderover|none"
 )
+_POWER = re.compile(r"(?<![\w.])(\d+)\^([-−]?\d+(?:\.\d+)?)")
 _NO_MATHML = re.compile(rf"<(?!/?(?:{_MATHML})[\s/>])")
 _OUTSIDE = re.compile(r"^(?:[a-z]+:)?//|^mailto:", re.IGNORECASE)
 
@@ -116,8 +117,8 @@ def _named(labels: Collection[str]) -> str:
 
 
 def inline(markdown: str) -> str:
-    """Return the HTML of one paragraph of markdown without its <p>: a title, a question, a caption."""
-    return re.sub(r"^<p>|</p>$", "", Prose().html(markdown).strip())
+    """Return the HTML of one paragraph of markdown without its <p>: a title, a question, a caption; 2^6 is raised."""
+    return _POWER.sub(r"\1<sup>\2</sup>", re.sub(r"^<p>|</p>$", "", Prose().html(markdown).strip()))
 
 
 def mathml(latex: str, display: str = "inline") -> str:
