@@ -34,10 +34,17 @@ def carry_out(study: Study, plan: Plan, size: int = GROUP, label: str = "runs", 
     }
 
 
-def settings(*experiments: Experiment, **named: Experiment) -> pd.DataFrame:
+class Settings(pd.DataFrame):
+    """A table of settings that a notebook shows whole, which pandas cuts after sixty rows."""
+
+    def _repr_html_(self) -> str:
+        return str(self.to_html())
+
+
+def settings(*experiments: Experiment, **named: Experiment) -> Settings:
     """Return every setting of some experiments, one row each, defaults included, to be read in a notebook."""
     columns = {type(one).__name__: _listed(one) for one in experiments} | {k: _listed(v) for k, v in named.items()}
-    return pd.DataFrame(columns).fillna("")
+    return Settings(pd.DataFrame(columns).fillna("").rename_axis("setting"))
 
 
 def _flat(plan: Plan) -> dict[tuple[Hashable, ...], Experiment]:

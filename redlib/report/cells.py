@@ -17,6 +17,7 @@ from redlib.report.wording import minus
 
 WIDGET: Final = "application/vnd.jupyter.widget-view+json"
 FOLDED_LINES: Final = 8  # printed output longer than this is folded
+FOLDED_ROWS: Final = 20  # a longer table as well
 _QUESTION = re.compile(r"^(?:>\s*)?\**Question\**\s*[.:]?\**\s*(.+?)(?=\n\s*\n|\Z)", re.DOTALL | re.MULTILINE)
 _TITLE = re.compile(r"^#\s+(.+)$", re.MULTILINE)
 # What a cell that draws leaves behind: the figures that count are shown by study.figure, and addresses in
@@ -192,7 +193,7 @@ def _output(output: Any, prose: Prose) -> str:
     if WIDGET in data or _REPR.match(_text(data.get("text/plain", ""))):
         return ""
     if "text/html" in data:
-        return scrolling_tables(_text(data["text/html"]))
+        return _table(scrolling_tables(_text(data["text/html"])))
     if "text/markdown" in data:
         return prose.html(_text(data["text/markdown"]))
     if "image/png" in data:
@@ -205,6 +206,14 @@ def _explorer(html: str, about: dict[str, Any]) -> str:
     label = escape(about.get("alt") or about.get("caption", ""), quote=True)
     caption = f"<figcaption>{inline(about.get('caption', ''))}</figcaption>"
     return f'<figure class="explorable" role="group" aria-label="{label}">{html}{caption}</figure>'
+
+
+def _table(html: str) -> str:
+    """Return a table, folded where it is long: a reader of the story passes it by, a researcher opens it."""
+    if (rows := html.partition("<tbody>")[2].count("<tr")) <= FOLDED_ROWS:
+        return html
+    name = "Settings" if "<th>setting</th>" in html else "Table"
+    return f'<details class="cell"><summary>{name} <span>{rows} rows</span></summary>{html}</details>'
 
 
 def _printed(text: str) -> str:

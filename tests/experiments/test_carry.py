@@ -81,3 +81,4 @@ def test_settings_show_every_default_of_an_experiment_and_its_lab():
     table = settings(Level(LAB), lab=LAB)
     assert table.loc["lab.hidden", "Level"] == "(6,)" and table.loc["cut.rate", "Level"] == "0.2"
     assert table.loc["lr", "lab"] == "0.001"
+    assert all(f"<th>{name}</th>" in table._repr_html_() for name in table.index), "a notebook shows every row"

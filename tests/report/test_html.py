@@ -14,6 +14,7 @@ from typing import Any
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import report_fixtures as given
 
@@ -264,6 +265,17 @@ def test_long_printed_output_is_folded_and_short_is_not():
     assert "<summary>Printed <span>12 lines" in with_cell(given.printed(long))
     page = with_cell(given.printed(short))
     assert '<pre class="printed"' in page and "<summary>Printed" not in page
+
+
+def test_long_tables_are_folded_and_short_ones_are_not():
+    def page(rows, name):
+        frame = pd.DataFrame({"run": range(rows)}).rename_axis(name)
+        return with_cell(given.shown({"text/html": frame.to_html()}))
+
+    more = cells.FOLDED_ROWS + 1
+    assert f"<summary>Settings <span>{more} rows" in page(more, "setting")
+    assert f"<summary>Table <span>{more} rows" in page(more, "quantity")
+    assert "rows</span></summary>" not in page(cells.FOLDED_ROWS, "setting")
 
 
 def test_an_error_in_the_notebook_is_loud():

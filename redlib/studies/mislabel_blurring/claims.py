@@ -285,9 +285,10 @@ def zigzag_excess(main: Results, draws: int = 200, first: int = 0) -> Floats:
     """
     excess = np.full((main.seeds, len(main.labels["rate"])), np.nan)
     for (seed, k), _ in np.ndenumerate(excess):
-        lies, *clean = pools(_by_rate(main)[k], seed)
-        if clean[-1].any():
-            excess[seed, k] = beyond(lies.mean(1), blurcurves.random_curves(*clean, draws, first + seed))
+        lies, moved, labels, wanted = pools(_by_rate(main)[k], seed)
+        if wanted.any():
+            drawn = blurcurves.random_curves(moved, labels, wanted, draws, first + seed)
+            excess[seed, k] = beyond(lies.mean(1), drawn)
     return excess
 
 
