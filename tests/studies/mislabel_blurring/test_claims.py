@@ -212,6 +212,15 @@ def test_blur_4_is_not_taken_in_by_a_steep_curve():
     assert (parts["returns_mislabelled_minus_clean"] == 0).all()
 
 
+def test_what_the_figure_draws_of_a_rate_is_what_the_claim_judges():
+    jagged = some(rising(0), rising(0), n=(600, 60), seeds=3)
+    for place in (2, 4):
+        jagged["train"][:, place, 600:][:, ::2] = 9
+    main = rated({10: jagged})
+    judged = claims.blur_4(main, draws=50).parts["zigzag_mislabelled_minus_clean"]
+    assert (judged > 0).all() and claims.zigzag_excess(main, draws=50)[:, 0] == pytest.approx(judged)
+
+
 def test_the_excess_roughness_is_bend_or_chance():
     bent = some(rising(0), [0, 0, 1, 1, 1, 1], n=(600, 60))
     found = claims.rough_excess(rated({10: bent, 20: bent}))
