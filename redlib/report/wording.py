@@ -128,6 +128,8 @@ SCALES: Final = {
     "paper": "paper: the papers' own settings",
 }
 _SUFFIX: Final = {"pp": " pp", "log2": " log₂", "nats": " nats", "z": " σ", "seconds": " s"}
+FAR: Final = 100  # an end of a range between two numbers that lies as far stands for none
+SIGNS: Final = {">": "more than", "<": "less than", "≥": "at least", "≤": "at most"}
 _SIGNED: Final = {"pp", "log2", "slope", "correlation"}
 _SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -191,12 +193,18 @@ def threshold(leaf: Leaf) -> str:
     suffix = _SUFFIX.get(leaf.unit, "")
     if leaf.kind == "equivalence":
         return minus(f"{leaf.bounds.get('centre', 0.0):.3g} ± {leaf.bounds['delta']:.3g}{suffix}")
-    low, high = leaf.region
+    (low, high), closed = _ends(leaf.region), all(map(isfinite, leaf.region))
     if isfinite(low) and isfinite(high):
         return minus(f"{low:.3g} to {high:.3g}{suffix}")
-    sign, edge = (">", low) if isfinite(low) else ("<", high)
+    sign, edge = ("≥" if closed else ">", low) if isfinite(low) else ("≤" if closed else "<", high)
     factor = f" (×{2.0**edge:.3g})" if leaf.unit == "log2" and edge else ""
     return minus(f"{sign} {edge:.3g}{suffix}{factor}")
+
+
+def _ends(region: tuple[float, float]) -> tuple[float, float]:
+    """Return the ends of a claimed range, infinite where a finite one stands for none."""
+    low, high = region
+    return (low, inf) if high == FAR and isfinite(low) else (-inf, high) if low == -FAR and isfinite(high) else region
 
 
 def asked(leaf: Leaf) -> str:
@@ -206,12 +214,13 @@ def asked(leaf: Leaf) -> str:
     suffix = _SUFFIX.get(leaf.unit, "")
     if leaf.kind == "equivalence":
         return minus(f"at most {leaf.bounds['delta']:.3g}{suffix} away from {leaf.bounds.get('centre', 0.0):.3g}")
-    low, high = leaf.region
+    low, high = _ends(leaf.region)
     if low == high:
         return minus(f"exactly {low:.3g}{suffix}")
     if isfinite(low) and isfinite(high):
         return minus(f"a value between {low:.3g} and {high:.3g}{suffix}")
-    return f"{'more' if isfinite(low) else 'less'} than {threshold(leaf)[2:]}"
+    sign, edge = threshold(leaf).split(" ", 1)
+    return f"{SIGNS[sign]} {edge}"
 
 
 def says(part: Mapping[str, Any], leaf: Leaf | None) -> str:
@@ -228,7 +237,9 @@ def question(part: Mapping[str, Any], leaf: Leaf | None) -> str:
 
 def reason(row: Mapping[str, Any], leaves: Mapping[str, Leaf]) -> str:
     """Return a record's reason as a sentence: parts in their words, and no interval without ends."""
-    text = re.sub(r"(; )?\d\d% CI \[[-−]?(inf|∞), (inf|∞)\]", r"\1no interval", row.get("reason", ""))
+    text = re.sub(r"in \[([-−]?[\d.]+), 100\]", r"at least \1", row.get("reason", ""))
+    text = re.sub(r"in \[[-−]100, ([-−]?[\d.]+)\]", r"at most \1", text)
+    text = re.sub(r"(; )?\d\d% CI \[[-−]?(inf|∞), (inf|∞)\]", r"\1no interval", text)
     named, verdict = "|".join(map(re.escape, leaves)), "|".join(VERDICTS)
     if named:
         text = re.sub(rf"(^|: |; )({named}) ({verdict}):", lambda hit: _told_part(hit, leaves), text)

@@ -968,10 +968,22 @@ def test_verdicts_differ_in_icon_and_word_not_in_colour_alone():
         ("two_sided", {"zero": 0}, "slope", ""),
         ("equivalence", {"delta": 0.3}, "pp", "0 ± 0.3 pp"),
         ("greater", {"than": np.log2(10)}, "log2", "> 3.32 log₂ (×10)"),
+        ("greater", {"than": 100}, "ratio", "> 100"),
+        ("interval", {"low": -0.3, "high": 100}, "pp", "≥ −0.3 pp"),  # 100 stands for no end
+        ("interval", {"low": -100, "high": 0.01}, "nats", "≤ 0.01 nats"),
     ],
 )
 def test_claimed_ranges_are_readable(kind, bounds, unit, text):
-    assert wording.threshold(Leaf("x", kind, "x", unit, bounds)) == text
+    leaf = Leaf("x", kind, "x", unit, bounds)
+    assert wording.threshold(leaf) == text
+    words = {">": "more than", "<": "less than", "≥": "at least", "≤": "at most"}
+    if text[:1] in words:
+        assert wording.asked(leaf) == words[text[0]] + text[1:]
+
+
+def test_a_reason_names_no_end_that_stands_for_none():
+    told = wording.reason({"reason": "95% CI [-1.15, 0.06] overlaps the claimed range, in [-1, 100] pp"}, {})
+    assert "at least −1 pp" in told and "100" not in told
 
 
 @pytest.mark.parametrize(
