@@ -50,9 +50,11 @@ FAILED = ("contradicted", "null")
 NO_INTERVAL = "fewer than two values give no interval"
 OWNERS = ("source", "ours")
 SCALES = {"linear": (np.asarray, np.asarray), "log": (np.log, np.exp), "logit": (special.logit, special.expit),
+          "percent": (lambda values: special.logit(values / 100), lambda values: 100 * special.expit(values)),
           "Fisher": (np.arctanh, np.tanh)}  # fmt: skip
 SCALE_OF = {"ratio": "log", "probability": "logit", "correlation": "Fisher"}  # of a unit, where a part names none
-RANGES = {"log": (0.0, inf), "logit": (0.0, 1.0), "Fisher": (-1.0, 1.0)}  # what a scale can show, with its ends
+# what a scale can show, with its ends
+RANGES = {"log": (0.0, inf), "logit": (0.0, 1.0), "percent": (0.0, 100.0), "Fisher": (-1.0, 1.0)}
 MIN_POWER = 0.8
 MOST_SEEDS = 100  # beyond these, more seeds are no advice
 

@@ -164,6 +164,13 @@ def test_values_at_the_end_of_their_scale_have_intervals_that_end_there(unit, va
     assert inside == (-np.inf, np.inf) or part.ci95 != pytest.approx((linear.low, linear.high))
 
 
+@pytest.mark.parametrize("values", [[99.9, 99.5, 98.0, 99.99], [100, 99.89, 100, 99.98, 99.98]])
+def test_an_accuracy_in_percent_has_an_interval_that_ends_at_a_hundred(values):
+    leaf = {"kind": "greater", "statistic": "s", "unit": "pp", "than": 90}
+    part, linear = (decide(parse_check(leaf | more), np.array(values)).parts[0] for more in ({"scale": "percent"}, {}))
+    assert linear.ci95[1] > 100 >= part.ci95[1] > part.estimate > part.ci95[0]
+
+
 def stretched(n, mean, spread):
     """Return n values of that mean and standard deviation."""
     values = np.linspace(-1, 1, n)
