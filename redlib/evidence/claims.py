@@ -114,6 +114,7 @@ class Claim:
     untestable: bool = False
     rewritten: str = ""  # what the check said wrongly before, in a sentence; "" where it says what it always said
     exists: bool = False  # it says that something can be: one setting without it is no contradiction
+    timed: bool = False  # it is about time: its numbers are those of the machine, and no other run has the same
 
     def check_for(self, profile: str) -> Check:
         """Return the check that holds at `profile`; BadInput for an unknown one or an untestable claim."""
@@ -345,7 +346,7 @@ def parse_claim(raw: object, what: str = "claim", effects: Effects | None = None
         _text(entry, name, pattern, what)
     for name in {"statement", "source", "reported", "evidence", "prior_note", "figure", "rewritten"} & set(entry):
         _text(entry, name, SENTENCE if name in REQUIRED else "(?s).*", what)
-    for name, kind in {"primary": bool, "untestable": bool, "exists": bool, "errata": list}.items():
+    for name, kind in {"primary": bool, "untestable": bool, "exists": bool, "timed": bool, "errata": list}.items():
         if not isinstance(entry.get(name, kind()), kind):
             _refuse(f"{name} of {what}", entry[name], f"a {kind.__name__}", "correct it in claims/")
     untestable = entry.get("untestable", False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Collection
 from typing import Any
 
 from redlib.errors import BadInput
-from redlib.evidence.claims import load_studies
+from redlib.evidence.claims import load_claims, load_studies
 from redlib.evidence.instructions import FIXED
 from redlib.evidence.paths import outputs, project_root
 from redlib.evidence.reading import parsed_json
@@ -24,6 +25,7 @@ THINK = {  # what to think of each class: where both runs had the fixed instruct
         "The code, a setting or a package changed what is measured: find out which before you commit.",
         f"{ROUNDING}about one estimate in twenty leaves its interval by chance; more mean that something changed.",
     ),
+    "moved with the machine's clock": ("Times of a machine: expected.", "Times of a machine: expected."),
     "verdict changed": (
         "The code, a setting or a package changed a verdict: say why in the commit.",
         f"{ROUNDING}a verdict near its bound can change; it was never a strong one.",
@@ -40,10 +42,10 @@ def committed(profile: str, revision: str = "HEAD") -> list[Row]:
     return parse_records(shown.stdout, f"claims.jsonl of {profile} at {revision}")
 
 
-def differences(before: list[Row], after: list[Row]) -> list[str]:
+def differences(before: list[Row], after: list[Row], timed: Collection[str] = ()) -> list[str]:
     """Return one sentence for each changed verdict and each estimate outside its 95% interval of before.
 
-    Claims that only one of the two has are named, too.
+    Claims that only one of the two has are named, too; of `timed` ones, whose numbers are a machine's, only verdicts.
     """
     old, new = ({row["id"]: row for row in rows} for rows in (before, after))
     found = [f"{id}: not in this run" for id in old if id not in new]
@@ -52,15 +54,15 @@ def differences(before: list[Row], after: list[Row]) -> list[str]:
         was, now = old[id]["verdict"], new[id]["verdict"]
         if was != now:
             found.append(f"{id}: verdict {now}, committed {was} ({new[id].get('reason', '')})")
-        found += _moved(id, old[id], new[id])
+        found += [] if id in timed else _moved(id, old[id], new[id])
     return found
 
 
-def agreement(before: list[Row], after: list[Row]) -> dict[str, list[str]]:
+def agreement(before: list[Row], after: list[Row], timed: Collection[str] = ()) -> dict[str, list[str]]:
     """Return the ids of the claims that both have, by how this run's estimates lie to those of before.
 
     "same bits", "moved inside the interval" (at least one part, none left its committed interval), "moved outside
-    the interval", "verdict changed".
+    the interval", which of `timed` claims is "moved with the machine's clock", and "verdict changed".
     """
     found: dict[str, list[str]] = {kind: [] for kind in THINK}
     old = {row["id"]: row for row in before}
@@ -68,21 +70,23 @@ def agreement(before: list[Row], after: list[Row]) -> dict[str, list[str]]:
         was = old[row["id"]]
         if was["verdict"] != row["verdict"]:
             kind = "verdict changed"
-        elif _moved(row["id"], was, row):
-            kind = "moved outside the interval"
+        elif _estimates(was) == _estimates(row):
+            kind = "same bits"
+        elif row["id"] in timed:
+            kind = "moved with the machine's clock"
         else:
-            kind = "same bits" if _estimates(was) == _estimates(row) else "moved inside the interval"
+            kind = f"moved {'outside' if _moved(row['id'], was, row) else 'inside'} the interval"
         found[kind].append(row["id"])
     return found
 
 
-def told(before: list[Row], after: list[Row], fixed: bool) -> list[str]:
+def told(before: list[Row], after: list[Row], fixed: bool, timed: Collection[str] = ()) -> list[str]:
     """Return a line for each class of `agreement` that has a claim: how many, which, and what to think of it.
 
     `fixed`: both runs had the fixed instruction set, so that the same code gives the same bits.
     """
     lines = []
-    for kind, ids in agreement(before, after).items():
+    for kind, ids in agreement(before, after, timed).items():
         which = "" if kind == "same bits" else f" ({', '.join(ids)})"
         think = THINK[kind][0 if fixed else 1]
         lines += [f"{kind}: {len(ids)} of {len(after)} claims{which}. {think}".rstrip()] if ids else []
@@ -105,7 +109,8 @@ def compare(profile: str, study: str | None = None) -> tuple[list[str], list[str
         raise BadInput.of("study", study or "all", allowed, f"Run: make {command} PROFILE={profile}")
     runs = parsed_json(_show(profile, "runs.json").stdout or "{}", "runs.json at HEAD"), read_runs(profile)
     fixed = all(_fixed(known, {row["study"] for row in after}) for known in runs)
-    return differences(before, after), told(before, after, fixed)
+    timed = [claim.id for claim in load_claims().values() if claim.timed]
+    return differences(before, after, timed), told(before, after, fixed, timed)
 
 
 def _show(profile: str, name: str, revision: str = "HEAD") -> subprocess.CompletedProcess[str]:

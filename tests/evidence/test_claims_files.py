@@ -40,7 +40,7 @@ STUDY_OF = {
 LTH_OF_STUDY_3 = {21, 22, *range(26, 33)}
 TEXTS = {"id", "statement", "source", "reported", "evidence", "prior", "prior_note", "figure", "rewritten"}
 REQUIRED = {"id", "statement", "source", "prior"}
-OPTIONAL = TEXTS | {"primary", "check", "errata", "profiles", "not_run", "untestable", "exists"}
+OPTIONAL = TEXTS | {"primary", "check", "errata", "profiles", "not_run", "untestable", "exists", "timed"}
 BOUNDS = {  # kind -> (required numbers, optional numbers)
     "greater": ({"than"}, {"delta"}),
     "less": ({"than"}, {"delta"}),

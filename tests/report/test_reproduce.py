@@ -259,6 +259,18 @@ def test_every_claim_is_sorted_by_how_it_agrees_and_what_to_think_depends_on_the
     assert ("instructions" in lines[1][0]) == (kind != "same bits") and "instructions" not in lines[0][0]
 
 
+def test_what_is_about_time_may_move_and_its_verdict_may_not():
+    before, moved, other = (
+        row(*r) for r in (("replicated", 2.0, [1, 3]), ("replicated", 9.0, [8, 10]), ("null", 2, [1, 3]))
+    )
+    assert compare.differences([before], [moved], timed=["DD-1"]) == []
+    assert compare.told([before], [moved], True, ["DD-1"])[0].startswith("moved with the machine's clock: 1 of 1")
+    assert compare.told([before], [before], True, ["DD-1"])[0].startswith("same bits")
+    assert compare.differences([before], [other], timed=["DD-1"]) == [
+        "DD-1: verdict null, committed replicated (so it is)"
+    ]
+
+
 def commit_records(home, record):
     """Write one record as the results of profile laptop and commit them."""
     path = home / "results" / "laptop" / "claims.jsonl"
