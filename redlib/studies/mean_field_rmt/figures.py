@@ -152,9 +152,8 @@ def trainability(brief: Results, sigma_b: float) -> Figure:
     for side, tint in (("order", "blue"), ("chaos", "orange")):
         right.plot([], [], "o", color=COLOURS[tint], label=side)
     right.set(ylabel="trainable depth (layers)", yscale="log", title=r"Trainable depth, a dot a net, by $\sigma_w$")
-    right.set_ylim(
-        right.get_ylim()[0], 1.12 * right.get_ylim()[1]
-    )  # those of the nets and their names, not of the lines
+    # The limits are those of the nets and their names, not of the lines.
+    right.set_ylim(right.get_ylim()[0], 1.12 * right.get_ylim()[1])
     most = right.get_ylim()[1]
     for multiple, style in ((1, ":"), (SCALES, "-")):
         right.plot(*np.array([(1, multiple), (most / multiple, most)]).T, style, color=INK, linewidth=1.2,
