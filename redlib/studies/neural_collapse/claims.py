@@ -172,7 +172,8 @@ def late_step(chi: Floats) -> Floats:
 def nc_8(clean: Results, noisy: Results) -> Finding:
     """Wrong labels spread classes (`noise_spreads`), and mislabelled images join `told_not_true_class`.
 
-    `no_true_label_collapse`: their NC1 by the true label does not fall after zero error. Both nets train equally long.
+    Both ways are described, `as_guessed` and `not_home` are what we expected of them. `no_true_label_collapse`: their
+    NC1 by the true label does not fall after zero error. Both nets train equally long.
     """
     parts = {
         "log2_nc1_noise20_over_clean": np.log2(at_end(noisy, "nc1") / at_end(clean, "nc1")),
