@@ -129,6 +129,7 @@ CENTRES = {  # by the scale of a part's interval, in multiples of what is measur
     "linear": {"positive": 1.0, "negative": -1.0, "zero": 0.0, "hardly negative": -1e-4},
     "log": {"positive": 2.0, "negative": 0.5, "zero": 1.0, "hardly negative": 0.9999},
     "logit": {"positive": 0.9, "negative": 0.1, "zero": 0.5, "hardly negative": 1e-4},
+    "percent": {"positive": 90.0, "negative": 10.0, "zero": 50.0, "hardly negative": 1e-2},
     "Fisher": {"positive": 0.9, "negative": -0.9, "zero": 0.0, "hardly negative": -1e-4},
 }
 SPREAD = 1e-3
@@ -151,7 +152,7 @@ def bent(evidence: Any, case: str, scale: str) -> Any:
     if case == "unknown":
         return np.full(len(evidence), np.nan)
     around = np.linspace(-1, 1, len(evidence)) if len(evidence) > 1 else np.zeros(1)
-    return centre + SPREAD * (abs(centre) if scale in ("log", "logit") else size) * around
+    return centre + SPREAD * (abs(centre) if scale in ("log", "logit", "percent") else size) * around
 
 
 def bent_finding(claim: Any, finding: Any, case: str) -> Any:

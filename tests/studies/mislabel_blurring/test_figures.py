@@ -56,9 +56,17 @@ def test_rates_keep_their_values_and_colours_in_any_order():
 def test_a_net_that_has_learned_no_wrong_label_is_told_and_has_no_curve():
     main = made.planted(1)
     main["train"][:] = main["true"]
-    told = [text.get_text() for ax in figures.rough(main).axes for text in ax.texts]
-    assert told == ["no wrong label was learned"] * 2
-    assert not [line for ax in figures.rough(main).axes for line in ax.get_lines()]
+    *both, right = figures.rough(main, 0).axes
+    assert [text.get_text() for ax in both for text in ax.texts] == ["no wrong label was learned"] * 2
+    assert not [line for ax in both for line in ax.get_lines()] and not right.get_yticklabels()
+
+
+def test_the_zigzag_of_every_rate_is_drawn():
+    main = made.planted(5)
+    *_, right = figures.rough(main, 0).axes
+    means = [line.get_xdata()[0] for line in right.get_lines() if line.get_markersize() == 6.5]
+    assert [text.get_text() for text in right.get_yticklabels()] == [figures.name(k) for k in main.labels["rate"]]
+    assert means == pytest.approx(claims.zigzag_excess(main).mean(0).tolist())
 
 
 def test_rows_leave_out_what_is_not_known():
@@ -91,7 +99,7 @@ def test_curves_are_those_of_the_claims():
 def test_every_other_figure_draws_what_it_is_given():
     main, hard = made.planted(5), made.planted(0).at(rate=10)
     numbers = claims.numbers_of({"conv": main}, ("blur",)) | {"conv, noise": np.array([[1.0, 2, np.nan], [3, 4, 5]])}
-    assert len(figures.fit(main).axes) == len(figures.gap(main).axes) == len(figures.rough(main).axes) == 2
+    assert len(figures.fit(main).axes) == len(figures.gap(main).axes) == len(figures.rough(main, 0).axes) - 1 == 2
     assert [text.get_text() for text in figures.slopes(main).axes[0].get_yticklabels()][-1] == "1 in 125"
     assert [text.get_text() for text in figures.kernel(made.kernel()).axes[0].get_yticklabels()] == [
         "mirrored", "repeated", "black", "wrapped around"

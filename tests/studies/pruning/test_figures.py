@@ -103,7 +103,7 @@ def test_arms_of_extrusion_and_cuts_in_mid_training_are_named_and_the_uncut_net_
     squeezed = made([[0.4, 0.5, 0.3]] * 2, arm=("extruded", "random_long", "ticket"))
     arms = (("none", 1.0), ("largest", 0.85), ("random", 0.7))
     left, right = figures.while_training(squeezed, made([[0.3, 0.4, 0.35]] * 2, arm=arms)).axes
-    assert rows(left) == {"squeezed (extruded)": 60, "neither, as many steps": 50, "ticket": 70}
+    assert rows(left) == {"squeezed, then cut": 60, "cut at once, as many steps": 50, "ticket": 70}
     assert rows(right) == {"no cut": 70, "largest cut, 85% kept": 60, "random cut, 70% kept": 65}
     assert any(set(line.get_xdata()) == {70.0} and len(line.get_xdata()) == 2 for line in right.get_lines())
 
