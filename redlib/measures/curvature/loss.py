@@ -309,7 +309,9 @@ def _check_outputs(loss: MeanLoss) -> None:
 
 def _pulled(slope: Tensor, leaf: Tensor, vectors: Tensor) -> Tensor:
     try:
-        return torch.autograd.grad(slope, leaf, vectors, retain_graph=True)[0]
+        with torch.enable_grad():  # a sum: torch imports sympy for seconds where vectors are handed to `grad` instead
+            along = (slope * vectors).sum()
+        return torch.autograd.grad(along, leaf, retain_graph=True)[0]
     except RuntimeError as error:
         if any(sign in str(error) for sign in TWICE):
             raise _not_twice(str(error).splitlines()[0]) from error
