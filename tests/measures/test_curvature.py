@@ -18,6 +18,7 @@ from redlib.measures.curvature import (
     top_eigenvalues,
     trace,
 )
+from redlib.nets.residual import ResidualTanh
 from redlib.nets.stacked import StackedMLP, unstacked
 from redlib.nets.strided import build_strided
 from redlib.training.evaluation import evaluate
@@ -412,6 +413,31 @@ def test_batch_norm_without_statistics_is_refused(data):
 def test_a_net_without_chance_may_stay_in_training_mode(data):
     net = nn.Sequential(nn.Linear(4, 3), nn.Tanh()).double().train()
     assert loss_of(net, data).value().isfinite().all() and net.training
+
+
+def test_a_net_that_is_put_into_training_mode_later_is_refused_then(data):
+    net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)).double().eval()
+    loss = loss_of(net, data)
+    before = loss.value()
+    net.train()
+    with pytest.raises(BadInput, match="training mode"):
+        loss.value()
+    net(data.x)  # moves the running statistics, of which the loss has its own
+    assert torch.equal(loss_of(net.eval(), data).value(), before) is False and torch.equal(loss.value(), before)
+
+
+def test_stacks_that_compute_something_else_are_refused(data):
+    net = stack("tanh")
+    with pytest.raises(BadInput, match="ResidualTanh"):
+        loss_of(ResidualTanh(net.sizes, net.seeds, net.flat, "tanh"), data)
+
+
+def test_labels_per_token_that_do_not_count_are_refused(data):
+    tokens = Examples(
+        torch.zeros(5, 4, dtype=torch.int64), torch.zeros(5, 4, dtype=torch.int64), ignore=0, per_token=True
+    )
+    with pytest.raises(BadInput, match="ignored label = 0"):
+        loss_of(nn.Embedding(2, 3), tokens, lambda out, y: out.mean())
 
 
 def test_no_example_is_refused(data):

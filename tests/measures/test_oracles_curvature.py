@@ -18,7 +18,7 @@ DOUBLE = torch.float64
 def theirs(net, examples):
     """The Hessian of a module as curvlinops has it, in two batches of unequal size."""
     batches = [(examples.x[part], examples.y[part]) for part in (slice(0, 8), slice(8, None))]
-    parameters = dict(net.named_parameters())
+    parameters = list(net.parameters())
     return curvlinops.HessianLinearOperator(net, nn.CrossEntropyLoss(), parameters, batches, num_data=len(examples))
 
 

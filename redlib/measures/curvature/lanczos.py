@@ -1,7 +1,7 @@
 """Lanczos for R symmetric matrices at once: extreme eigenvalues with their errors, and spectral densities.
 
 A matrix is known by its products alone: a `MeanLoss` is its Hessian, an `Operator` whatever its function computes.
-All products so far are orthogonalised against (twice, as in Parlett 1998, section 6.9): without it, copies of
+All products so far are orthogonalised against (twice is enough: Parlett 1998): without it, copies of
 eigenvalues that were found already come back. Vectors are float64 whatever the products are computed in.
 """
 
@@ -86,7 +86,7 @@ class Density:
     def moments(self, order: int) -> tuple[Tensor, Tensor]:
         """Return the mean of the eigenvalues to a power, [R], and its standard error over probes [R].
 
-        Exact for each probe, Σ w θ^j = v'A^j v with |v| = 1, up to j = 2m - 1 (Golub & Meurant 2010, theorem 6.1).
+        Exact for each probe, Σ w θ^j = v'A^j v with |v| = 1, up to j = 2m - 1 (Golub & Meurant 2010).
         """
         order = whole("order", order, 0, "It is the power of the eigenvalues.")
         return mean_and_error((self.weights * self.nodes**order).sum(2))
@@ -138,7 +138,7 @@ def spectral_density(matrix: Symmetric, steps: int = 80, probes: int = 10) -> De
 
     Probes are random signs from the stream "eval" of each seed; at cut weights, which have no eigenvalue, they are 0.
     Fewer nodes come of small matrices: as many as have parameters that may change. Sources: Golub & Meurant 2010,
-    Ubaru, Chen & Saad 2017, algorithm 1. BadInput for less than a step or 2 probes (one has no spread).
+    Ubaru, Chen & Saad 2017. BadInput for less than a step or 2 probes (one has no spread).
     """
     steps = min(whole("steps", steps, 1, "80 are usual."), least_free(matrix.size, matrix.free))
     nodes, weights = [], []
@@ -221,7 +221,9 @@ class Krylov:
 
     def _append(self, rest: Tensor) -> None:
         if self.steps == self.basis.shape[1]:
-            self.basis = torch.cat([self.basis, torch.empty_like(self.basis)], 1)
+            grown = self.basis.new_empty(len(rest), 2 * self.steps, rest.shape[1])
+            grown[:, : self.steps] = self.basis
+            self.basis = grown
         # Where the whole space is spanned, rounding is all that is left: never used, but no division by 0 either.
         self.basis[:, self.steps] = rest / rest.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rest.dtype).tiny)
 

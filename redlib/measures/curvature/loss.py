@@ -161,8 +161,8 @@ def loss_of(
     `loss` is what training takes, so that 2/η holds for the step that was trained with: "cross_entropy", "mse" (against
     one-hot labels, the mean over examples *and* outputs), or a callable (outputs [B, ...], y [B, ...]) -> mean over its
     batch. `seeds` [R] are those of random probes: None takes the stack's own, and 0, 1, ... for modules. At most
-    `batch` examples are differentiated at a time; unequal parts count by their size. All is computed in `dtype`; the net is
-    not changed. Weight decay is not part of the loss.
+    `batch` examples are differentiated at a time; unequal parts count by their size. All is computed in `dtype`; the
+    net is not changed. Weight decay is no part of the loss.
 
     BadInput for no examples, NaN or infinity in weights or inputs, labels that are no output, outputs other than [B, K]
     (named losses), and for modules in training mode whose BatchNorm or dropout makes the loss of an example depend
@@ -187,6 +187,8 @@ def _seeds(seeds: Sequence[int] | None, own: Sequence[int]) -> Sequence[int]:
 
 
 def _stack(net: StackedMLP, dtype: torch.dtype) -> tuple[Model, Tensor, list[torch.Size], Tensor | None]:
+    if type(net) is not StackedMLP:  # those derived from it compute something else of the same weights
+        raise BadInput.of("net", type(net).__name__, "a plain StackedMLP, or modules", "Write it as an nn.Module.")
     pairs = list(zip(net.weights, net.biases, strict=True))
     shapes = [part.shape[1:] for pair in pairs for part in pair]
     active = torch.relu if net.activation == "relu" else torch.tanh
@@ -214,6 +216,8 @@ def _modules(nets: Sequence[nn.Module], dtype: torch.dtype) -> tuple[Model, Tens
 
     def forward(rows: Tensor, x: Tensor) -> Tensor:
         outputs = []
+        for net in nets:  # they may have been trained on, and left in that mode, since the loss was made
+            _check_mode(net)
         for net, constants, row, inputs in zip(nets, fixed, rows, x, strict=True):
             state = constants | dict(zip(names, (p[0] for p in _shaped(row[None], shapes)), strict=True))
             found = torch.func.functional_call(net, state, (inputs,))
@@ -232,7 +236,8 @@ def _moving(net: nn.Module) -> dict[str, Tensor]:
 def _fixed(net: nn.Module, names: Sequence[str], dtype: torch.dtype) -> dict[str, Tensor]:
     """Return what of a module's state is held constant, in `dtype`."""
     held = {name: value.detach() for name, value in [*net.named_parameters(), *net.named_buffers()]}
-    return {n: v.to(dtype) if v.is_floating_point() else v for n, v in held.items() if n not in names}
+    kinds = {n: dtype if v.is_floating_point() else v.dtype for n, v in held.items() if n not in names}
+    return {n: held[n].to(kind, copy=True) for n, kind in kinds.items()}
 
 
 def _shaped(rows: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
