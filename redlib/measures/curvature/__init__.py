@@ -7,7 +7,7 @@ replicates at once: `hessian` and `eigenvalues` (small nets), `MeanLoss.hvp`, `t
 ReLU are 0, as autograd has them; cut weights do not move. Random probes come from each replicate's seed.
 """
 
-from redlib.measures.curvature.hessian import eigenvalues, hessian
+from redlib.measures.curvature.dense import eigenvalues, hessian
 from redlib.measures.curvature.lanczos import (
     Density,
     Eigenpairs,
@@ -17,8 +17,8 @@ from redlib.measures.curvature.lanczos import (
     trace,
 )
 from redlib.measures.curvature.loss import MeanLoss, loss_of
+from redlib.measures.curvature.sgd import Stability, bounds, covariance, non_uniformity, stability
 from redlib.measures.curvature.sharpness import adaptive_sharpness, box_sharpness, scaled, scales
-from redlib.measures.curvature.stability import Stability, bounds, covariance, non_uniformity, stability
 
 __all__ = [
     "Density",
