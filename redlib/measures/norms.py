@@ -14,13 +14,16 @@ Constants and logarithms are left out of the measures; only `neyshabur_bound` is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import sqrt
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.conv import _ConvNd
 
 from redlib.data.numbers import strided
 from redlib.errors import BadInput
@@ -29,7 +32,6 @@ from redlib.measures.matrices import matrices
 from redlib.measures.robustness import logit_gap
 from redlib.nets.modules import acting, modules_of
 from redlib.nets.stacked import StackedMLP
-from redlib.pruning.masks import counts, masks_of, plain_copy
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
@@ -178,8 +180,8 @@ def frobenius_product(net: Net) -> Tensor:
 def spectral_complexity(net: Net, start: Net | None = None) -> Tensor:
     """Return Π‖W_l‖₂ · (Σ (‖W_lᵀ - M_lᵀ‖_{2,1} / ‖W_l‖₂)^{2/3})^{3/2}, [R].
 
-    Bartlett, Foster & Telgarsky 2017, eq. 1.2. The references M_l are the weights of `start`, or 0 without it; ‖·‖_{2,1}
-    adds the norms of the units' weights (rows). Biases do not count; activations are 1-Lipschitz. The bound is
+    Bartlett, Foster & Telgarsky 2017, eq. 1.2. The references M_l are the weights of `start`, 0 without; ‖·‖_{2,1} adds
+    the norms of the units' weights (rows). Biases do not count; activations are 1-Lipschitz. The bound is
     `over_margin(this, γ, x)` up to logarithms (theorem 1.1). BadInput as `spectral_product`, for nets of unlike layers,
     and for a layer that is 0.
     """
@@ -194,19 +196,28 @@ def spectral_complexity(net: Net, start: Net | None = None) -> Tensor:
     return spectral.prod(1) * ((rows / spectral) ** (2 / 3)).sum(1) ** 1.5
 
 
-def vc_count(net: Net) -> Tensor:
+def vc_count(net: Net, masks: Mapping[str, Tensor] | None = None) -> Tensor:
     """Return P·L·log₂P, float64 [R], of P weights and biases in L layers.
 
     Up to a constant at least the VC dimension of a ReLU net with one output (Bartlett, Harvey, Liaw & Mehrabian 2019;
-    the lower bound has log(P/L)). Weights that masks cut are no parameters. Those of a convolution count once, wherever
-    they act. BadInput where other parts than Linear and Conv have weights.
+    the lower bound has log(P/L)). Weights that masks cut are no parameters: those of a stack are known, of modules
+    pass `masks_of(net)`, bool [R, *shape] for each layer. Weights of a convolution count once, wherever they act.
+    BadInput where other parts than Linear and Conv have parameters, and for masks of other layers.
     """
-    weights = list(counts(masks_of(net)).values())
-    depth, biases = len(layers(net)), _bias_count(net)
-    if len(weights) != depth:
-        raise BadInput.of("layers with weights", len(weights), f"{depth}, all Linear or Conv", "The count is theirs.")
-    total = torch.stack(weights, 1).sum(1).double() + biases
-    return total * depth * total.clamp(min=1).log2()
+    found = layers(net)
+    for module in [] if isinstance(net, StackedMLP) else modules_of(net):
+        for name, part in _parts(module):
+            if not isinstance(part, LAYERS) and any(True for _ in part.parameters(recurse=False)):
+                _refuse(name, part, "Linear and Conv, where there are parameters")
+    whole = [layer.weight.flatten(1) for layer in found]
+    kept = [torch.ones_like(weight, dtype=torch.bool) for weight in whole] if masks is None else list(masks.values())
+    if masks is None and isinstance(net, StackedMLP):
+        kept = net.kept()
+    shapes = [[tuple(part.flatten(1).shape) for part in side] for side in (kept, whole)]
+    if shapes[0] != shapes[1] or any(mask.dtype != torch.bool for mask in kept):
+        raise BadInput.of("masks", shapes[0], f"bool, {shapes[1]} when flattened", "Pass masks_of(net).")
+    total = sum((mask.flatten(1).sum(1) for mask in kept), start=torch.tensor(_bias_count(net))).double()
+    return total * len(found) * total.clamp(min=1).log2()
 
 
 def over_margin(complexity: Tensor, margin: Tensor | float, x: Tensor) -> Tensor:
@@ -334,7 +345,7 @@ def _chain(net: Net) -> list[Layer]:
             raise BadInput.of("net", type(net).__name__, "StackedMLP", "Skips are no chain of layers.")
         return layers(net)
     for module in modules_of(net):
-        for name, part in plain_copy(module).named_modules():
+        for name, part in _parts(module):
             if not isinstance(part, (nn.Sequential, *LAYERS, *CONTRACTIONS)):
                 _refuse(name, part, "Linear, Conv, ReLU, Tanh, Flatten, Identity, Dropout and MaxPool in nn.Sequential")
     return layers(net)
@@ -345,23 +356,42 @@ def _refuse(name: str, part: nn.Module, allowed: str) -> None:
     raise BadInput.of(f"part {name!r} of the net", type(part).__name__, allowed, remedy)
 
 
+def _parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the parts of a module without what computes their weights."""
+    return ((name, part) for name, part in module.named_modules() if "parametrizations" not in name.split("."))
+
+
 def _module_paths(module: nn.Module, p: float, shape: Sequence[int] | None, biases: bool) -> Tensor:
-    """Return the path norm of one module, from a pass of a copy whose weights are |w|ᵖ."""
-    plain = plain_copy(module).eval().double()
-    for name, part in plain.named_modules():
+    """Return the path norm of one module, from a pass in which its layers act with |w|ᵖ; it is left as it was."""
+    for name, part in _parts(module):
         own = any(True for _ in part.parameters(recurse=False))
         if not isinstance(part, (*LAYERS, *HOMOGENEOUS)) and (own or not any(True for _ in part.children())):
             _refuse(name, part, "Linear, Conv, ReLU, Flatten, Identity, Dropout and MaxPool")
-    found = [part for part in plain.modules() if isinstance(part, LAYERS)]
+    found = [part for _, part in _parts(module) if isinstance(part, LAYERS)]
     if shape is None and not isinstance(found[0], nn.Linear):
         raise BadInput.of("shape", None, "(channels, height, width) of an input", "A convolution takes any.")
-    with torch.no_grad():
-        for part in found:
-            part.weight.copy_(part.weight.abs() ** p)
-            if part.bias is not None:
-                part.bias.copy_(part.bias.abs() ** p if biases else torch.zeros_like(part.bias))
-        size = (found[0].weight.shape[1],) if shape is None else tuple(shape)
-        return plain(found[0].weight.new_ones(1, *size)).sum() ** (1 / p)
+    size = (acting(found[0]).shape[1],) if shape is None else tuple(shape)
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        module.eval()
+        # In place of their own forward: masks and hooks compute weights that cannot be set.
+        for layer in found:
+            layer.__dict__["forward"] = partial(_powered, layer, p, biases)
+        with torch.no_grad():
+            return module(acting(found[0]).new_ones(1, *size, dtype=torch.float64)).sum() ** (1 / p)
+    finally:
+        for layer in found:
+            layer.__dict__.pop("forward", None)
+        for part, mode in modes:
+            part.training = mode
+
+
+def _powered(layer: nn.Module, p: float, biases: bool, x: Tensor) -> Tensor:
+    weight = acting(layer).double().abs() ** p
+    bias = acting(layer, "bias").double().abs() ** p if biases and layer.bias is not None else None
+    if isinstance(layer, nn.Linear):
+        return functional.linear(x, weight, bias)
+    return cast(_ConvNd, layer)._conv_forward(x, weight, bias)
 
 
 def _two_layers(net: Net, start: Net) -> list[tuple[Tensor, Tensor]]:

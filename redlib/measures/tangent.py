@@ -28,7 +28,7 @@ from redlib.measures.layers import BATCH, Net, replicates_of
 from redlib.nets.modules import modules_of
 from redlib.nets.stacked import StackedMLP
 
-MEMORY = 2**28  # bytes of Jacobians held at a time
+MEMORY = 2**30  # bytes of Jacobians held at a time
 TINY = 1e-12  # of the largest eigenvalue: below it one is 0 but for rounding
 State = dict[str, Tensor]
 Block = list[tuple[Tensor, ...]]  # what some examples have, layer by layer
@@ -55,7 +55,7 @@ def kernel(net: Net, x: Tensor, other: Tensor | None = None, *, full: bool = Fal
         ways = [_of_module(module, own_x[:1], full) for module, own_x in zip(modules_of(net), rows, strict=True)]
     columns = [None] * len(rows) if other is None else _inputs(net, other, own)
     parts = zip(ways, rows, columns, strict=True)
-    return torch.stack([_blockwise(way, a, b, max(1, memory // (4 * way.bytes_each))) for way, a, b in parts])
+    return torch.stack([_blockwise(way, a, b, memory) for way, a, b in parts])
 
 
 def relative_change(later: Tensor, first: Tensor) -> Tensor:
@@ -287,18 +287,26 @@ def _of_stack(net: StackedMLP, full: bool) -> list[_Way]:
     return [way(r) for r in range(net.replicates)]
 
 
-def _blockwise(way: _Way, x: Tensor, other: Tensor | None, size: int) -> Tensor:
-    """Return the kernel of x with itself or with `other`, from blocks of `size` examples."""
+def _blockwise(way: _Way, x: Tensor, other: Tensor | None, memory: int) -> Tensor:
+    """Return the kernel of x with itself or with `other`, block by block.
+
+    Half of the memory holds the blocks of some rows, a quarter the one that is made, which meanwhile is there twice:
+    with more memory the blocks of the columns are made less often.
+    """
     columns, each = x if other is None else other, way.each
+    size = max(1, memory // (8 * way.bytes_each))
+    group = size * max(1, memory // (2 * way.bytes_each * size))
     found = torch.empty(len(x) * each, len(columns) * each, dtype=torch.float64, device=x.device)
-    for i in range(0, len(x), size):
-        left, at = way.block(x[i : i + size]), slice(i * each, (i + size) * each)
-        for j in range(0 if other is not None else i, len(columns), size):
-            right = left if other is None and j == i else way.block(columns[j : j + size])
-            to = slice(j * each, (j + size) * each)
-            found[at, to] = way.pair(left, right)
-            if other is None:
-                found[to, at] = found[at, to].T.clone()
+    for first in range(0, len(x), group):
+        held = {i: way.block(x[i : i + size]) for i in range(first, min(first + group, len(x)), size)}
+        for j in range(0 if other is not None else first, len(columns), size):
+            right = held[j] if other is None and j in held else way.block(columns[j : j + size])
+            for i, left in held.items():
+                at, to = slice(i * each, (i + size) * each), slice(j * each, (j + size) * each)
+                if other is not None or i <= j:
+                    found[at, to] = way.pair(left, right)
+                if other is None and i < j:
+                    found[to, at] = found[at, to].T
     return found
 
 
@@ -484,7 +492,7 @@ def _check(net: Net, x: Tensor, own: bool) -> None:
 
 def _positive(memory: int) -> None:
     if not memory > 0:
-        raise BadInput.of("memory", memory, "> 0 bytes", "Leave it out for 256 MiB.")
+        raise BadInput.of("memory", memory, "> 0 bytes", "Leave it out for 1 GiB.")
 
 
 def _matrices(values: Tensor, what: str) -> Tensor:

@@ -58,11 +58,11 @@ def enumerated(net, p, biases):
         for path in product(*[range(w) for w in widths[first + 1 :]]):
             through = 1.0
             for k, layer in enumerate(layers[first + 1 :]):
-                through *= abs(float(layer.weight[path[k + 1], path[k]])) ** p
+                through *= abs(layer.weight[path[k + 1], path[k]].item()) ** p
             if biases:  # a path that starts in the bias of the unit path[0] of layer `first`
-                total += through * abs(float(layers[first].bias[path[0]])) ** p
+                total += through * abs(layers[first].bias[path[0]].item()) ** p
             if first == 0:
-                total += through * sum(abs(float(w)) ** p for w in layers[0].weight[path[0]])
+                total += through * sum(abs(w) ** p for w in layers[0].weight[path[0]].tolist())
     return total ** (1 / p)
 
 
@@ -144,6 +144,17 @@ def test_max_pooling_takes_the_largest_of_its_inputs():
         net[0].weight.fill_(1)
         net[4].weight.fill_(3)
     assert float(norms.path_norm(net, shape=(1, 2, 2))) == pytest.approx(sqrt(4 * 9))  # the centre sees four pixels
+
+
+def test_a_path_norm_leaves_the_module_as_it_was():
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Dropout(), nn.Linear(3, 1)).train()
+    before = net.eval()(torch.ones(1, 2))
+    net.train()
+    assert norms.path_norm(net) == norms.path_norm(net.eval())
+    assert net.train()[2].training and torch.equal(net.eval()(torch.ones(1, 2)), before)
+    net[2].train()
+    norms.path_norm(net)
+    assert net[2].training and not net[1].training
 
 
 def rescaled(net, a, layer=0):
@@ -246,7 +257,10 @@ def test_the_vc_count_is_parameters_times_depth_times_their_logarithm_and_masks_
     assert norms.vc_count(net)[1] == pytest.approx((p - 3) * 3 * log2(p - 3))
     module = unstacked(stack(), 1)
     masking.apply(module, {"0": mask[1:2]} | {str(k): torch.ones(1, *module[k].weight.shape).bool() for k in (2, 4)})
-    assert norms.vc_count(module)[0] == norms.vc_count(net)[1]
+    masks = masking.masks_of(module)
+    assert norms.vc_count(module, masks)[0] == norms.vc_count(net)[1] < norms.vc_count(module)[0]
+    with pytest.raises(BadInput, match="masks_of"):
+        norms.vc_count(module, dict(list(masks.items())[:2]))
     torch.testing.assert_close(norms.path_norm(module)[0], norms.path_norm(net)[1])
     torch.testing.assert_close(norms.spectral_complexity(module)[0], norms.spectral_complexity(net)[1])
 
@@ -322,7 +336,10 @@ SKIPS = ResidualTanh.create((5, 4, 4, 4, 3), [0], "tanh")
         (lambda: norms.spectral_product(SKIPS), "Skips"),
         (lambda: norms.frobenius_product(nn.Sequential(nn.Linear(2, 2), nn.Sigmoid())), "Sigmoid"),
         (lambda: norms.spectral_complexity(ZERO), "cut to nothing"),
-        (lambda: norms.vc_count(nn.Sequential(nn.Linear(2, 2), nn.ConvTranspose1d(2, 2, 1))), "layers with weights"),
+        (
+            lambda: norms.vc_count(nn.Sequential(nn.Linear(2, 2), nn.ConvTranspose1d(2, 2, 1))),
+            "where there are parameters",
+        ),
         (lambda: norms.two_layer_measures(stack(), stack()), "3 layers"),
         (lambda: norms.two_layer_measures(CONV, CONV), "two Linear layers"),
         (lambda: norms.neyshabur_bound(TWO, ZERO, ROWS, 1.0, 1.0), "delta"),

@@ -74,14 +74,16 @@ def test_the_kernel_is_the_mean_of_the_blocks_of_the_outputs():
 
 
 @pytest.mark.parametrize("module", [False, True])
-def test_blocks_of_any_size_give_the_same_kernel(module):
+@pytest.mark.parametrize(
+    "memory", [1, 15168, 30336]
+)  # of the module one example by one, groups of four, pairs in eights
+def test_blocks_of_any_size_give_the_same_kernel(module, memory):
     net = unstacked(stack(), 0) if module else stack()
+    x = torch.cat([X, X + 1, X - 1])
     for other in (None, OTHER):
-        torch.testing.assert_close(tan.kernel(net, X, other, memory=1), tan.kernel(net, X, other))
-        few = 4 * 8 * 3 * 3 * 73  # three examples of a module at a time
-        torch.testing.assert_close(
-            tan.kernel(net, X, other, full=True, memory=few), tan.kernel(net, X, other, full=True)
-        )
+        for full in (False, True):
+            found = tan.kernel(net, x, other, full=full, memory=memory)
+            torch.testing.assert_close(found, tan.kernel(net, x, other, full=full))
 
 
 @pytest.mark.parametrize("full", [False, True])
