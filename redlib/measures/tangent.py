@@ -19,11 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, jvp, vmap
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
 
 from redlib.data.numbers import strided, whole_labels
 from redlib.errors import BadInput
+from redlib.measures.alone import check_alone
 from redlib.measures.layers import BATCH, Net, replicates_of
 from redlib.nets.modules import modules_of
 from redlib.nets.stacked import StackedMLP
@@ -481,10 +480,9 @@ def _check(net: Net, x: Tensor, own: bool) -> None:
         if x.dim() != 2 + own or x.shape[-1] != net.sizes[0]:
             raise BadInput.of("shape of x", tuple(x.shape), f"[n, {net.sizes[0]}]", "Flatten the images.")
         return
+    for module in modules_of(net):
+        check_alone(module)
     for part in (part for module in modules_of(net) for part in module.modules()):
-        # `Dropout` of redlib.nets.ticketnets draws like torch's own.
-        if part.training and (isinstance(part, _NormBase | _DropoutNd) or type(part).__name__ == "Dropout"):
-            raise BadInput.of(f"mode of {type(part).__name__}", "training", "evaluation", "Call net.eval() first.")
         if part._forward_pre_hooks:
             raise BadInput.of(f"hooks of {type(part).__name__}", len(part._forward_pre_hooks), "none",
                               "Use torch.nn.utils.parametrizations, or the masks of redlib.pruning.")  # fmt: skip

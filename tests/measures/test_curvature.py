@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from curvature_nets import DOUBLE, drawn, stack
 from torch import nn
 from torch.nn import functional
 
@@ -24,24 +25,18 @@ from redlib.nets.strided import build_strided
 from redlib.training.evaluation import evaluate
 from redlib.training.examples import Examples
 
-DOUBLE = torch.float64
 N = 23
 
 
 @pytest.fixture(scope="module")
 def data():
-    g = torch.Generator().manual_seed(0)
-    return Examples(torch.randn(N, 4, generator=g, dtype=DOUBLE), torch.randint(3, (N,), generator=g))
+    return drawn(N)
 
 
 @pytest.fixture(scope="module")
 def images():
     g = torch.Generator().manual_seed(1)
     return Examples(torch.rand(12, 1, 4, 4, generator=g, dtype=DOUBLE), torch.randint(3, (12,), generator=g))
-
-
-def stack(activation="relu", seeds=(3, 4)):
-    return StackedMLP.create((4, 5, 3), seeds, activation, dtype=DOUBLE)
 
 
 def named_loss(name, outputs, y):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from curvature_nets import DOUBLE, drawn, stack
 from scipy.optimize import minimize
 from torch import nn
 
@@ -22,22 +23,16 @@ from redlib.measures.curvature import (
     stability,
     top_eigenvalues,
 )
-from redlib.nets.stacked import StackedMLP, unstacked
+from redlib.nets.stacked import unstacked
 from redlib.nets.strided import build_strided
 from redlib.training.examples import Examples
 
-DOUBLE = torch.float64
 N = 11
 
 
 @pytest.fixture(scope="module")
 def data():
-    g = torch.Generator().manual_seed(0)
-    return Examples(torch.randn(N, 4, generator=g, dtype=DOUBLE), torch.randint(3, (N,), generator=g))
-
-
-def stack(activation="relu", seeds=(3, 4)):
-    return StackedMLP.create((4, 5, 3), seeds, activation, dtype=DOUBLE)
+    return drawn(N)
 
 
 class Bowl(nn.Module):

@@ -11,36 +11,23 @@ curvature of such a net is that of the smooth piece it stands on, and what bends
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
 
 from redlib.data.numbers import strided, whole, whole_labels
 from redlib.errors import BadInput
-from redlib.nets.convnets import RandomShiftFlip
+from redlib.measures.alone import check_alone
+from redlib.measures.connectivity import Parts
 from redlib.nets.losses import Loss, check_loss
 from redlib.nets.modules import modules_of
 from redlib.nets.stacked import StackedMLP
-from redlib.nets.ticketnets import Dropout
 
 Net = StackedMLP | nn.Module | Sequence[nn.Module]
 Model = Callable[[Tensor, Tensor], Tensor]  # (rows [R, P], x [R, B, ...]) -> outputs [R, B, ...]
 
 BATCH = 1024  # examples of one replicate that are differentiated at a time
 TWICE = ("twice", "not have been used", "derivative", "does not require grad")  # in errors of a second derivative
-
-
-class Parts(Protocol):
-    """Examples that come in batches (x [R, B, ...], y [R, B, ...]), such as `redlib.training.Examples`."""
-
-    def parts(self, groups: int, size: int = 2048) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of `groups` replicates, at most `size` examples each."""
-
-    def __len__(self) -> int:
-        """Return the number of examples of one replicate."""
 
 
 class MeanLoss:
@@ -217,7 +204,7 @@ def _modules(nets: Sequence[nn.Module], dtype: torch.dtype) -> tuple[Model, Tens
     def forward(rows: Tensor, x: Tensor) -> Tensor:
         outputs = []
         for net in nets:  # they may have been trained on, and left in that mode, since the loss was made
-            _check_mode(net)
+            check_alone(net)
         for net, constants, row, inputs in zip(nets, fixed, rows, x, strict=True):
             state = constants | dict(zip(names, (p[0] for p in _shaped(row[None], shapes)), strict=True))
             found = torch.func.functional_call(net, state, (inputs,))
@@ -253,25 +240,8 @@ def _trainable(nets: Sequence[nn.Module]) -> tuple[list[str], list[torch.Size]]:
     if odd := [r for r, shapes in enumerate(found) if shapes != found[0]]:
         raise BadInput.of("nets of another shape", odd, "nets of one shape", "Measure each shape on its own.")
     for net in nets:
-        _check_mode(net)
+        check_alone(net)
     return list(found[0]), list(found[0].values())
-
-
-def _check_mode(net: nn.Module) -> None:
-    for name, part in net.named_modules():
-        chance = isinstance(part, _DropoutNd | Dropout | RandomShiftFlip | nn.RReLU) or _own_dropout(part)
-        if part.training and (chance or isinstance(part, _NormBase)):
-            given = f"{name or 'net'}: {type(part).__name__} in training mode"
-            raise BadInput.of("module", given, "evaluation mode", "Call .eval() on the net first.")
-        if isinstance(part, _NormBase) and part.running_mean is None and "Batch" in type(part).__name__:
-            given = f"{name or 'net'}: {type(part).__name__} without running statistics"
-            raise BadInput.of("module", given, "a loss of one example that no other changes", "Track the statistics.")
-
-
-def _own_dropout(part: nn.Module) -> bool:
-    """Return whether a part drops out by itself, as recurrent layers and attention do."""
-    share = getattr(part, "dropout", 0.0)
-    return isinstance(share, float) and share > 0
 
 
 def _blocks(examples: Parts, rows: Tensor, batch: int) -> list[tuple[Tensor, Tensor]]:
