@@ -6,6 +6,7 @@ a kernel nor a network, follows the theme of its page, and is at most 150 kB.
 
 from redlib.report.explorers.blur import blur_explorer
 from redlib.report.explorers.curves import curve_explorer
+from redlib.report.explorers.edge import edge_explorer
 from redlib.report.explorers.masks import mask_explorer, survival
 from redlib.report.explorers.points import (
     Panel,
@@ -18,6 +19,6 @@ from redlib.report.explorers.points import (
 from redlib.report.explorers.signals import signal_explorer
 
 __all__ = [
-    "Panel", "blur_explorer", "curve_explorer", "like_triangle", "mask_explorer", "on_triangle", "point_player",
-    "seen_from_the_diagonal", "signal_explorer", "survival", "triangle",
+    "Panel", "blur_explorer", "curve_explorer", "edge_explorer", "like_triangle", "mask_explorer", "on_triangle",
+    "point_player", "seen_from_the_diagonal", "signal_explorer", "survival", "triangle",
 ]  # fmt: skip
