@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from math import ceil, floor, isfinite, isnan, log2, log10
+from math import ceil, floor, isfinite, log2, log10
 from typing import Any, Final
 
 import numpy as np
@@ -36,7 +36,7 @@ HEADS: Final = {  # of each panel: its name, what is said beside it, and what th
 }
 NEAR: Final = 0.2  # from 2/η, as a share of it
 LONG: Final = 30  # an axis is logarithmic where its values span more than so many times the least
-HIGHEST: Final = {"loss": 30, "sharpness": 4}  # on the axes, in units of the largest first loss and the largest 2/η
+HIGHEST: Final = {"loss": 10, "sharpness": 4}  # on the axes, in units of the largest first loss and the largest 2/η
 LEAST: Final = 1e-38  # on a logarithmic axis: what is not above 0 lies far below the plot
 WIDTH, HEIGHT = 320, 238  # of a panel
 LEFT, RIGHT, TOP, FLOOR = 46, 298, 8, 194  # the sides of its plot
@@ -58,6 +58,12 @@ class Descent:
         """Return 2/η, the sharpness above which gradient descent is unstable on a quadratic."""
         return 2 / self.rate
 
+    @property
+    def line(self) -> str:
+        """Return what the line 2/η is called: "2/η = 50"."""
+        words = number(self.limit)
+        return "2/η\u00a0=\u00a0" + (words.rstrip("0").rstrip(".") if words[-1] == "0" and "." in words else words)
+
     @cached_property
     def end(self) -> int:
         """Return the place of the last step that has values, -1 without one."""
@@ -76,13 +82,15 @@ class Descent:
         return f"{setting} the sharpness {self._reached()}. {self._then()}."
 
     def _reached(self) -> str:
-        line, at = f"2/η = {number(self.limit)}", self.crossing
+        at = self.crossing
         if at < 0:
             most = int(np.nanargmax(self.sharpness))
-            return f"never reaches {line}: it is at most {number(self.sharpness[most])}, at step {self.steps[most]}"
+            largest = f"{number(self.sharpness[most])}, at step {self.steps[most]}"
+            return f"never reaches {self.line}: it is at most {largest}"
         if at == 0:
-            return f"starts at {number(self.sharpness[0])}, above {line}{self._after()}"
-        return f"reaches {line} at step {self.steps[at]}{self._after()}"
+            after = self._after()
+            return f"starts at {number(self.sharpness[0])}, above {self.line}{',' * bool(after)}{after}"
+        return f"reaches {self.line} at step {self.steps[at]}{self._after()}"
 
     def _after(self) -> str:
         """Return how the sharpness goes on once it has reached 2/η; nothing where the run ends there or diverges."""
@@ -186,13 +194,16 @@ def edge_explorer(
 
 
 def number(value: float) -> str:
-    """Return a value in three digits or whole, with a power of ten where it is small or large: "4.56 × 10⁻⁵"."""
+    """Return a value in three digits or whole, with a power of ten where it is small or large: "4.56 × 10⁻⁵".
+
+    Of one that is not finite there is nothing to say but "–".
+    """
     size = abs(value)
-    if isnan(value):
+    if not isfinite(value):
         return "–"
     if size and not 1e-3 <= size < 1e6:
         digits, power = f"{value:.2e}".split("e")
-        return f"{digits} × 10{str(int(power)).translate(RAISED)}"
+        return f"{digits}\u00a0×\u00a010{str(int(power)).translate(RAISED)}"
     return f"{value:.{max(0, 2 - floor(log10(size or 1)))}f}"
 
 
@@ -333,8 +344,9 @@ def _data(seen: Runs) -> dict[str, Any]:
         "shape": [len(found) for found in seen.values.values()],
         "labels": list(seen.labels.values()),
         "rates": seen.values["rate"],
-        "limits": [number(2 / rate) for rate in seen.values["rate"]],
+        "lines": [seen.descent(i, 0).line for i in range(len(seen.values["rate"]))],
         "x": [seen.plots["loss"].x(step) for step in seen.values["step"]],
+        "ends": (LEFT, RIGHT),
         "rows": {name: _row(plot) for name, plot in seen.plots.items()},
         "curves": {name: {kind: _packed(a) for kind, a in found.items()} for name, found in seen.curves.items()},
         "crossings": [run.crossing for run in runs],
@@ -375,8 +387,9 @@ def _readout(seen: Runs) -> str:
     if k > run.end:
         return f"Step {run.steps[k]}: no values."
     loss, sharpness = float(run.loss[k]), float(run.sharpness[k])
-    known = f"loss {number(loss)}, sharpness λ = {number(sharpness)}, η·λ/2 = {number(sharpness / run.limit)}"
-    return f"Step {run.steps[k]}: {known}."
+    share = number(sharpness / run.limit)
+    known = f"sharpness λ\u00a0=\u00a0{number(sharpness)}, η·λ/2\u00a0=\u00a0{share}"
+    return f"Step {run.steps[k]}: loss {number(loss)}, {known}."
 
 
 def _panel(name: str, seen: Runs) -> str:
@@ -385,9 +398,9 @@ def _panel(name: str, seen: Runs) -> str:
     plot, run = seen.plots[name], seen.descent(*seen.first)
     x = plot.x(seen.values["step"][seen.begin["step"]])
     cursor = f'<line class="cursor" x1="{x:g}" x2="{x:g}" y1="{TOP}" y2="{FLOOR}"/>'
-    lines = _limit(plot, run) if name == "sharpness" else ""
-    parts = _frame(plot, seen), lines, _onset(name, plot, run, seen), cursor, _curve(name, plot, seen), _dot(name, seen)
-    drawing = svg(f"curves {name}", WIDTH, HEIGHT, alt, *parts)
+    line = _limit(plot, run, seen) if name == "sharpness" else ""
+    inner = _frame(plot, seen), cursor, _curve(name, plot, seen), line, _onset(name, plot, run, seen), _dot(name, seen)
+    drawing = svg(f"curves {name}", WIDTH, HEIGHT, alt, *inner)
     return f'<div class="panel"><p class="name">{head} <small>{beside}</small></p>{drawing}</div>'
 
 
@@ -413,10 +426,13 @@ def _short(value: float) -> str:
     return f"{times}10{str(int(power)).translate(RAISED)}"
 
 
-def _limit(plot: Plot, run: Descent) -> str:
-    """Return the line 2/η with its name, above it where there is room."""
-    y = plot.y(run.limit)
-    name = f'<text x="{LEFT + 6}" y="{-6 if y > TOP + 20 else 15}">2/η = {number(run.limit)}</text>'
+def _limit(plot: Plot, run: Descent, seen: Runs) -> str:
+    """Return the line 2/η with its name where the curve is not: once it came near, it stays mostly on or above."""
+    y, at = plot.y(run.limit), run.crossing
+    early = at >= 0 and 2 * plot.x(seen.values["step"][at]) < LEFT + RIGHT
+    below = y < FLOOR - 24 if early else y < TOP + 20
+    x, anchor = (RIGHT - 4, "end") if early else (LEFT + 6, "start")
+    name = f'<text x="{x}" y="{16 if below else -7}" text-anchor="{anchor}">{run.line}</text>'
     return f'<g class="limit" transform="translate(0,{y:g})"><path d="M{LEFT} 0H{RIGHT}"/>{name}</g>'
 
 
@@ -427,7 +443,7 @@ def _onset(name: str, plot: Plot, run: Descent, seen: Runs) -> str:
     end = x > (LEFT + RIGHT) / 2
     if name == "loss":
         place = f'x="{-5 if end else 5}" y="{TOP + 11}" text-anchor="{"end" if end else "start"}"'
-        sign = f"<text {place}>sharpness reaches 2/η</text>"
+        sign = f"<text {place}>first λ ≥ 2/η</text>"
     else:
         reached = float(run.sharpness[at])
         y = plot.y(reached) if at >= 0 and reached <= plot.y.high else -99

@@ -1,6 +1,6 @@
   // The data hold both curves of every run, and what is said of it; the sliders choose the run and the step.
   const inputs = ["rate", "width", "step"].map((axis) => find(`input[data-axis="${axis}"]`));
-  const [, widths, count] = data.shape, middle = (Math.min(...data.x) + Math.max(...data.x)) / 2;
+  const [, widths, count] = data.shape, middle = (data.ends[0] + data.ends[1]) / 2;
 
   function unpacked(text) { // the upper 24 bits of each float of 32 bits
     const triples = bytes(text), view = new DataView(new ArrayBuffer(4));
@@ -17,7 +17,6 @@
       curves: Object.fromEntries(Object.entries(packed).map(([kind, text]) => [kind, unpacked(text)])),
       y: (value) => +(top + (scale(high) - scale(value)) / (scale(high) - scale(low)) * height).toFixed(1),
       inside: (value) => value >= low && value <= high, // not NaN
-      top,
     };
   });
 
@@ -25,14 +24,29 @@
     const size = Math.abs(value);
     if (size && !(size >= 1e-3 && size < 1e6)) {
       const [digits, power] = value.toExponential(2).split("e");
-      return `${digits} × 10${(+power).toString().replace(/./g, (sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)])}`;
+      return `${digits}\u00a0×\u00a010${(+power).toString().replace(/./g, (sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)])}`;
     }
     return value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(size || 1))));
   }
 
   const outline = (points) => points.reduce(([d, pen], [x, y]) => isNaN(y) ? [d, "M"] : [`${d}${pen}${x} ${y}`, "L"], ["", "M"])[0];
 
-  function panel({ svg, curves, y, inside, top }, i, run, k) {
+  function onset(svg, at, mean, y, inside) {
+    const text = svg.querySelector(".onset text"), ring = svg.querySelector(".ring"), x = at < 0 ? -999 : data.x[at], end = x > middle;
+    place(svg.querySelector(".onset"), { transform: `translate(${x},0)` });
+    if (text) place(text, { x: end ? -5 : 5, "text-anchor": end ? "end" : "start" });
+    else place(ring, { cy: at >= 0 && inside(mean[at]) ? y(mean[at]) : -99 });
+  }
+
+  function limit(svg, i, at, line, { top, height }) { // its name stands where the curve is not
+    const text = svg.querySelector(".limit text"), early = at >= 0 && data.x[at] < middle;
+    const below = early ? line < top + height - 24 : line < top + 20, [left, right] = data.ends;
+    place(svg.querySelector(".limit"), { transform: `translate(0,${line})` });
+    place(text, { x: early ? right - 4 : left + 6, y: below ? 16 : -7, "text-anchor": early ? "end" : "start" });
+    text.textContent = data.lines[i];
+  }
+
+  function panel({ svg, curves, y, inside }, i, run, k) {
     const set = (selector, attributes) => place(svg.querySelector(selector), attributes);
     const [mean, low, high] = ["mean", "low", "high"].map((kind) => curves[kind] && curves[kind].slice(run * count, (run + 1) * count));
     set(".curve", { d: outline(mean.map((value, n) => [data.x[n], y(value)])) });
@@ -43,17 +57,8 @@
     const seen = inside(mean[k]);
     set(".dot", { cx: seen ? data.x[k] : -99, cy: seen ? y(mean[k]) : -99 });
     set(".cursor", { x1: data.x[k], x2: data.x[k] });
-    const at = data.crossings[run], x = at < 0 ? -999 : data.x[at], end = x > middle, ring = svg.querySelector(".ring");
-    set(".onset", { transform: `translate(${x},0)` });
-    if (!ring) {
-      set(".onset text", { x: end ? -5 : 5, "text-anchor": end ? "end" : "start" });
-      return mean[k];
-    }
-    const line = y(2 / data.rates[i]);
-    place(ring, { cy: at >= 0 && inside(mean[at]) ? y(mean[at]) : -99 });
-    set(".limit", { transform: `translate(0,${line})` });
-    set(".limit text", { y: line > top + 20 ? -6 : 15 });
-    svg.querySelector(".limit text").textContent = `2/η = ${data.limits[i]}`;
+    onset(svg, data.crossings[run], mean, y, inside);
+    if (svg.matches(".sharpness")) limit(svg, i, data.crossings[run], y(2 / data.rates[i]), data.rows.sharpness);
     return mean[k];
   }
 
@@ -66,7 +71,7 @@
     const [loss, sharpness] = panels.map((shown) => panel(shown, i, run, k));
     [i, j, k].forEach((n, axis) => inputs[axis] && say(inputs[axis], data.labels[axis][n]));
     tell(".course", data.sentences[run]);
-    const known = `loss ${number(loss)}, sharpness λ = ${number(sharpness)}, η·λ/2 = ${number(data.rates[i] * sharpness / 2)}`;
+    const known = `loss ${number(loss)}, sharpness λ\u00a0=\u00a0${number(sharpness)}, η·λ/2\u00a0=\u00a0${number(data.rates[i] * sharpness / 2)}`;
     tell(".readout", `Step ${data.labels[2][k]}: ${isNaN(loss) ? "no values" : known}.`);
   }
 
