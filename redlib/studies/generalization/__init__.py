@@ -1,0 +1,1 @@
+"""Generalisation: why nets that can fit random labels still answer new examples well."""
