@@ -57,8 +57,9 @@ for name, labels in (("true", data.train.y), ("random", shuffled)):
 # %% tags=["parameters"]
 profile = "laptop"
 seeds = 10  # judged seeds 0 … seeds-1 (tuning used 1000–1009)
-first = 0  # the first seed; 20 in make confirm
+first = 0  # the first seed; 30 in make confirm
 few = 5  # seeds of the dearer runs
+guesses = 30  # seeds of nets on random labels, whose test accuracy is luck
 many = 20  # seeds of section 6, whose claim is about every single run
 corrupted = {}  # of memory.Corrupted: conv nets on images and labels spoilt in five ways
 corrupted_mlp = {"net": "mlp", "lr": 0.1}  # what differs for MLPs
@@ -77,7 +78,8 @@ escape = {}  # of minima.Escape: steps four times as large from there
 small_batches = {}  # of minima.SmallBatches
 watched = {"n": 64, "steps": 2000, "looks": 40}  # of minima.Descent, for the explorer
 watched_rates, watched_widths = [0.02, 0.9, 16], [8, 32, 128]  # there: from, to and how many steps; hidden units
-local_minima = {}  # of wide.LocalMinima: Gaussian points and images with random labels
+local_minima = {}  # of wide.LocalMinima: points with random labels
+local_images = {}  # of wide.LocalMinimaOfImages: what differs where these are images
 two_layer = {}  # of wide.TwoLayer: descent on nets of many widths
 tangent = {}  # of wide.Tangent: nets beside their linearisation
 critical = {}  # of memory.Critical: CDR
@@ -105,11 +107,12 @@ own, own_few, own_many = ({"seeds": range(first, first + count)} for count in (s
 # order of its first weights, so conv nets are judged and the MLP is the control.
 
 # %%
-conv = configure(memory.Corrupted, corrupted, own)
+conv = configure(memory.Corrupted, corrupted, own_few)
 labels = configure(memory.Relabelled, relabelled, own)
 memorise = {
     "conv": conv,
-    "mlp": varied(conv, corrupted_mlp),
+    "mlp": varied(conv, corrupted_mlp, own),
+    "guessing": varied(conv, seeds=range(first, first + guesses), versions=("random_labels",)),
     "many": labels,
     "few": varied(labels, n=few_images, shares=(0.0, 1.0)),
     "wrong": varied(labels, shares=(0.0, 0.1), others=True),
@@ -224,7 +227,7 @@ settings(plain, stepped_on=left)
 
 # %%
 points = configure(wide.LocalMinima, local_minima, own_many)
-images = configure(wide.LocalMinimaOfImages, local_minima, own_many)
+images = configure(wide.LocalMinimaOfImages, local_minima, local_images, own_many)
 shallow = configure(wide.TwoLayer, two_layer, own)
 smooth = carry_out(study, {"points": points, "images": images, "shallow": shallow})
 settings(points, shallow)

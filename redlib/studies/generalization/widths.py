@@ -54,7 +54,7 @@ class Sizes(Drawn, Training, Experiment):
     optimizer: str = "sgd"
     lr: float = 0.1
     batch: int = 64
-    epochs: int = 200  # at most
+    epochs: int = 400  # at most
     until: float = 0.01  # mean cross-entropy
     looks: int = 1  # an epoch, at the training loss
     seeds: tuple[int, ...] = tuple(range(10))

@@ -70,7 +70,7 @@ def findings():
     conv = versions([0, 0.004, 0.001, 0.002, 0.003], [0.02, 0.9, 0.06, 0.88, 0.9])
     mlp = versions([0, 0.006, 0, 0, 0], [0.05, 0.9, 0.055, 0.9, 0.9])
     return [
-        claims.gen_1(conv, mlp), claims.gen_2(relabelled(), relabelled()), claims.gen_3(relabelled()),
+        claims.gen_1(conv, mlp, conv), claims.gen_2(relabelled(), relabelled()), claims.gen_3(relabelled()),
         claims.gen_4(regularised(), regularised()),
         claims.gen_5(diluted(0.3), {250: diluted(0.5), 500: diluted(0.4), 1000: diluted(0.3)}),
         claims.gen_18(critical()), claims.gen_19(wrong()),
@@ -130,7 +130,7 @@ def test_runs_that_end_before_99_percent_are_censored_and_counted():
 
 def test_gates_shut_where_a_setting_shows_nothing():
     poor = versions([0] * 5, [0.8] * 5)
-    assert not claims.gen_1(poor, poor).gate["true_labels_learned"]
+    assert not claims.gen_1(poor, poor, poor).gate["true_labels_learned"]
     unfit = shares((0.0, 0.25, 0.5, 0.75, 1.0), [TRUE] * 4 + [[0.9, 0.5, 0.1, 0.02]], [TRUE] * 5)
     assert not claims.gen_3(unfit).gate["noisy_labels_learned"]
     assert not claims.gen_19(shares((0.0, 0.1), [TRUE, SLOW], [TRUE] * 2)).gate["noisy_labels_learned"]
