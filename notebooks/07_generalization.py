@@ -102,9 +102,9 @@ own, own_few, own_many = ({"seeds": range(first, first + count)} for count in (s
 # ## 1. Nets can fit anything
 #
 # Zhang and colleagues [@zhang2017understanding] spoilt images or labels in four ways and trained on. `Corrupted.run`
-# does the same from one initial net a seed: random labels; pixels in one new order for all images; each image's pixels
-# in an order of its own; Gaussian noise for images. To an MLP one fixed order of its inputs means nothing, for it is an
-# order of its first weights, so conv nets are judged and the MLP is the control.
+# does the same from one initial net a seed: random labels; pixels in one new order for all images (shuffled);
+# each image's pixels in an order of its own (random); Gaussian noise for images. To an MLP one fixed order of its
+# inputs means nothing, for it is an order of its first weights, so conv nets are judged and the MLP is the control.
 
 # %%
 conv = configure(memory.Corrupted, corrupted, own_few)
@@ -121,7 +121,69 @@ fitted = carry_out(study, memorise)
 settings(conv, labels)
 
 # %%
-# FIGURES zhang_a (GEN-1), zhang_b (GEN-2), zhang_c (GEN-3), gen_noise (GEN-19)
+gen1 = study.check(claims.gen_1(fitted["conv"], fitted["mlp"]))
+versions = "true_labels", "random_labels", "shuffled_pixels", "random_pixels", "gaussian_pixels"
+missed = max(gen1[f"unfitted_{version}"] for version in versions)
+fits = gen1.side("unfitted_random_labels", "leaves some unfitted", "fits them", "may fit them", claims.FITTED)
+luck = gen1.side("random_label_test_accuracy", "better than", "worse than", "about as well as", claims.CHANCE)
+moves = "raises", "lowers", "does not clearly change"
+order = [gen1.side(f"{net}_shuffled_minus_original", *moves) for net in ("conv", "mlp")]
+study.figure(
+    figures.five_versions(fitted["conv"], fitted["mlp"]), "zhang_a", claims=["GEN-1"],
+    alt="Training errors of a conv net and an MLP over steps on five versions of the data, and test accuracies.",
+    caption=f"At the end the conv net gets at most {missed:.1%} of its training examples wrong in any version, the MLP "
+    f"{gen1['mlp_unfitted_random_labels']:.1%} of random labels. After random labels the conv net answers "
+    f"{gen1['random_label_test_accuracy']:.0f}% of new images. One new order of pixels changes its test accuracy by "
+    f"{gen1['conv_shuffled_minus_original']:+z.1f} points, the MLP's by {gen1['mlp_shuffled_minus_original']:+z.1f}.",
+    meaning="If a net fits random labels, then how much it can fit is not what makes it generalise. The conv net "
+    f"{fits}, and then does {luck} guessing on new images (GEN-1: {gen1.word}). Convolutions expect neighbours to "
+    f"belong together: a new order of pixels {order[0]} their accuracy, and {order[1]} that of the MLP, the control.",
+)  # fmt: skip
+
+# %%
+gen2 = study.check(claims.gen_2(fitted["few"], fitted["many"]))
+grows = gen2.side("log2_slowdown_large_over_small_n", "grows", "shrinks", "does not clearly change")
+study.figure(
+    figures.slow_down(fitted["few"], fitted["many"], (few_images, labels.n)), "zhang_b", claims=["GEN-2"],
+    alt="Steps to fit 99% of the labels by number of images, and their ratio to true labels by random labels.",
+    caption=f"Random labels take {gen2['slowdown_small_n']:.1f} times as many steps as true ones with {few_images} "
+    f"images, {gen2['slowdown_large_n']:.1f} times with {labels.n}; {gen2['unfinished_runs']:.0%} of the runs on them "
+    "ended first.",
+    meaning="If true labels share a rule and random ones are a fact each, then more images mean more work for random "
+    f"labels above all. A constant factor is the same for any number of images; here it {grows} with more (GEN-2: "
+    f"{gen2.word}).",
+)  # fmt: skip
+
+# %%
+gen3 = study.check(claims.gen_3(fitted["many"]))
+rises = ", ".join(
+    f"{gen3[part]:+z.0f}" for part in ("rise_0_to_25", "rise_25_to_50", "rise_50_to_75", "rise_75_to_100")
+)
+harm = gen3.side("fitted_minus_early_half_random", "more errors than", "fewer errors than", "about as many errors as")
+study.figure(
+    figures.shares_of_random_labels(fitted["many"]), "zhang_c", claims=["GEN-3"],
+    alt="Test error by share of random labels, fitted, stopped early and by nearest neighbour; and over steps.",
+    caption=f"From quarter to quarter of random labels the test error of fitted nets changes by {rises} points, to "
+    f"{gen3['error_all_random']:.0f}%. With half of them random it differs from that of nets stopped early by "
+    f"{gen3['fitted_minus_early_half_random']:+z.1f} points.",
+    meaning="Memorising alone would give the look-up of the nearest image (dashed). Do random labels harm by being "
+    f"there, or by being fitted? With half of them random, nets that fit them make {harm} nets stopped at the least "
+    f"loss on validation labels that are no better (GEN-3: {gen3.word}).",
+)  # fmt: skip
+
+# %%
+gen19 = study.check(claims.gen_19(fitted["wrong"]))
+copies = gen19.side("error_minus_nearest", "more errors than", "fewer errors than", "about as many errors as")
+price = gen19.side("error_increase", "costs accuracy", "costs nothing", "has no clear cost")
+study.figure(
+    figures.wrong_labels(fitted["wrong"]), "gen_noise", claims=["GEN-19"],
+    alt="Errors over steps with and without wrong labels; test errors at the end beside nearest neighbour's.",
+    caption=f"With a tenth of the labels wrong the test error changes by {gen19['error_increase']:+z.1f} points, to "
+    f"{gen19['clean_test_error']:.1f}%; from nearest neighbour's it differs by {gen19['error_minus_nearest']:+z.1f}. "
+    f"The lead over guessing is {gen19['lead_noisy_over_clean']:.0%} of that without wrong labels.",
+    meaning="A look-up of the nearest image hands on each wrong label to all that is near it. A net that knows the "
+    f"same labels by heart makes {copies} that on new images; to fit wrong labels {price} (GEN-19: {gen19.word}).",
+)  # fmt: skip
 
 # %% [markdown]
 # ## 2. What holds them back?
@@ -141,7 +203,41 @@ held = carry_out(study, held)
 settings(true, noisy)
 
 # %%
-# FIGURES zhang_reg (GEN-4), rolnick (GEN-5)
+gen4 = study.check(claims.gen_4(held["true"], held["random"]))
+missed = {way: gen4[f"unfitted_random_labels_{way}"] for way in ("decay", "dropout", "norm", "augmented")}
+helps = gen4.side("best_minus_none", "helps", "harms", "does not clearly help")
+stops = gen4.side("unfitted_random_labels_augmented", "do", "do not", "may or may not", claims.FITTED)
+study.figure(
+    figures.regularisers(held["true"], held["random"]), "zhang_reg", claims=["GEN-4"],
+    alt="Test accuracy with each regulariser less that without any; shares of random labels that they leave unfitted.",
+    caption="Chosen on validation images, the best regulariser changes test accuracy by "
+    f"{gen4['best_minus_none']:+z.1f} points; without any, the lead over guessing is "
+    f"{gen4['lead_without_over_best']:.0%} of that with it. Random labels not fitted: {missed['decay']:.1%} with "
+    f"weight decay, {missed['dropout']:.1%} with dropout, {missed['norm']:.1%} with batch norm, "
+    f"{missed['augmented']:.0%} with shifts. Band: another order of images.",
+    meaning=f"The best regulariser {helps}, but the question is how nets do without any (GEN-4: {gen4.word}). Shifts "
+    f"by a pixel {stops} leave random labels unfitted in as many steps as the others take. They make nine images of "
+    "each, so that what is not fitted may be not fitted yet.",
+)  # fmt: skip
+
+# %%
+by_images = {n: held[n] for n in clean_images}
+gen5 = study.check(claims.gen_5(held["noisy"], by_images))
+shared = gen5.side(
+    "accuracy_10_minus_nearest", "more new images than", "fewer new images than", "about as many new images as"
+)
+enough = gen5.side("accuracy_slope_20", "raise", "lower", "do not clearly change")
+study.figure(
+    figures.many_random_labels(held["noisy"], by_images), "rolnick", claims=["GEN-5"],
+    alt="Test accuracy by random labels for each true one, and by images at twenty; net and nearest neighbour.",
+    caption=f"With 10 random labels for each true one nets stopped early answer {gen5['accuracy_10']:.0f}% of new "
+    f"images, {gen5['accuracy_10_minus_nearest']:+z.0f} points from nearest neighbour; training on changes that by "
+    f"{gen5['accuracy_10_last_minus_early']:+z.1f}. At 20 a doubling of the images changes it by "
+    f"{gen5['accuracy_slope_20']:+z.1f} points.",
+    meaning="An image's own labels hardly tell which is true: that has one vote more than chance gives it. Votes of "
+    f"like images add up, where a net shares what it learns from them. It answers {shared} a look-up of the nearest "
+    f"one's votes, and more images with labels as poor {enough} its accuracy (GEN-5: {gen5.word}).",
+)  # fmt: skip
 
 # %% [markdown]
 # ## 3. Wider, and no worse
@@ -264,7 +360,21 @@ cured = carry_out(study, {"critical": ranked})["critical"]
 settings(ranked)
 
 # %%
-# FIGURES cdr (GEN-18)
+gen18 = study.check(claims.gen_18(cured))
+gains = [gen18[part] for part in ("gain_over_early_stop", "gain_both_early", "gain_over_random_choice")]
+parts = "gain_over_last_epoch", "gain_over_random_choice", "gain_both_early"
+plainly, by_choice, in_time = (gen18.side(part, "better than", "worse than", "about as well as") for part in parts)
+study.figure(
+    figures.critical_weights(cured), "cdr", claims=["GEN-18"],
+    alt="Wrong labels memorised and test accuracy over steps for plain training, CDR and random weights; gains of CDR.",
+    caption="At the end CDR changes the share of wrong labels memorised by "
+    f"{100 * gen18['memorised_cdr_minus_plain']:+z.0f} points and test accuracy by "
+    f"{gen18['gain_over_last_epoch']:+z.1f}; against plain training stopped early by {gains[0]:+z.1f}, with both "
+    f"stopped early by {gains[1]:+z.1f}, against as many weights at random by {gains[2]:+z.1f}.",
+    meaning=f"At the last step CDR does {plainly} plain training (GEN-18: {gen18.word}). But weights drawn at random "
+    f"thin out training as well, and what is trained less memorises less: CDR ends {by_choice} they do. Its simplest "
+    f"rival chooses no weights and stops early; if both stop early, CDR does {in_time} plain training.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Limits
