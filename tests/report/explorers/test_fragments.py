@@ -121,13 +121,20 @@ def signal_explorer() -> str:
     return explorers.signal_explorer([0.5, 1.0, 1.5], [0, 0.5], [1, 0.5], activations=["erf", "relu"])
 
 
-KINDS = [mask_explorer, given.explorer, point_player, blur_explorer, signal_explorer]
+def edge_explorer() -> str:
+    falling, rising = np.linspace(2, 0.1, 5), np.linspace(5, 30, 5)
+    loss, sharpness = (np.broadcast_to(curve, (3, 3, 5)) for curve in (falling, rising))
+    return explorers.edge_explorer([0.05, 0.1, 0.2], [8, 16, 32], [0, 10, 20, 30, 40], loss, sharpness)
+
+
+KINDS = [mask_explorer, given.explorer, point_player, blur_explorer, signal_explorer, edge_explorer]
 SLIDERS = {
     mask_explorer: ["Weights kept"],
     given.explorer: ["Label noise", "Width", "Epoch"],
     point_player: ["Epoch"],
     blur_explorer: ["Blur σ pixels of a 28-pixel image"],
     signal_explorer: ["σw weights", "σb biases", "density kept"],
+    edge_explorer: ["Step size η", "Width", "Step"],
 }
 # A slider and where its output says that its number comes from, for each explorer.
 OUTPUTS = """() => [...document.querySelectorAll('.slider')].map(

@@ -103,7 +103,7 @@ def slow_down(few: Results, many: Results, images: tuple[int, int]) -> Figure:
         shares = 100 * np.array(run.labels["share"])
         style = "-" if len(shares) > 2 else "--"  # between its ends a dashed line is no measurement
         censored_band(right, shares, steps / steps[:, :1], ended, f"{size} images", colour, False, linestyle=style)
-    plots.log_values(left, (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000))
+    plots.log_values(left, (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000))
     plots.log_axis(left, images, "training images")
     left.set(xlim=(0.85 * x[0], x[-1] / 0.85), ylabel="steps to 99% in training", title="How long does fitting take?")
     plots.level(right, SMALL_FACTOR, "ten times", style="--")

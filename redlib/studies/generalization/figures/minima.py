@@ -25,7 +25,6 @@ MEASURES = {  # measure: what it is called, colour, and the same of the untraine
     "unit": ("unit capacity", "blue", ""),
 }
 SOLUTIONS = ("no attack", "blue"), ("mild attack", "gold"), ("strong attack", "orange")
-DOUBLINGS = "doublings"
 
 
 def slope_of(x: Floats, values: Floats) -> str:
@@ -34,7 +33,7 @@ def slope_of(x: Floats, values: Floats) -> str:
 
 
 def larger_is_better(run: Results) -> Figure:
-    """Return the test accuracy over width, hollow where some net does not fit, and the gain of each doubling."""
+    """Return the test accuracy over width, crossed where some net does not fit, and the gain of each doubling."""
     fig, (left, right) = panels(2, width=11, height=3.8)
     x, found, fits = claims.units(run), claims.test_accuracy(run), claims.fitting(run)
     trend = slope_per_seed(np.log2(x[fits]), found[:, fits]).mean() if len(fits) > 1 else np.nan
@@ -42,7 +41,8 @@ def larger_is_better(run: Results) -> Figure:
     plots.curves(left, x, named, log2=list(x), xlabel="hidden units", ylabel="test accuracy (%)", legend="",
                  title="Of nets that fit, is the wider better?")  # fmt: skip
     unfit = np.setdiff1d(np.arange(len(x)), fits)
-    left.plot(x[unfit], found.mean(0)[unfit], "o", mfc="white", color=COLOURS["blue"], label="_")
+    if len(unfit):
+        left.plot(x[unfit], found.mean(0)[unfit], "X", color=COLOURS["orange"], markersize=9, label="do not all fit")
     left.legend(loc="lower right")
     steps = {f"{low} to {high}": (found[:, k + 1] - found[:, k], "blue")
              for k, (low, high) in enumerate(zip(x[:-1], x[1:], strict=True))}  # fmt: skip
@@ -112,7 +112,11 @@ def batches(run: Results) -> Figure:
         right.plot(loss, one["curvature"], "o", color=paint(colour), label=f"batch {size}, at the end")
         right.plot(one["equal_loss"], one["equal_curvature"], "o", mfc="none", color=paint(colour), markersize=7,
                    label=f"batch {size}, at one loss")  # fmt: skip
-    right.set(xscale="log", yscale="log", xlabel="training loss", ylabel="largest curvature", title="Or less trained?")
+    right.set(xscale="log", yscale="log", ylabel="largest curvature", title="Or less trained?")
+    right.set_xlim(right.get_xlim()[0] / 1.5, 1.5 * right.get_xlim()[1])
+    low, high = right.get_xlim()
+    plots.log_axis(right, [ten for ten in 10.0 ** np.arange(-7, 1) if low <= ten <= high], "training loss")
+    few_ticks(right)
     right.legend(loc="best", fontsize=9)
     return fig
 
@@ -142,7 +146,7 @@ def spectra(run: Results) -> Figure:
         for what, values in (("largest", tops), ("length of Hessian", norms), ("scale-free", run["invariant"]))
         for k in (1, 2)
     }
-    plots.dot_rows(right, rows, "sharpness over that without attack (doublings)", zero=0, title="Are bad ones sharper?")
+    plots.dot_rows(right, rows, "over no attack (doublings)", zero=0, title="Are bad ones sharper?")
     return fig
 
 
@@ -155,7 +159,8 @@ def basins(attacked: Results, starts: Results) -> Figure:
     for k, (name, colour) in enumerate(SOLUTIONS):
         left.axvline(own[:, k].mean(), color=COLOURS[colour], label=name)
     left.axvline((own[:, 0].mean() + own[:, -1].mean()) / 2, color=INK, linestyle=":", label="half way")
-    left.set(xlabel="test accuracy (%)", ylabel=f"of {len(found)} random starts", title="Where do random starts end?")
+    left.set(xlabel="test accuracy (%)", ylabel=f"of {len(found)} random starts", title="Where do random starts end?",
+             xlim=(edges[0] - 0.5 * (edges[-1] - edges[0]), edges[-1]))  # fmt: skip
     left.legend(loc="upper left", fontsize=9)
     rows = {
         name: (log2_ratio(attacked[what][:, 0], attacked[what][:, -1]), colour)

@@ -19,15 +19,20 @@ from redlib.studies.generalization.claims import Floats
 AMONG = ("orange", "gold", "blue")  # colours of the narrowest, a middle and the widest net
 HALF = -0.5  # the power of the width that theory has
 MODES = {"lazy": ("scaled by 1/√m, lazy", "blue"), "rich": ("scaled by 1/m, rich", "orange")}
-TICKS = [digit * 10.0**ten for ten in range(-7, 4) for digit in (1, 2, 5)]
+DIGITS = (1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(k / 10 for k in range(10, 100))
 CURVES: dict[str, Any] = {"seeds": False, "marker": ""}
 
 
 def few_ticks(ax: Axes) -> None:
-    """Give a logarithmic y axis about five round numbers."""
+    """Give a logarithmic y axis round numbers: powers of ten where it is long, else the coarsest three or more."""
     low, high = ax.get_ylim()
-    shown = [tick for tick in TICKS if low <= tick <= high]
-    plots.log_values(ax, shown if len(shown) < 8 else [tick for tick in shown if f"{tick:e}"[0] == "1"])
+    if high > 1e4 * low:
+        return
+    for digits in DIGITS:
+        shown = [at for ten in range(-6, 5) for digit in digits if low <= (at := digit * 10.0**ten) <= high]
+        if len(shown) > 2:
+            break
+    plots.log_values(ax, shown[:: 1 + len(shown) // 7])
 
 
 def powers(ax: Axes, widths: Floats, named: Mapping[str, tuple[Floats, str]], title: str, ylabel: str) -> None:
@@ -69,8 +74,8 @@ def no_bad_minima(points: Results, images: Results) -> Figure:
                        label=name, capsize=3, markersize=6)  # fmt: skip
     plots.log2_axis(right, ratios, "first-layer weights per example")
     right.set(ylabel="runs without an error (%)", title="Does every run get there?", ylim=(-4, 104))
-    plots.mark(right, 1, "theorem", y=0.6)
-    plots.mark(right, 2, "claim", y=0.6)
+    plots.mark(right, 1, "theorem", y=0.4)
+    plots.mark(right, 2, "claim", y=0.4)
     right.legend(loc="upper left")
     return fig
 
@@ -133,5 +138,5 @@ def tangents(run: Results) -> Figure:
     )  # fmt: skip
     plots.curves(right, widths, errors, log2=list(widths), xlabel="hidden units m", ylabel="test error (%)",
                  title="And is lazy better?", legend="upper right", seeds=False)  # fmt: skip
-    right.set_ylim(0, None)
+    right.set_ylim(0, 1.3 * right.get_ylim()[1])  # room for the legend
     return fig

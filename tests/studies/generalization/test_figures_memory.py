@@ -7,7 +7,7 @@ import pytest
 from matplotlib import pyplot
 
 from redlib.experiments.results import Results
-from redlib.studies.generalization import figures_a as figures
+from redlib.studies.generalization.figures import memory as figures
 
 STEPS = np.array([1.0, 10, 100])
 ARMS = (("none", 0), ("order", 0), ("decay", 1e-3), ("decay", 1e-2), ("dropout", 0.5), ("norm", 0), ("shift", 1))
