@@ -253,8 +253,8 @@ study.figure(
     alt="Test accuracy by width of nets that all fit their training images, and the gain of each doubling.",
     caption=f"Test accuracy changes by {gen6['accuracy_width_slope']:+z.2f} points a doubling, at the last by "
     f"{gen6['last_doubling_gain']:+z.2f}; in {gen6['pairs_won_by_larger']:.0%} of all pairs the larger net is ahead.",
-    meaning=f"Of nets that know their training images by heart, wider ones do {better} on new ones (GEN-6: {gen6.word}). "
-    "To count weights would have forecast harm.",
+    meaning=f"Of nets that know their training images by heart, wider ones do {better} on new ones (GEN-6: "
+    f"{gen6.word}). To count weights would have forecast harm.",
 )  # fmt: skip
 gen7 = study.check(claims.gen_7(wider["widths"], wider["small start"], wider["large start"]))
 gen8 = study.check(claims.gen_8(wider["widths"], wider["depths"]))

@@ -24,7 +24,7 @@ LAYERS = {floor: set(FLOORS[:at]) for at, floor in enumerate(FLOORS)} | {
 }
 # What a run executes, which the store's keys digest, may not know how it is judged or drawn.
 EXECUTED = ["experiments/experiment", "experiments/results", "experiments/lab", "experiments/chain"]
-NOT_EXECUTED = ("claims.py", "figures.py")
+NOT_EXECUTED = re.compile(r"/(claims|figures)(/\w+)?\.py$")
 TARGETS = [
     *("help", "env", "lab", "smoke", "reproduce", "study", "confirm", "report", "status", "compare", "new-study"),
     *("test", "lint", "types", "bench", "clean"),
@@ -88,7 +88,7 @@ def test_imports_go_one_way(source):
 def executed():
     """Return the modules of runs: those of experiments, and of studies all but what judges and draws."""
     studies = [source for source in SOURCES if re.match(r"redlib/studies/\w+/", source)]
-    runs = [source for source in studies if not source.endswith((*NOT_EXECUTED, "__init__.py"))]
+    runs = [source for source in studies if not NOT_EXECUTED.search(source) and not source.endswith("__init__.py")]
     return [*(f"redlib/{name}.py" for name in EXECUTED), *runs]
 
 
