@@ -11,10 +11,9 @@
 # %% [markdown]
 # # Generalisation: what keeps a net that can memorise anything from memorising
 #
-# **Question.** Networks with more weights than examples can learn any labels, random ones included
-# [@zhang2017understanding]. A net that fits random labels knows nothing of new images; one that fits true labels, with
-# the same weights and the same training, answers most of them. So what tells the two apart is not how much a net
-# *could* learn. What is it?
+# **Question.** Networks with more weights than examples can learn any labels, random ones included. A net that fits
+# random labels knows nothing of new images; one that fits true labels, with the same weights and the same training,
+# answers most of them. So what tells the two apart is not how much a net *could* learn. What is it?
 #
 # Three kinds of answers are on offer, and we test all of them. **Little way to go**: wide nets fit the data close to
 # where they started [@neyshabur2019role; @du2019gradient]. **Flat places**: training ends where the loss is flat, and
