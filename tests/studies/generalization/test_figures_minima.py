@@ -41,7 +41,9 @@ def results(axes: str, labels, **values) -> Results:
 
 def sized(labels=tuple((int(units),) for units in UNITS), **changes) -> Results:
     one = np.ones(len(labels))
-    known = dict.fromkeys(("spectral", "path", "frobenius", "unit", "margin", "total", "per_unit", "test_error"), one)
+    known = dict.fromkeys(
+        ("spectral", "path", "frobenius", "unit", "vc", "margin", "total", "per_unit", "test_error"), one
+    )
     known |= {f"start_{name}": one for name in ("spectral", "path", "frobenius")} | {"train_error": 0 * one}
     return results("size", {"size": labels}, **(known | changes))
 
@@ -59,9 +61,11 @@ def test_slopes_of_distance_and_measures_stand_in_the_legends_and_untrained_nets
             (("small start", 0.25), ("widths", 0.0), ("large start", -1.0))}  # fmt: skip
     runs["widths"] = sized(spectral=UNITS**1.0, margin=UNITS**0.5, start_path=UNITS**-1.0)
     depths = sized(((8,), (8, 8), (8, 8, 8, 8)), frobenius=[1, 2, 4.0])
-    total, own, width, depth = minima.distance_and_measures(runs, depths).axes
+    total, width, own, depth = minima.distance_and_measures(runs, depths).axes
     assert {"a quarter: +0.25", "four times: −1.00"} <= set(lines(total)) and "a quarter: −0.50" in lines(own)
+    assert own.get_lines()[-1].get_ydata() == pytest.approx([1, 1 / 2, 1 / 4]), "where the total stays"
     assert "spectral: +0.50" in lines(width), "over the margin"
+    assert "VC bound: +0.00" in lines(width), "not over the margin"
     dashed = [line for line in width.get_lines() if line.get_linestyle() == "--" and len(line.get_xdata())]
     assert dashed[-1].get_ydata() == pytest.approx([1, 1 / 4, 1 / 16]), "the path norm of untrained nets"
     assert "Frobenius: +1.00" in lines(depth) and not any("unit" in name for name in lines(depth))
@@ -90,18 +94,44 @@ def attacked() -> Results:
 
 def test_sharpness_of_attacked_nets_is_counted_from_those_without_attack():
     left, middle, right = minima.spectra(attacked()).axes
-    assert set(lines(left)) == {"untrained", "no attack", "mild attack", "strong attack"}
-    assert means(middle) == pytest.approx([90, 80, 60])
+    named = {"untrained", "no attack: 90% right", "mild attack: 80% right", "strong attack: 60% right"}
+    assert set(lines(left)) == set(lines(middle)) == named
+    assert lines(left)["no attack: 90% right"].get_ydata()[:2] == pytest.approx([1, 1e-4 / 4]), "over the largest"
+    assert lines(left)["no attack: 90% right"].get_xdata() == pytest.approx([100 / 3, 200 / 3, 100])
+    assert lines(middle)["strong attack: 60% right"].get_ydata()[:2] == pytest.approx([32, 1])
     found = dict(zip(rows(right), means(right), strict=True))
     assert found["largest, mild"] == pytest.approx(1) and found["largest, strong"] == pytest.approx(3)
     assert found["scale-free, strong"] == pytest.approx(1)
 
 
 def test_random_starts_stand_between_good_and_bad_solutions_and_radii_are_in_doublings():
-    starts = results("start", {"start": tuple(range(4))}, test_error=[0.1, 0.1, 0.2, 0.35])
+    starts = results("start", {"start": tuple(range(4))}, test_error=[0.1, 0.1, 0.2, 0.35], train_error=[0, 0, 0, 0.1])
     left, right = minima.basins(attacked(), starts).axes
-    assert lines(left)["half way"].get_xdata()[0] == pytest.approx(75) and means(right) == pytest.approx([2, 0])
+    half = [text for text in left.texts if text.get_text() == "half way"]
+    assert half[0].xy[0] == pytest.approx(75) and means(right) == pytest.approx([2, 0])
     assert sum(bar.get_height() for bar in left.patches) == 4 * SEEDS, "no start is cut off"
+    assert left.get_legend().get_texts()[0].get_text() == "did not fit" and hollow(left) == SEEDS
+    fitting = results("start", {"start": (0, 1)}, test_error=[0.1, 0.2], train_error=[0, 0])
+    assert minima.basins(attacked(), fitting).axes[0].get_legend() is None
+
+
+def hollow(ax):
+    """Return how many starts have hollow bars."""
+    return sum(bar.get_height() for bar in ax.patches if bar.get_facecolor()[3] == 0)
+
+
+def test_every_bar_holds_as_many_possible_accuracies():
+    images = 360
+    found = 100 * np.arange(300, 360) / images
+    edges = minima.whole_images(found)
+    heights = np.histogram(found, edges)[0]
+    assert set(heights) == {2} and 0.5 <= edges[1] - edges[0] < 0.6
+    assert len(minima.whole_images(np.full(3, 50.0))) > 1, "one value alone has a bar"
+
+
+def medians(ax):
+    """Return the upright strokes of `passages`, from the top down."""
+    return [float(one.get_xdata()[0]) for one in ax.get_lines() if one.get_marker() == "|"]
 
 
 def test_the_line_two_over_the_step_is_drawn_and_curvatures_are_told_in_units_of_it():
@@ -109,14 +139,16 @@ def test_the_line_two_over_the_step_is_drawn_and_curvatures_are_told_in_units_of
     descent = results("rate sharp", {"rate": rates}, sharpness=[[3, 5], [9, 11]])
     arms = ("escape", "onward", "flat")
     escape = results("arm", {"arm": arms}, sharpness_before=[15, 4, 2], sharpness_after=[10, 4, 2],
-                     rate_after=[0.2, 0.1, 0.2])  # fmt: skip
+                     rate_after=[0.2, 0.1, 0.2], loss_before=[1, 2, 3], peak_loss=[9, 2, 3],
+                     loss_after=[0.1, 0.2, 0.3])  # fmt: skip
     small = results("batch", {"batch": (4, 16)}, sharpness=[1, 4], non_uniformity=[1, 2])
-    left, middle, right = minima.stability(descent, escape, small).axes
-    assert lines(left)["2/η"].get_ydata() == pytest.approx([20, 10])
-    assert lines(left)["at the end"].get_ydata() == pytest.approx([4, 10])
-    large = [float(line.get_xdata()[0]) for line in middle.get_lines() if len(line.get_xdata()) == 1]
-    assert large == pytest.approx([1.5, 1.0, 0.2, 0.2, 0.2, 0.2])
-    assert {"curvature: +1.00", "non-uniformity: +0.50"} <= set(lines(right))
+    ends, loss, batch, rest = minima.stability(descent, escape, small).axes
+    line = lines(ends)["2/η"]
+    assert line.get_xdata() * line.get_ydata() == pytest.approx(2) and line.get_ydata()[0] == pytest.approx(20)
+    assert lines(ends)["at the end of descent"].get_ydata() == pytest.approx([4, 10])
+    assert medians(loss) == pytest.approx([1, 9, 0.1, 3, 3, 0.3, 2, 2, 0.2])
+    assert medians(rest) == pytest.approx([1.5, 1.0, 0.2, 0.2, 0.2, 0.2]) and rows(rest) == rows(loss)
+    assert {"curvature: +1.00", "non-uniformity: +0.50"} <= set(lines(batch))
 
 
 def test_success_has_exact_intervals_and_theory_its_line():

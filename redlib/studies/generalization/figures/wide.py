@@ -19,7 +19,7 @@ from redlib.studies.generalization.claims import Floats
 AMONG = ("orange", "gold", "blue")  # colours of the narrowest, a middle and the widest net
 HALF = -0.5  # the power of the width that theory has
 MODES = {"lazy": ("scaled by 1/√m, lazy", "blue"), "rich": ("scaled by 1/m, rich", "orange")}
-DIGITS = (1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(k / 10 for k in range(10, 100))
+DIGITS = (1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), tuple(range(1, 10)), tuple(k / 10 for k in range(10, 100))
 CURVES: dict[str, Any] = {"seeds": False, "marker": ""}
 
 
