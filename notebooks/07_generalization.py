@@ -76,9 +76,9 @@ starts = {}  # of minima.Starts: random starts without an attack
 descent = {}  # of minima.Descent: steps of several sizes, all examples at once
 escape = {}  # of minima.Escape: steps four times as large from there
 small_batches = {}  # of minima.SmallBatches
-watched = {"steps": 2400, "looks": 24}  # of minima.Descent, for the explorer
-watched_rates = [0.1, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.49, 0.6, 0.74, 0.9]  # steps there
-watched_widths = [8, 32, 64]  # hidden units there
+watched = {"steps": 960, "looks": 24}  # of minima.Descent, for the explorer
+watched_rates = [0.25, 0.32, 0.42, 0.54, 0.7, 0.9, 1.2, 1.5]  # steps there
+watched_widths = [8, 16, 32]  # units there, in each of two hidden layers
 local_minima = {}  # of wide.LocalMinima: points with random labels
 local_images = {}  # of wide.LocalMinimaOfImages: what differs where these are images
 two_layer = {}  # of wide.TwoLayer: descent on nets of many widths
@@ -146,11 +146,9 @@ study.figure(
     figures.slow_down(fitted["few"], fitted["many"], (few_images, labels.n)), "zhang_b", claims=["GEN-2"],
     alt="Steps to fit 99% of the labels by number of images, and their ratio to true labels by random labels.",
     caption=f"Random labels take {gen2['slowdown_small_n']:.1f} times as many steps as true ones with {few_images} "
-    f"images, {gen2['slowdown_large_n']:.1f} times with {labels.n}; {gen2['unfinished_runs']:.0%} of the runs on them "
-    "ended first.",
+    f"images, {gen2['slowdown_large_n']:.1f} times with {labels.n}; {gen2['unfinished_runs']:.0%} of them ended first.",
     meaning="If true labels share a rule and random ones are a fact each, then more images mean more work for random "
-    f"labels above all. A constant factor is the same for any number of images; here it {grows} with more (GEN-2: "
-    f"{gen2.word}).",
+    f"labels above all. A constant factor is the same for any number; here it {grows} with more (GEN-2: {gen2.word}).",
 )  # fmt: skip
 gen3 = study.check(claims.gen_3(fitted["many"]))
 rises = ", ".join(f"{gen3[f'rise_{span}']:+z.0f}" for span in ("0_to_25", "25_to_50", "50_to_75", "75_to_100"))
@@ -210,8 +208,7 @@ study.figure(
     f"weight decay, {missed['dropout']:.1%} with dropout, {missed['norm']:.1%} with batch norm, "
     f"{missed['augmented']:.0%} with shifts. Band: another order of images.",
     meaning=f"The best regulariser {helps}, but the question is how nets do without any (GEN-4: {gen4.word}). Shifts "
-    f"by a pixel make nine images of each: in {until_fitted['epochs']:,} epochs at most they {stops} leave random "
-    "labels unfitted.",
+    f"by a pixel make nine images of each: in {until_fitted['epochs']:,} epochs they {stops} leave some unfitted.",
 )  # fmt: skip
 by_images = {n: held[n] for n in clean_images}
 gen5 = study.check(claims.gen_5(held["noisy"], by_images))
@@ -316,7 +313,7 @@ study.figure(
 gen10 = study.check(claims.gen_10(valleys["attacked"]))
 pairs = "top_mild_over_none", "top_strong_over_mild", "invariant_strong_over_none"
 bad = [gen10.side(f"log2_{pair}", *sharper) for pair in pairs]
-special = gen10.side("near_zero_trained_minus_start", "more", "fewer", "no clearly more")
+special = gen10.side("near_zero_trained_minus_start", "fewer", "more", "about as many")
 parameters = valleys["attacked"]["eigenvalues"].shape[2]
 study.figure(
     figures.spectra(valleys["attacked"]), "hess", claims=["GEN-10"],
@@ -327,8 +324,7 @@ study.figure(
     f"{gen10['log2_top_strong_over_mild']:+z.2f} between strong and mild.",
     meaning=f"The better solution should be the flatter one, twice. Mildly attacked nets are {bad[0]} than those "
     f"without attack, strongly attacked ones {bad[1]} than these (GEN-10: {gen10.word}); by the scale-free measure the "
-    f"strongly attacked are {bad[2]} than those without. There are {special} directions almost flat than before "
-    "training.",
+    f"strongly attacked are {bad[2]}. Untrained, {special} directions are flat.",
 )  # fmt: skip
 gen11 = study.check(claims.gen_11(valleys["attacked"], valleys["starts"]))
 wide_as = "wider", "narrower", "not clearly wider"
@@ -383,20 +379,20 @@ study.figure(
 # ### Try it
 #
 # Move the step size and the width. Does the largest eigenvalue of the Hessian climb to the line $2/\eta$, and what does
-# the loss do from there on [@cohen2021gradient]? One seed of small tanh nets, all examples at once.
+# the loss do from there on [@cohen2021gradient]? One seed of small tanh nets with two hidden layers, all examples at once.
 
 # %%
 looked_at = configure(minima.Descent, watched, seeds=[first], rates=watched_rates)
 looked_at = varied(looked_at, sharp=looked_at.looks + 1)  # at the curvature as often as at the loss
-seen = carry_out(study, {width: varied(looked_at, hidden=[width]) for width in watched_widths})
+seen = carry_out(study, {width: varied(looked_at, hidden=[width, width]) for width in watched_widths})
 curves = {name: np.stack([run[name][0] for run in seen.values()], 1) for name in ("train_loss", "sharpness")}
-begin = {"rate": watched_rates[len(watched_rates) // 2], "width": watched_widths[len(watched_widths) // 2]}
+begin = {"rate": watched_rates[len(watched_rates) // 2], "width": watched_widths[-1]}
 steps_seen = next(iter(seen.values()))["steps"]
 scaled = begin["rate"] / 2 * seen[begin["width"]].at(rate=begin["rate"])["sharpness"][0]
 study.explorer(
     edge_explorer(watched_rates, watched_widths, steps_seen, curves["train_loss"], curves["sharpness"], start=begin),
     alt="Explorer: training loss and largest curvature over the steps of descent, by step size and width.",
-    caption=f"With steps of {begin['rate']:g} and {begin['width']} hidden units the curvature begins at "
+    caption=f"With steps of {begin['rate']:g} and {begin['width']} units a layer the curvature begins at "
     f"{scaled[0]:.2f} times 2/η, is {scaled.max():.2f} times 2/η at its highest and {scaled[-1]:.2f} times at the end.",
 )  # fmt: skip
 
@@ -422,8 +418,7 @@ ratios = "quarter", "1", "2", "4", "2_images"
 arrived = [f"{gen13[f'success_at_ratio_{ratio}']:.0%}" for ratio in ratios]
 study.figure(
     figures.no_bad_minima(smooth["points"], smooth["images"]), "soudry", claims=["GEN-13"],
-    alt="Training error at the end and share of runs without one, by first-layer weights per example, for two data "
-    "sets.",
+    alt="Training error at the end and share of runs without one, by first-layer weights per example.",
     caption=f"{arrived[0]} of the runs with a quarter as many first-layer weights as examples end without an error, "
     f"{arrived[1]} with as many, {arrived[2]} with twice and {arrived[3]} with four times as many; {arrived[4]} on "
     "images with twice as many.",
@@ -476,12 +471,8 @@ settings(kernels)
 # %%
 gen17 = study.check(claims.gen_17(lazy))
 settles = gen17.side("kernel_settles", "changes more", "changes less", "does not clearly change less")
-richer = gen17.side(
-    "kernel_change_slope_rich",
-    "grows with width",
-    "falls with width, too",
-    "hangs on no width: width alone makes no net linear",
-)
+hangs = "grows with width", "falls with width, too", "hangs on no width, which alone makes no net linear"
+richer = gen17.side("kernel_change_slope_rich", *hangs)
 errs = "errs more than", "errs less than", "errs about as often as"
 against = [gen17.side(f"{pair}_test_error", *errs) for pair in ("lazy_minus_rich", "linear_minus_net")]
 study.figure(
@@ -489,8 +480,7 @@ study.figure(
     alt="Change of the tangent kernel, distance to the linear model and test errors by width, for lazy and rich nets.",
     caption=f"Powers of the width: change of a lazy net's kernel {gen17['kernel_settles']:+z.2f}, of a rich one's "
     f"{gen17['kernel_change_slope_rich']:+z.2f}, distance to the linear model {gen17['linearised_gap_slope']:+z.2f}. "
-    f"The widest lazy net's test error differs from the rich one's by {gen17['lazy_minus_rich_test_error']:+z.1f} "
-    "points.",
+    f"Test error of lazy less rich, widest: {gen17['lazy_minus_rich_test_error']:+z.1f} points.",
     meaning=f"The wider a lazy net, the kernel {settles} (GEN-17: {gen17.word}). A power of −½ is what the theorem "
     f"grants, −1 what changes that cancel between units give. In rich nets the change {richer}. On "
     f"new images the lazy net {against[0]} the rich one, its linear model {against[1]} it.",
@@ -549,18 +539,13 @@ study.figure(
 
 # %%
 learn = "fit random labels, too", "fit some of what is random", "do not fit all that is random", "may fit random labels"
-flat = (
-    "have flatter minima",
-    "have flatter minima in part",
-    "have no flatter minima",
-    "may or may not have flatter minima",
-)
+flat = "are flatter", "are flatter in part", "are not flatter", "may be flatter"
 stay = "stays only where", "stays mostly where", "does not keep to where", "may stay only where"
 study.conclude(
     answer=f"Is it that nets could not memorise? They {gen1.tells(*learn)} (GEN-1: {gen1.word}), and without any "
     f"regulariser keep {gen4['lead_without_over_best']:.0%} of the best one's lead over guessing (GEN-4: "
     f"{gen4.word}). Wider nets that fit do {better} (GEN-6: {gen6.word}) and end {closer[0]} to their start (GEN-7: "
-    f"{gen7.word}). Better solutions {gen10.tells(*flat)} (GEN-10: {gen10.word}), but the sharpness of large batches, "
+    f"{gen7.word}). Better minima {gen10.tells(*flat)} (GEN-10: {gen10.word}), but the sharpness of large batches, "
     f"{gen9['log2_curvature_one_rate']:+z.1f} doublings at one rate, is {gen9['log2_curvature_equal_loss']:+z.2f} at "
     f"one loss (GEN-9: {gen9.word}). Descent {gen12.tells(*stay)} the curvature is below 2/η (GEN-12: {gen12.word}), "
     f"and of random starts {gen11['starts_in_good_basins']:.0%} end near the good solutions (GEN-11: {gen11.word})."
