@@ -379,7 +379,7 @@ study.figure(
 # ### Try it
 #
 # Move the step size and the width. Does the largest eigenvalue of the Hessian climb to the line $2/\eta$, and what does
-# the loss do from there on [@cohen2021gradient]? One seed of small tanh nets with two hidden layers, all examples at once.
+# the loss do from there on [@cohen2021gradient]? One seed of tanh nets with two hidden layers, all examples at once.
 
 # %%
 looked_at = configure(minima.Descent, watched, seeds=[first], rates=watched_rates)
