@@ -150,6 +150,8 @@ study.figure(
     meaning="If true labels share a rule and random ones are a fact each, then more images mean more work for random "
     f"labels above all. A constant factor is the same for any number; here it {grows} with more (GEN-2: {gen2.word}).",
 )  # fmt: skip
+
+# %%
 gen3 = study.check(claims.gen_3(fitted["many"]))
 rises = ", ".join(f"{gen3[f'rise_{span}']:+z.0f}" for span in ("0_to_25", "25_to_50", "50_to_75", "75_to_100"))
 harm = gen3.side("fitted_minus_early_half_random", "more errors than", "fewer errors than", "about as many errors as")
@@ -202,14 +204,15 @@ stops = gen4.side("unfitted_random_labels_augmented", "do", "do not", "may or ma
 study.figure(
     figures.regularisers(held["true"], held["random"]), "zhang_reg", claims=["GEN-4"],
     alt="Test accuracy with each regulariser less that without any; shares of random labels that they leave unfitted.",
-    caption="Chosen on validation images, the best regulariser changes test accuracy by "
-    f"{gen4['best_minus_none']:+z.1f} points; without any, the lead over guessing is "
-    f"{gen4['lead_without_over_best']:.0%} of that with it. Random labels not fitted: {missed['decay']:.1%} with "
-    f"weight decay, {missed['dropout']:.1%} with dropout, {missed['norm']:.1%} with batch norm, "
-    f"{missed['augmented']:.0%} with shifts. Band: another order of images.",
+    caption=f"The best on validation images changes test accuracy by {gen4['best_minus_none']:+z.1f} points; without "
+    f"any, the lead over guessing is {gen4['lead_without_over_best']:.0%} of that with it. Random labels not fitted: "
+    f"{missed['decay']:.1%} with weight decay, {missed['dropout']:.1%} with dropout, {missed['norm']:.1%} with batch "
+    f"norm, {missed['augmented']:.0%} with shifts. Band: another order of images.",
     meaning=f"The best regulariser {helps}, but the question is how nets do without any (GEN-4: {gen4.word}). Shifts "
     f"by a pixel make nine images of each: in {until_fitted['epochs']:,} epochs they {stops} leave some unfitted.",
 )  # fmt: skip
+
+# %%
 by_images = {n: held[n] for n in clean_images}
 gen5 = study.check(claims.gen_5(held["noisy"], by_images))
 shared = gen5.side("accuracy_10_minus_nearest", "more images than", "fewer images than", "about as many images as")
@@ -244,14 +247,13 @@ settings(main)
 # %%
 gen6 = study.check(claims.gen_6(wider["widths"]))
 better = gen6.side("accuracy_width_slope", "better", "worse", "neither clearly better nor worse")
-foretold = gen6.side("accuracy_width_slope", "the opposite of what", "just what", "not what")
 study.figure(
     figures.larger_is_better(wider["widths"]), "gen_width", claims=["GEN-6"],
     alt="Test accuracy by width of nets that all fit their training images, and the gain of each doubling.",
     caption=f"Test accuracy changes by {gen6['accuracy_width_slope']:+z.2f} points a doubling, at the last by "
     f"{gen6['last_doubling_gain']:+z.2f}; in {gen6['pairs_won_by_larger']:.0%} of all pairs the larger net is ahead.",
     meaning=f"Of nets that know their training images by heart, wider ones do {better} on new ones (GEN-6: "
-    f"{gen6.word}), {foretold} a count of weights foretells.",
+    f"{gen6.word}).",
 )  # fmt: skip
 gen7 = study.check(claims.gen_7(wider["widths"], wider["small start"], wider["large start"]))
 gen8 = study.check(claims.gen_8(wider["widths"], wider["depths"]))
@@ -284,7 +286,9 @@ study.figure(
 # one loss and at tuned rates as well, and beside the curvature a sharpness that no rescaling moves [@kwon2021asam].
 #
 # `Attacked.run` makes good and bad solutions for the same images: it first teaches nets wrong labels of *other* images,
-# and then lets them forget these until they fit the right ones to one loss.
+# and then lets them forget these until they fit the right ones to one loss. All of their curvatures are then computed,
+# not only the largest. `Starts.run` asks where nets end that nobody attacked: if good minima fill most of the space, it
+# takes no rule to find them.
 
 # %%
 batches = configure(minima.BatchSizes, batch_sizes, own_few)
@@ -303,13 +307,15 @@ study.figure(
     figures.batches(valleys["batches"]), "keskar", claims=["GEN-9"],
     alt="Accuracy of small less large batches, their sharpness by five measures, and curvature over training loss.",
     caption=f"Small less large batches: {gen9['accuracy_gain_one_rate']:+z.1f} points of accuracy at one rate, "
-    f"{gen9['accuracy_gain_tuned']:+z.1f} at a rate for each. Large over small, the curvature differs by "
-    f"{gen9['log2_curvature_one_rate']:+z.1f} doublings at one rate, {gen9['log2_curvature_tuned']:+z.1f} at a rate "
-    f"for each, {gen9['log2_curvature_equal_loss']:+z.2f} at one training loss.",
+    f"{gen9['accuracy_gain_tuned']:+z.1f} at own rates. Curvature, large over small, in doublings: "
+    f"{gen9['log2_curvature_one_rate']:+z.1f} at one rate, {gen9['log2_curvature_tuned']:+z.1f} at own rates, "
+    f"{gen9['log2_curvature_equal_loss']:+z.2f} at one loss.",
     meaning=f"After as many epochs large batches end {ends[0]}; taken at one training loss they are {ends[1]}. In as "
     "many epochs small batches take more steps, and cross-entropy flattens as it falls. On new images small batches "
     f"{gain[0]} at one rate, {gain[1]} at a rate for each (GEN-9: {gen9.word}).",
 )  # fmt: skip
+
+# %%
 gen10 = study.check(claims.gen_10(valleys["attacked"]))
 pairs = "top_mild_over_none", "top_strong_over_mild", "invariant_strong_over_none"
 bad = [gen10.side(f"log2_{pair}", *sharper) for pair in pairs]
@@ -326,6 +332,8 @@ study.figure(
     f"without attack, strongly attacked ones {bad[1]} than these (GEN-10: {gen10.word}); by the scale-free measure the "
     f"strongly attacked are {bad[2]}. Untrained, {special} directions are flat.",
 )  # fmt: skip
+
+# %%
 gen11 = study.check(claims.gen_11(valleys["attacked"], valleys["starts"]))
 wide_as = "wider", "narrower", "not clearly wider"
 regions = [gen11.side(f"log2_{of}radius_good_over_bad", *wide_as) for of in ("", "normalised_")]
@@ -347,7 +355,8 @@ study.figure(
 # On a quadratic of curvature $\lambda$ descent with steps of size $\eta$ multiplies the distance to the minimum by
 # $1-\eta\lambda$, and leaves it where $\lambda>2/\eta$ [@wu2018how]. `Descent.run` trains small tanh nets on all
 # examples at once, with steps of several sizes; `Escape.run` goes on from where small steps ended, with steps four
-# times as large; `SmallBatches.run` uses one step size and several batch sizes.
+# times as large; `SmallBatches.run` uses one step size and several batch sizes. If noise of the batch also throws nets
+# out, small batches should end where the curvature is much the same for every example: evenness is a second filter.
 
 # %%
 plain = configure(minima.Descent, descent, own)
@@ -365,11 +374,10 @@ evens = gen12.side("nonuniformity_batch_slope", "more even", "less even", "neith
 study.figure(
     figures.stability(stepped["descent"], stepped["escape"], stepped["batches"]), "wu", claims=["GEN-12"],
     alt="Curvature at the end over step size with 2/η; loss and curvature about larger steps; minima by batch size.",
-    caption=f"At the largest step the curvature ends at {gen12['scaled_sharpness_step4']:.2f} times the line 2/η, at "
-    f"the next at {gen12['scaled_sharpness_step3']:.2f}. Steps four times as large change the loss by "
-    f"{gen12['log2_escape_loss']:+z.1f} doublings at its highest, the curvature by "
-    f"{gen12['log2_sharpness_after_escape']:+z.2f} in the end. Non-uniformity goes as the batch size to the power of "
-    f"{gen12['nonuniformity_batch_slope']:+z.2f}, curvature as {gen12['sharpness_batch_slope']:+z.2f}.",
+    caption=f"At the largest step the curvature ends at {gen12['scaled_sharpness_step4']:.2f} times 2/η. Steps four "
+    f"times as large change the loss by {gen12['log2_escape_loss']:+z.1f} doublings at its highest, the curvature by "
+    f"{gen12['log2_sharpness_after_escape']:+z.2f} in the end. Powers of the batch size: non-uniformity "
+    f"{gen12['nonuniformity_batch_slope']:+z.2f}, curvature {gen12['sharpness_batch_slope']:+z.2f}.",
     meaning=f"Where the curvature is above the line of the larger step, that step {thrown}, and where the net comes to "
     f"rest it is {to} than before. The controls, as many more small steps and large ones from a place flat enough, "
     f"tell what time alone does. Minima of small batches are {evens} (GEN-12: {gen12.word}); flat ones are even, too.",
@@ -385,12 +393,12 @@ study.figure(
 looked_at = configure(minima.Descent, watched, seeds=[first], rates=watched_rates)
 looked_at = varied(looked_at, sharp=looked_at.looks + 1)  # at the curvature as often as at the loss
 seen = carry_out(study, {width: varied(looked_at, hidden=[width, width]) for width in watched_widths})
-curves = {name: np.stack([run[name][0] for run in seen.values()], 1) for name in ("train_loss", "sharpness")}
+curves = [np.stack([run[name][0] for run in seen.values()], 1) for name in ("train_loss", "sharpness")]
 begin = {"rate": watched_rates[len(watched_rates) // 2], "width": watched_widths[-1]}
-steps_seen = next(iter(seen.values()))["steps"]
-scaled = begin["rate"] / 2 * seen[begin["width"]].at(rate=begin["rate"])["sharpness"][0]
+shown = seen[begin["width"]]
+scaled = begin["rate"] / 2 * shown.at(rate=begin["rate"])["sharpness"][0]
 study.explorer(
-    edge_explorer(watched_rates, watched_widths, steps_seen, curves["train_loss"], curves["sharpness"], start=begin),
+    edge_explorer(watched_rates, watched_widths, shown["steps"], *curves, start=begin),
     alt="Explorer: training loss and largest curvature over the steps of descent, by step size and width.",
     caption=f"With steps of {begin['rate']:g} and {begin['width']} units a layer the curvature begins at "
     f"{scaled[0]:.2f} times 2/η, is {scaled.max():.2f} times 2/η at its highest and {scaled[-1]:.2f} times at the end.",
@@ -419,9 +427,8 @@ arrived = [f"{gen13[f'success_at_ratio_{ratio}']:.0%}" for ratio in ratios]
 study.figure(
     figures.no_bad_minima(smooth["points"], smooth["images"]), "soudry", claims=["GEN-13"],
     alt="Training error at the end and share of runs without one, by first-layer weights per example.",
-    caption=f"{arrived[0]} of the runs with a quarter as many first-layer weights as examples end without an error, "
-    f"{arrived[1]} with as many, {arrived[2]} with twice and {arrived[3]} with four times as many; {arrived[4]} on "
-    "images with twice as many.",
+    caption=f"Runs without an error: {arrived[0]} with a quarter as many first-layer weights as examples, {arrived[1]} "
+    f"with as many, {arrived[2]} with twice, {arrived[3]} with four times as many; on images {arrived[4]} with twice.",
     meaning="By the theorem there is no bad minimum once weights are as many as examples. Whether training comes to "
     "rest in a good one is another matter: it may stop at a kink, or go on for longer than we wait. That twice as "
     f"many are always enough is {gen13.word} (GEN-13).",
@@ -439,6 +446,8 @@ study.figure(
     meaning="A fall by a constant factor is what descent does on a quadratic. A net's loss is none, but with one step "
     f"size wider nets fall {faster} (GEN-14: {gen14.word}). At infinite width the rate is that of a kernel.",
 )  # fmt: skip
+
+# %%
 study.figure(
     figures.patterns(smooth["shallow"]), "du_b", claims=["GEN-15"],
     alt="Share of on-off states that changed, over the steps and by width at one loss, with powers of the width.",
@@ -535,7 +544,6 @@ study.figure(
 # 1. Set `few_images = 125`. Does the slow-down by random labels shrink? *Hint:* the slopes in zhang_b predict it.
 # 2. Rescale two layers of a trained ReLU net by 10 and 1/10. What do `top_eigenvalues`, `box_sharpness` and
 #    `adaptive_sharpness` of `redlib.measures.curvature` say? *Hint:* the function is the same.
-# 3. Add `3e-2` to `rates` in `batch_sizes`. Which rate do small batches choose then? *Hint:* `tuned_rate`.
 
 # %%
 learn = "fit random labels, too", "fit some of what is random", "do not fit all that is random", "may fit random labels"
