@@ -46,9 +46,10 @@ how = {"optimizer": SGD(0.1, momentum=0.9), "epochs": epochs_shown[-1], "batch_s
 for name, labels in (("true", data.train.y), ("random", shuffled)):
     networks, train = StackedMLP.create((64, 256, 10), seeds_tried), Examples(data.train.x, labels)
     history = fit(networks, train, evaluate={"train": train, "test": test}, **how)
-    errors = (100 * history["train_error"].mean(0)).round(1)
-    print(f"{name:6} labels: wrong in training after {epochs_shown} epochs: {errors} %,", end=" ")
-    print(f"of new images at the end {100 * history.final('test_error').mean():.0f} %")
+    errors = (100 * history["train_error"].mean(0)).round().astype(int)  # after the epochs shown
+    print(
+        f"{name:6} labels: {errors} % wrong in training, {100 * history.final('test_error').mean():.0f} % of new images"
+    )
 
 # %% [markdown]
 # ## The settings of the study
