@@ -47,9 +47,8 @@ for name, labels in (("true", data.train.y), ("random", shuffled)):
     networks, train = StackedMLP.create((64, 256, 10), seeds_tried), Examples(data.train.x, labels)
     history = fit(networks, train, evaluate={"train": train, "test": test}, **how)
     errors = (100 * history["train_error"].mean(0)).round().astype(int)  # after the epochs shown
-    print(
-        f"{name:6} labels: {errors} % wrong in training, {100 * history.final('test_error').mean():.0f} % of new images"
-    )
+    unseen = 100 * history.final("test_error").mean()
+    print(f"{name:6} labels: {errors} % wrong in training, {unseen:.0f} % of new images")
 
 # %% [markdown]
 # ## The settings of the study
@@ -104,9 +103,9 @@ own, own_few, own_many = ({"seeds": range(first, first + count)} for count in (s
 # ## 1. Nets can fit anything
 #
 # Zhang and colleagues [@zhang2017understanding] spoilt images or labels in four ways and trained on. `Corrupted.run`
-# does the same from one initial net a seed: random labels; pixels in one new order for all images (shuffled);
-# each image's pixels in an order of its own (random); Gaussian noise for images. To an MLP one fixed order of its
-# inputs means nothing, for it is an order of its first weights, so conv nets are judged and the MLP is the control.
+# does the same from one initial net a seed: random labels; pixels in one new order for all images (shuffled); each
+# image's pixels in an order of its own (random); Gaussian noise for images. To an MLP one fixed order of its inputs
+# means nothing, for it is an order of its first weights, so conv nets are judged and the MLP is the control.
 
 # %%
 conv = configure(memory.Corrupted, corrupted, own_few)
