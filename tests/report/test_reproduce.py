@@ -486,7 +486,7 @@ def test_second_run_of_a_study_is_refused_with_the_process_of_the_first(home, ca
 
 @pytest.mark.slow
 def test_two_runs_at_once_end_with_one_whole_notebook_and_a_word(tmp_path, start):
-    root = project(tmp_path / "toy", {"01_good": {"pause_s": 0.5, "runs": 6}})
+    root = project(tmp_path / "toy", {"01_good": {"pause_s": 4.0, "runs": 6}})
     first = start(root, "reproduce")
     wait_until(lambda: list(root.glob("build/executed/laptop/*.tmp.ipynb")))
     second = start(root, "reproduce")
