@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn_panels import lines, means, rows
 from matplotlib import pyplot
 
 from redlib.experiments.results import Results
@@ -17,21 +18,6 @@ ARMS = (("none", 0), ("order", 0), ("decay", 1e-3), ("decay", 1e-2), ("dropout",
 def closed():
     yield
     pyplot.close("all")
-
-
-def lines(ax):
-    """Return the labelled lines of a panel by name."""
-    return {line.get_label(): line for line in ax.get_lines() if not line.get_label().startswith("_")}
-
-
-def rows(ax):
-    return [label.get_text() for label in ax.get_yticklabels()]
-
-
-def means(ax):
-    """Return the large dots of `dot_rows`, from the top down."""
-    dots = [line for line in ax.get_lines() if line.get_markersize() == 6.5]
-    return [float(dot.get_xdata()[0]) for dot in dots]
 
 
 def curves(axis: str, labels, **at: list) -> Results:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn_panels import lines, rows
 from matplotlib import pyplot
 
 from redlib.experiments.results import Results
@@ -15,15 +16,6 @@ from redlib.studies.mean_field_rmt import claims, figures, runs
 def closed():
     yield
     pyplot.close("all")
-
-
-def lines(ax):
-    """Return the labelled lines of a panel by name."""
-    return {line.get_label(): line for line in ax.get_lines() if not line.get_label().startswith("_")}
-
-
-def rows(ax):
-    return [label.get_text() for label in ax.get_yticklabels()]
 
 
 def title(ax):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from drawn_panels import lines
 from matplotlib import pyplot
 
 from redlib import plots
@@ -29,11 +30,6 @@ def beside(found, **more):
     """The same results with other arrays, given as (array, axes)."""
     axes = {name: tuple(own.split()) for name, (_, own) in more.items()}
     return Results(found.arrays | {name: v for name, (v, _) in more.items()}, found.axes | axes, found.labels)
-
-
-def lines(ax):
-    """Return the labelled lines of a panel by name."""
-    return {line.get_label(): line for line in ax.get_lines() if not line.get_label().startswith("_")}
 
 
 def rows(ax):
