@@ -291,8 +291,8 @@ study.figure(
 # takes no rule to find them.
 
 # %%
-batches = configure(minima.BatchSizes, batch_sizes, own_few)
-misled = configure(minima.Attacked, attacked, own_few)
+batches = configure(minima.BatchSizes, batch_sizes, own)
+misled = configure(minima.Attacked, attacked, own)
 ground = {"batches": batches, "attacked": misled, "starts": configure(minima.Starts, starts, source=misled)}
 valleys = carry_out(study, ground)
 settings(batches, misled)
@@ -468,9 +468,9 @@ study.figure(
 # ## 7. Lazy, or learning features?
 #
 # If weights hardly move, a net is its linearisation at the start, and its training is regression with a fixed kernel,
-# that of its gradients [@jacot2018neural]. Whether that happens is a matter of scale, not of width alone
-# [@chizat2019lazy]: `Tangent.run` trains nets scaled by $1/\sqrt m$, which become lazy, beside nets scaled by $1/m$,
-# which go on learning features, both down to one loss.
+# that of its gradients [@jacot2018neural], which moves by one over the width [@huang2020dynamics]. Whether that happens
+# is a matter of scale, not of width alone [@chizat2019lazy]: `Tangent.run` trains nets scaled by $1/\sqrt m$, which
+# become lazy, beside nets scaled by $1/m$, which go on learning features, both down to one loss.
 
 # %%
 kernels = configure(wide.Tangent, tangent, own)
@@ -486,7 +486,7 @@ errs = "errs more than", "errs less than", "errs about as often as"
 against = [gen17.side(f"{pair}_test_error", *errs) for pair in ("lazy_minus_rich", "linear_minus_net")]
 study.figure(
     figures.tangents(lazy), "ntk", claims=["GEN-17"],
-    alt="Change of the tangent kernel, distance to the linear model and test errors by width, for lazy and rich nets.",
+    alt="Change of the tangent kernel and distance to the linear model by width; differences of test errors.",
     caption=f"Powers of the width: change of a lazy net's kernel {gen17['kernel_settles']:+z.2f}, of a rich one's "
     f"{gen17['kernel_change_slope_rich']:+z.2f}, distance to the linear model {gen17['linearised_gap_slope']:+z.2f}. "
     f"Test error of lazy less rich, widest: {gen17['lazy_minus_rich_test_error']:+z.1f} points.",
@@ -527,9 +527,9 @@ study.figure(
 # %% [markdown]
 # ## Limits
 #
-# * **Small data, few seeds.** At laptop one of 360 test images is 0.28 points; GEN-9 and GEN-10 have five seeds.
+# * **Small data.** At laptop one of 360 test images is 0.28 points, and ten seeds share many of their images.
 # * **Ends of grids.** The best rate of small batches may be the largest tried (GEN-9); of the four steps of GEN-12 only
-#   the largest may meet the line; a start four times as large may first be left by instability (GEN-7).
+#   the larger meet the line; a start four times as large may first be left by instability (GEN-7).
 # * **Mended after a first look**, without any change of a check. A net that fitted random labels answers like images
 #   alike, so guessing varies three times as much as coin flips would: thirty seeds, where ten had left GEN-1 open.
 #   Shifted images need ten times as many steps to learn random labels than the first setting gave (GEN-4), and one net

@@ -27,6 +27,7 @@ from redlib.experiments.results import Arrays, table
 from redlib.nets import StackedMLP
 from redlib.nets.convnets import seeded
 from redlib.nets.ticketnets import Dropout, build
+from redlib.studies.generalization.widths import layer_sizes
 from redlib.training import Batches, Examples, evaluate
 
 OTHER = 100_000  # added to a seed: its second draw, of validation labels or of an order of the examples
@@ -78,7 +79,7 @@ class Watched(Drawn, Training, Experiment):
         data, seeds = self.load(), self.seeds * arms
         shape = data.train.x.shape
         if self.net == "mlp":
-            return StackedMLP.create((shape[1], *self.hidden, data.classes), seeds)
+            return StackedMLP.create(layer_sizes(data, self.hidden), seeds)
         options |= {"width": self.width}
         return [build(self.net, seed, data.classes, shape[1], shape[2], **options) for seed in seeds]
 
@@ -127,7 +128,7 @@ class Corrupted(Watched):
     width: float = 0.125
     lr: float = 0.05
     batch: int = 100
-    epochs: int = 150
+    epochs: int = 400  # at most
     versions: tuple[str, ...] = VERSIONS
 
     arrays = """
@@ -286,7 +287,7 @@ class Regularised(Watched):
             found: list[nn.Module] = super().nets(arms, **options)
             return found
         data = self.load()
-        sizes = data.train.x[0].numel(), *self.hidden, data.classes
+        sizes = layer_sizes(data, self.hidden)
         return [seeded(module_mlp, seed, sizes, seed, **options) for seed in self.seeds * arms]
 
     def run(self, before: Arrays | None = None) -> Arrays:

@@ -33,7 +33,7 @@ from redlib.measures.curvature import (
 )
 from redlib.nets import StackedMLP
 from redlib.nets.convnets import seeded
-from redlib.nets.sizes import parameter_count
+from redlib.studies.generalization.widths import layer_sizes, weights
 from redlib.training import SGD, Adam, Examples, History, evaluate
 from redlib.training.optimisers import Rule
 
@@ -50,17 +50,17 @@ class BatchSizes(Drawn, Training, Experiment):
     `lr`, one of `rates`, is the rate that all batches share.
     """
 
-    pool: int | None = 1137
-    validation: int = 300
-    tests: int | None = 360
+    pool: int | None = 897
+    validation: int = 200
+    tests: int | None = 700  # as many as are left: the two batches differ by little
     n: int | None = 512
     hidden: tuple[int, ...] = (128,)
     batches: tuple[int, ...] = (16, 128)
-    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
     epochs: int = 150
     until: float = 0.05  # training cross-entropy at which curvatures are compared, too
     climbs: int = 20  # steps of the ascent in Keskar's box
-    seeds: tuple[int, ...] = tuple(range(5))
+    seeds: tuple[int, ...] = tuple(range(10))
 
     arrays = """
     train_error train_loss validation_error validation_loss test_error: seed batch rate
@@ -77,7 +77,7 @@ class BatchSizes(Drawn, Training, Experiment):
     def cost(self) -> float:
         """Relative time of the run."""
         nets = len(self.seeds) * len(self.rates) * len(self.batches)
-        return float(nets * self.size * self.epochs * parameter_count((64, *self.hidden, 10)) / 1e9)
+        return nets * self.size * self.epochs * weights(self.load(), self.hidden) / 1e9
 
     def rule(self) -> Rule:
         """Return Adam at the rate of each net, rate by rate."""
@@ -90,8 +90,7 @@ class BatchSizes(Drawn, Training, Experiment):
 
     def nets(self) -> StackedMLP:
         """Return the initial nets, all seeds at the first rate, then at the next."""
-        data, seeds = self.load(), self.seeds * len(self.rates)
-        return StackedMLP.create((data.train.x.shape[1], *self.hidden, data.classes), seeds)
+        return StackedMLP.create(layer_sizes(self.load(), self.hidden), self.seeds * len(self.rates))
 
     def trained(self) -> Arrays:
         """Return what nets of the one batch size `batch` do: [S, rates], and their curvatures [S]."""
@@ -159,7 +158,7 @@ class Attacked(Data, Training, Experiment):
     looked: int = 10  # steps between two looks at it
     directions: int = 50
     low: float = 0.1  # the loss at which the region of low loss ends
-    seeds: tuple[int, ...] = tuple(range(5))
+    seeds: tuple[int, ...] = tuple(range(10))
 
     arrays = """
     test_error train_error train_loss length: seed attack
@@ -189,7 +188,7 @@ class Attacked(Data, Training, Experiment):
         """Return the initial nets, one a seed."""
         data = self.load()
         if self.net == "mlp":
-            return StackedMLP.create((data.train.x.shape[1], *self.hidden, data.classes), seeds, init="he")
+            return StackedMLP.create(layer_sizes(data, self.hidden), seeds, init="he")
         return [seeded(small_lenet, seed, data.classes) for seed in seeds]
 
     def images_alone(self) -> Examples:
@@ -263,7 +262,7 @@ class Starts(Experiment):
     """Nets from many random starts, trained as those of `source` without an attack (GEN-11)."""
 
     source: Attacked = Attacked()
-    starts: int = 40  # a seed
+    starts: int = 20  # a seed
 
     arrays = "test_error train_error train_loss: seed start"
 
@@ -275,8 +274,8 @@ class Starts(Experiment):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Descent(Drawn, Training, Experiment):
-    """Full-batch descent of one start with steps of several sizes, and the curvature on the way (GEN-12, explorer)."""
+class Smooth(Drawn, Training, Experiment):
+    """Small nets without kinks, on which descent comes to rest in thousands of steps."""
 
     pool: int | None = 1437
     tests: int | None = 360
@@ -284,13 +283,32 @@ class Descent(Drawn, Training, Experiment):
     hidden: tuple[int, ...] = (32,)
     activation: str = "tanh"
     loss: str = "mse"
-    rates: tuple[float, ...] = (0.035, 0.07, 0.14, 0.28, 0.56)  # of plain descent
+    seeds: tuple[int, ...] = tuple(range(10))
+
+    normalise: ClassVar[str] = "standard"  # else it takes many times as long
+
+    @property
+    def cost(self) -> float:
+        """Relative time of the run."""
+        return len(self.seeds) * self.steps * self.examples() * weights(self.load(), self.hidden) / 1e9
+
+    def examples(self) -> int:
+        """Return how many examples the nets of one seed see in one step each."""
+        raise NotImplementedError
+
+    def nets(self, arms: int = 1) -> StackedMLP:
+        """Return the initial nets of the seeds, equal in all arms."""
+        return StackedMLP.create(layer_sizes(self.load(), self.hidden), self.seeds * arms, self.activation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descent(Smooth):
+    """Full-batch descent of one start with steps of several sizes, and the curvature on the way (GEN-12, explorer)."""
+
+    rates: tuple[float, ...] = (0.045, 0.09, 0.18, 0.36, 0.72)  # of plain descent
     steps: int = 5000
     looks: int = 30  # at losses, evenly spaced, and one at the start
     sharp: int = 5  # last looks at the largest curvature
-    seeds: tuple[int, ...] = tuple(range(10))
-
-    normalise: ClassVar[str] = "standard"  # descent then comes to rest in thousands of steps
 
     arrays = """
     steps: look
@@ -300,11 +318,9 @@ class Descent(Drawn, Training, Experiment):
     weights: seed rate parameter
     """
 
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        nets = len(self.seeds) * len(self.rates)
-        return float(nets * self.size * self.steps * parameter_count((64, *self.hidden, 10)) / 1e9)
+    def examples(self) -> int:
+        """Return how many examples the nets of one seed see in one step each."""
+        return len(self.rates) * self.size
 
     def rule(self) -> Rule:
         """Return plain descent at the step size of each net, rate by rate."""
@@ -312,9 +328,7 @@ class Descent(Drawn, Training, Experiment):
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return losses, errors (shares) and largest curvatures [S, rates, looks], and the weights at the end."""
-        data, train, moments = self.load(), self.parts()["train"], self.moments()
-        seeds = self.seeds * len(self.rates)
-        net = StackedMLP.create((data.train.x.shape[1], *self.hidden, data.classes), seeds, self.activation)
+        train, moments, net = self.parts()["train"], self.moments(), self.nets(len(self.rates))
         seen = {name: self.parts()[name] for name in ("train", "test")}
         history = self.descend(net, evaluate=seen, probe_steps=moments, probes={"weights": lambda net: net.vector()})
         ways = history["weights"][:, -self.sharp :]
@@ -348,12 +362,13 @@ class Escape(Experiment):
     """What follows where the nets of a `Descent` go on from its end with a step `factor` times as large (GEN-12).
 
     Arm "escape" begins where the rate `start` ended and "flat" where the rate `low` did, at which that step is not too
-    large for the curvature; "onward" goes on from the end of `start` with the same step.
+    large for the curvature (nor has descent quite come to rest); "onward" goes on from the end of `start` with the same
+    step.
     """
 
     source: Descent = Descent()
-    start: float = 0.14  # these two are of the rates of `source`
-    low: float = 0.035
+    start: float = 0.18  # these two are of the rates of `source`
+    low: float = 0.045
     factor: float = 4.0
     peak: int = 100  # steps in which the highest loss is looked for
     arms: tuple[str, ...] = ("escape", "onward", "flat")
@@ -377,10 +392,7 @@ class Escape(Experiment):
         lrs = tuple(rate * (1 if arm == "onward" else self.factor) for rate, arm in zip(begun, self.arms, strict=True))
         later, train = replace(source, rates=lrs), source.parts()["train"]
         rows = np.concatenate([ends["weights"][:, source.rates.index(rate)] for rate in begun])
-        data = source.load()
-        net = StackedMLP.create(
-            (data.train.x.shape[1], *source.hidden, data.classes), self.seeds * len(self.arms), source.activation
-        ).with_vector(torch.from_numpy(rows))  # fmt: skip
+        net = source.nets(len(self.arms)).with_vector(torch.from_numpy(rows))
         history = later.descend(net, evaluate={"train": train}, probe_steps=[0, source.steps])
         ways = np.stack([rows, net.vector().numpy()], 1)
         sharp = later.sharpness(net, ways, train)
@@ -394,21 +406,12 @@ class Escape(Experiment):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallBatches(Drawn, Training, Experiment):
+class SmallBatches(Smooth):
     """Plain SGD of one rate with batches of several sizes, as many steps each, and the minima it ends in (GEN-12)."""
 
-    pool: int | None = 1437
-    tests: int | None = 360
-    n: int | None = 64
-    hidden: tuple[int, ...] = (32,)
-    activation: str = "tanh"
-    loss: str = "mse"
     lr: float = 0.28
     batches: tuple[int, ...] = (4, 16, 64)
     steps: int = 3000
-    seeds: tuple[int, ...] = tuple(range(10))
-
-    normalise: ClassVar[str] = "standard"
 
     arrays = "train_loss train_error test_error sharpness non_uniformity: seed batch"
 
@@ -417,11 +420,9 @@ class SmallBatches(Drawn, Training, Experiment):
         """Batch sizes."""
         return {"batch": self.batches}
 
-    @property
-    def cost(self) -> float:
-        """Relative time of the run."""
-        examples = len(self.seeds) * self.steps * sum(self.batches)
-        return float(examples * parameter_count((64, *self.hidden, 10)) / 1e9)
+    def examples(self) -> int:
+        """Return how many examples the nets of one seed see in one step each."""
+        return sum(self.batches)
 
     def rule(self) -> Rule:
         """Return plain SGD."""
@@ -434,9 +435,7 @@ class SmallBatches(Drawn, Training, Experiment):
 
     def trained(self) -> Arrays:
         """Return the numbers [S] of nets of the one batch size `batch`."""
-        data, parts = self.load(), self.parts()
-        sizes = data.train.x.shape[1], *self.hidden, data.classes
-        net = StackedMLP.create(sizes, self.seeds, self.activation)
+        net, parts = self.nets(), self.parts()
         self.fit(net, parts["train"])
         seen, unseen = evaluate(net, parts["train"], self.loss), evaluate(net, parts["test"], self.loss)
         found = {"train_loss": seen["loss"], "train_error": seen["error"], "test_error": unseen["error"]}

@@ -6,11 +6,13 @@ defaults are the profile `laptop`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from redlib.data.sources import Dataset
 from redlib.experiments.experiment import Experiment
 from redlib.experiments.lab import Drawn, Training
 from redlib.experiments.results import Arrays
@@ -30,6 +32,16 @@ from redlib.nets.sizes import parameter_count
 from redlib.training import Examples, evaluate
 
 MARGIN = 5  # per cent of the training examples may have a smaller margin
+
+
+def layer_sizes(data: Dataset, hidden: Sequence[int]) -> tuple[int, ...]:
+    """Return the sizes of an MLP's layers on these data: one example's numbers, the `hidden` ones, the classes."""
+    return data.train.x[0].numel(), *hidden, data.classes
+
+
+def weights(data: Dataset, hidden: Sequence[int]) -> int:
+    """Return the number of parameters of such a net."""
+    return parameter_count(layer_sizes(data, hidden))
 
 
 def scaled(factor: float) -> Initialiser:
@@ -68,8 +80,8 @@ class Sizes(Drawn, Training, Experiment):
     @property
     def cost(self) -> float:
         """Relative time of the run."""
-        weights = sum(parameter_count((64, *hidden, 10)) for hidden in self.sizes)
-        return float(self.size * self.epochs * len(self.seeds) * weights / 1e9)
+        every = sum(weights(self.load(), hidden) for hidden in self.sizes)
+        return self.size * self.epochs * len(self.seeds) * every / 1e9
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return what `compared` measures, and the epochs until the loss was reached (NaN: never), [S, sizes]."""
@@ -78,11 +90,8 @@ class Sizes(Drawn, Training, Experiment):
 
     def trained(self, hidden: tuple[int, ...]) -> Arrays:
         """Return the measures [S] of the nets of one size."""
-        data, parts = self.load(), self.parts()
-        start = StackedMLP.create(
-            (data.train.x.shape[1], *hidden, data.classes), self.seeds, init=scaled(self.scale)
-        )  # fmt: skip
-        net, train = start.clone(), parts["train"]
+        start = StackedMLP.create(layer_sizes(self.load(), hidden), self.seeds, init=scaled(self.scale))
+        net, train = start.clone(), self.parts()["train"]
         history = self.fit(
             net, train, evaluate={"train": train}, probe_steps=self.moments(),
             stop=lambda seen: (seen["train_loss"] <= self.until) & (seen["train_error"] == 0),

@@ -15,7 +15,7 @@ from redlib.experiments.results import Results
 from redlib.plots.style import COLOURS, INK, paint, panels
 from redlib.studies.generalization import claims
 from redlib.studies.generalization.claims import Floats
-from redlib.studies.generalization.figures.wide import few_ticks
+from redlib.studies.generalization.figures.wide import HALF, few_ticks
 
 STARTS = {"small start": ("a quarter", "sky"), "widths": ("torch's", "blue"), "large start": ("four times", "purple")}
 MEASURES: Mapping[str, tuple[str, str, str]] = {  # measure: what it is called, colour, the same of the untrained net
@@ -29,7 +29,6 @@ SOLUTIONS = ("no attack", "blue"), ("mild attack", "gold"), ("strong attack", "o
 ARMS = {"escape": "4η, too sharp for it", "flat": "4η, flat enough for it", "onward": "η as before"}
 MOMENTS = {"before": "grey", "highest": "orange", "after": "blue"}
 POWERS_OF_TEN = 10.0 ** np.arange(-12, 7)
-HALF = -0.5  # the power of the width with which a unit's distance goes where the total stays
 LEAST = 1e-7  # of the largest curvature: what is smaller is left out of view
 TOP_RANKS = 30
 WIDEN = 1.7  # times: so wide an axis holds one of 1, 2 and 5 at least, times a power of ten

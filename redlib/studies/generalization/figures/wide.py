@@ -17,7 +17,7 @@ from redlib.studies.generalization import claims
 from redlib.studies.generalization.claims import Floats
 
 AMONG = ("orange", "gold", "blue")  # colours of the narrowest, a middle and the widest net
-HALF = -0.5  # the power of the width that theory has
+HALF = -0.5  # the power of the width that theory has, and with which a unit's distance goes where the total stays
 MODES = {"lazy": ("scaled by 1/√m, lazy", "blue"), "rich": ("scaled by 1/m, rich", "orange")}
 DIGITS = (1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), tuple(range(1, 10)), tuple(k / 10 for k in range(10, 100))
 CURVES: dict[str, Any] = {"seeds": False, "marker": ""}
@@ -121,7 +121,7 @@ def distances(run: Results) -> Figure:
 
 
 def tangents(run: Results) -> Figure:
-    """Return the change of the tangent kernel, the gap to the linear model and the test errors, by width."""
+    """Return the change of the tangent kernel, the gap to the linear model and differences of test errors, by width."""
     fig, (left, middle, right) = panels(3, width=13, height=4)
     widths = np.asarray(run.labels["width"], float)
     for ax, what, title, ylabel in (
@@ -130,13 +130,14 @@ def tangents(run: Results) -> Figure:
     ):
         named = {mode: (run.at(mode=mode)[what], colour) for mode, (_, colour) in MODES.items()}
         powers(ax, widths, named, title, ylabel)
-    errors: dict[str, Any] = {
-        name: (100 * run.at(mode=mode)["test_error"], colour) for mode, (name, colour) in MODES.items()
+    lazy, rich = (run.at(mode=mode) for mode in MODES)
+    gaps = {
+        "lazy net less rich net": (100 * (lazy["test_error"] - rich["test_error"]), "orange"),
+        "linear model less lazy net": (100 * (lazy["linear_test_error"] - lazy["test_error"]), "green"),
     }
-    errors["linear model of the lazy net"] = (
-        100 * run.at(mode="lazy")["linear_test_error"], "green", {"linestyle": "--"}
-    )  # fmt: skip
-    plots.curves(right, widths, errors, log2=list(widths), xlabel="hidden units m", ylabel="test error (%)",
-                 title="And is lazy better?", legend="upper right", seeds=False)  # fmt: skip
-    right.set_ylim(0, 1.3 * right.get_ylim()[1])  # room for the legend
+    plots.curves(right, widths, gaps, log2=list(widths), xlabel="hidden units m", ylabel="test error (points)",
+                 title="And is lazy better?", legend="upper right")  # fmt: skip
+    right.axhline(0, color=COLOURS["grey"], linewidth=1, zorder=1)
+    low, high = right.get_ylim()
+    right.set_ylim(low, high + 0.35 * (high - low))  # room for the legend
     return fig
