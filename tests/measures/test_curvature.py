@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +137,18 @@ def test_the_hessians_of_conv_nets_with_batch_norm_are_those_of_torch(images):
     for r, net in enumerate(nets):
         assert torch.allclose(found[r], dense(net, images.x, images.y), atol=1e-13)
     assert not torch.allclose(found[0], found[1], atol=1e-3)
+
+
+def test_rows_of_the_last_parameters_may_come_from_the_loss_with_the_others_fixed(images):
+    nets = [build_strided("conv", seed, (2,), 3, 1, 4).double().eval() for seed in (0, 1)]
+    fixed = copy.deepcopy(nets)
+    for net in fixed:
+        net[0].weight.requires_grad_(False)
+    whole, tail = loss_of(nets, images), loss_of(fixed, images)
+    assert torch.allclose(hessian(whole, tail), hessian(whole), atol=1e-15)
+    assert torch.allclose(eigenvalues(whole, tail), eigenvalues(whole), atol=1e-13)
+    with pytest.raises(BadInput, match=f"parameters of a tail = {whole.size}.*< {whole.size}"):
+        hessian(whole, whole)
 
 
 def test_a_module_in_single_precision_is_measured_in_double(images):

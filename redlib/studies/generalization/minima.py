@@ -236,8 +236,8 @@ class Attacked(Data, Training, Experiment):
         Curvatures are [attacks, P], largest first, all else is [attacks].
         """
         train = self.images_alone()
-        every, ends = loss_of(joined(nets), train), loss_of(joined(nets[1:]), train)
-        curvatures, reach = eigenvalues(every), [self.reach(net) for net in nets[1:]]
+        ends, reach = loss_of(joined(nets[1:]), train), [self.reach(net) for net in nets[1:]]
+        curvatures = eigenvalues(*by_depth(joined(nets), train))
         return {
             "start_eigenvalues": curvatures[0],
             "eigenvalues": curvatures[1:],
@@ -465,6 +465,19 @@ def joined(nets: Sequence[Net]) -> Net:
     first, seeds = stacks[0], [seed for net in stacks for seed in net.seeds]
     empty = StackedMLP.create(first.sizes, seeds, first.activation, dtype=first.flat.dtype)
     return empty.with_vector(torch.cat([net.vector() for net in stacks]))
+
+
+def by_depth(nets: Net, train: Examples) -> list[MeanLoss]:
+    """Return the loss of all parameters, and for modules that of those behind each layer, too, the deepest last."""
+    if isinstance(nets, StackedMLP):
+        return [loss_of(nets, train)]
+    fixed, found = copy.deepcopy(nets), [loss_of(nets, train)]
+    for layers in list(zip(*(net.children() for net in fixed), strict=True))[:-1]:
+        for layer in layers:
+            layer.requires_grad_(False)
+        if any(True for _ in layers[0].parameters()):
+            found.append(loss_of(fixed, train))
+    return found
 
 
 def small_lenet(classes: int) -> nn.Sequential:

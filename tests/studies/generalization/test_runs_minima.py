@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from redlib.measures.curvature import adaptive_sharpness, loss_of, top_eigenvalues
+from redlib.measures.curvature import adaptive_sharpness, eigenvalues, loss_of, top_eigenvalues
 from redlib.nets import StackedMLP
 from redlib.studies.generalization.minima import (
     Attacked,
@@ -17,6 +18,7 @@ from redlib.studies.generalization.minima import (
     Escape,
     SmallBatches,
     Starts,
+    by_depth,
     by_layer,
     chosen,
     joined,
@@ -61,6 +63,15 @@ def test_attack_labels_are_all_wrong_and_the_images_keep_theirs():
     data, (rows, told) = ATTACKED.load().train, ATTACKED.with_wrong(30).table(2)
     assert torch.equal(told[:, :40], data.y[rows[:, :40]]) and bool((told[:, 40:] != data.y[rows[:, 40:]]).all())
     assert not torch.equal(told[0], told[1]), "of each seed's own"
+
+
+def test_the_curvatures_of_conv_nets_by_depth_are_those_of_whole_hessians():
+    nets = [nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3), nn.Linear(3, 2)) for _ in "ab"]
+    x, y = torch.randn(6, 1, 4, 4), torch.arange(6) % 2
+    each = by_depth(nets, Examples(x, y))
+    assert [one.size for one in each] == [20 + 27 + 8, 27 + 8, 8]
+    assert torch.allclose(eigenvalues(*each), eigenvalues(each[0]), atol=1e-12)
+    assert all(p.requires_grad for net in nets for p in net.parameters()), "the nets are left as they were"
 
 
 @pytest.fixture(scope="module")
