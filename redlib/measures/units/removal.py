@@ -1,0 +1,315 @@
+"""What nets lose when units are removed: one alone, or more and more of them in some order.
+
+A removed unit returns 0, or its mean over the examples, whatever the example is. Accuracies and drops are shares in
+[0, 1] of the examples that are classified right, float64, exact fractions of their number.
+
+In a stack, a unit enters what the next layer computes as one term of a sum, a matrix of rank one. That term is
+subtracted, in float64, and only what comes after is computed anew; nets do not run from their inputs for each unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from redlib.data.numbers import floats, strided
+from redlib.data.streams import rng
+from redlib.errors import BadInput
+from redlib.measures import norms
+from redlib.measures.connectivity import Parts
+from redlib.measures.layers import Net
+from redlib.measures.units.reading import ModuleLayer, Reader, StackLayer, batches, reader_of
+
+BLOCK = 2**22  # numbers of changed layers held at a time, 32 MiB
+ORDERS = ("random", "drop", "greedy", "norm")
+INSTEAD = ("zero", "mean")
+REMOVAL = 91  # key of the stream "mask", so that no other draw of a seed repeats these
+
+
+@torch.no_grad()
+def ablation_drops(
+    net: Net, examples: Parts, layer: int | str, instead: str = "zero", unchanged: bool = False
+) -> Tensor:
+    """Return how much accuracy is lost when each unit alone is removed: float64 [R, units].
+
+    Negative where the net is better without. `instead` is what a removed unit returns, "zero" or its "mean" over the
+    examples. With `unchanged`, right is what the whole net decides, and not the label. Modules are run once for each
+    unit. (Single-unit ablation as in Morcos et al. 2018.) BadInput as `activations`, for labels that are no output or
+    several per example, fewer than two outputs, and outputs that are NaN.
+    """
+    reader = reader_of(net, layer)
+    fill, whole, alone = _fill(reader, examples, instead), [], []
+    for judges in _judged(reader, examples, fill, unchanged):
+        kept = [torch.ones(judge.units, dtype=torch.bool, device=reader.like.device) for judge in judges]
+        whole.append(torch.stack([judge.right(own) for judge, own in zip(judges, kept, strict=True)]))
+        alone.append(torch.stack([judge.alone(own) for judge, own in zip(judges, kept, strict=True)]))
+    # Counts first: a difference of two rounded shares is no exact one, and would miss a tolerance.
+    return (torch.stack(whole).sum(0)[:, None] - torch.stack(alone).sum(0)).double() / len(examples)
+
+
+def removable(drops: Tensor, tolerance: float = 0.001) -> Tensor:
+    """Return how many units of each replicate cost less than `tolerance` of accuracy when removed alone: int64 [R].
+
+    `drops` are those of `ablation_drops`, [R, units]; .001 is a tenth of a percentage point. BadInput for another
+    shape, NaN, and unless 0 < tolerance <= 1.
+    """
+    if not 0 < tolerance <= 1:
+        raise BadInput.of("tolerance", tolerance, "0 < tolerance <= 1", "It is a share: .001 is .1 points.")
+    if strided(drops, "drops").dim() != 2 or bool(drops.isnan().any()):
+        raise BadInput.of("drops", tuple(drops.shape), "[R, units], no NaN", "Pass what ablation_drops returns.")
+    return (drops < tolerance).sum(1)
+
+
+@torch.no_grad()
+def cumulative_removal(
+    net: Net,
+    examples: Parts,
+    layer: int | str,
+    order: str | Tensor = "random",
+    seeds: Sequence[int] | None = None,
+    instead: str = "zero",
+    unchanged: bool = False,
+) -> Tensor:
+    """Return the accuracy after the first k units of an order are removed, k = 0 ... units: float64 [R, units + 1].
+
+    `order` is one of `removal_order`, or what it returned, int64 [R, units]; the others as in `ablation_drops`. With
+    `unchanged` it is the share of decisions that stay, Casper et al.'s (2019) measure of removable units, with order
+    "random": see `crossing`. BadInput as in these two.
+    """
+    if isinstance(order, str):
+        order = removal_order(net, examples, layer, order, seeds, instead, unchanged)
+    reader = reader_of(net, layer)
+    fill, right = _fill(reader, examples, instead), []
+    for judges in _judged(reader, examples, fill, unchanged):
+        rows = _checked_order(order, len(judges), judges[0].units).to(reader.like.device)
+        right.append(torch.stack([judge.along(row) for judge, row in zip(judges, rows, strict=True)]))
+    return torch.stack(right).sum(0).double() / len(examples)
+
+
+@torch.no_grad()
+def removal_order(
+    net: Net,
+    examples: Parts,
+    layer: int | str,
+    order: str = "random",
+    seeds: Sequence[int] | None = None,
+    instead: str = "zero",
+    unchanged: bool = False,
+) -> Tensor:
+    """Return units in the order in which they are removed, int64 [R, units], on the CPU.
+
+    "random" is drawn from the stream "mask" of each replicate's seed (by default those of the stack; modules need
+    them). "drop" takes the least `ablation_drops` first, "greedy" at each step the unit whose removal then costs least:
+    (units + 1)/2 times the work of "drop", and all activations in memory. "norm" takes the smallest Euclidean norm of
+    incoming weights first (Li et al. 2017, there l1); of modules `layer` must then be the part that has the weights. Of
+    equal units the lower index goes first. BadInput for other orders, as many seeds as there are no replicates, and as
+    in `ablation_drops`.
+    """
+    if order not in ORDERS:
+        raise BadInput.named("order", order, ORDERS, "Pass an order of your own as int64 [R, units].")
+    reader = reader_of(net, layer)
+    if order == "drop":
+        return _rising(ablation_drops(net, examples, layer, instead, unchanged))
+    if order == "norm":
+        return _rising(_incoming_norms(net, layer))
+    if order == "random":
+        return _random(reader, examples, seeds)
+    fill = _fill(reader, examples, instead)
+    judges = zip(*_judged(reader, examples, fill, unchanged), strict=True)
+    return torch.stack([_greedy(own) for own in judges])
+
+
+def crossing(curves: Tensor, level: float = 0.8) -> Tensor:
+    """Return the share of units removed when a curve first falls below `level`, in [0, 1]: float64 [R].
+
+    `curves` [R, units + 1] of `cumulative_removal`, straight between their points; 1 where none does. With its
+    `unchanged` decisions and a level of .8 it is how removable units are in Casper et al. 2019. BadInput for other
+    shapes, NaN, and unless 0 < level < 1.
+    """
+    if not 0 < level < 1:
+        raise BadInput.of("level", level, "0 < level < 1", "It is a share; Casper et al. take .8.")
+    rows = floats(curves, "curves")
+    if rows.ndim != 2 or rows.shape[1] < 2 or np.isnan(rows).any():
+        raise BadInput.of("curves", rows.shape, "[R, units + 1], no NaN", "Pass what cumulative_removal returns.")
+    return torch.tensor([_crossed(row, level) for row in rows], dtype=torch.float64)
+
+
+class _Judge(Protocol):
+    """Counts which of a replicate's examples of a batch are classified right without some of the units."""
+
+    units: int
+
+    def right(self, kept: Tensor) -> Tensor:
+        """Return how many are right where the units of `kept` (bool [units]) stay: int64 []."""
+
+    def alone(self, kept: Tensor) -> Tensor:
+        """Return how many are right without one unit more: int64 [units]."""
+
+    def along(self, order: Tensor) -> Tensor:
+        """Return how many are right without the first k of `order`: int64 [units + 1]."""
+
+
+class _StackJudge(_Judge):
+    def __init__(self, reader: StackLayer, r: int, a: Tensor, y: Tensor, fill: Tensor, unchanged: bool):
+        net, after = reader.net, reader.layer + 1
+        self.units, self.relu = a.shape[1], net.activation == "relu"
+        layers = [(w[r].double().clone(), b[r].double().clone()) for w, b in zip(net.weights, net.biases, strict=True)]
+        weights, bias = layers[after]
+        self.rest, self.columns = layers[after + 1 :], weights.T.contiguous()
+        self.around, self.empty = (a.double() - fill).contiguous(), bias + fill @ self.columns
+        self.size = max(1, BLOCK // (len(a) * max(len(b) for _, b in layers[after:])))
+        self.y = y
+        self.y = _labels(y, self._outputs(self._before(fill.new_ones(self.units))), unchanged)
+
+    def right(self, kept: Tensor) -> Tensor:
+        return self._right(self._before(kept))
+
+    def alone(self, kept: Tensor) -> Tensor:
+        around, before = self.around * kept, self._before(kept)  # a unit that is gone has nothing more to subtract
+        parts = torch.arange(self.units, device=before.device).split(self.size)
+        return torch.cat([self._right(before - self._terms(around, part)) for part in parts])
+
+    def along(self, order: Tensor) -> Tensor:
+        # From none to all: a sum from which all terms are subtracted again would leave their rounding.
+        before = self.empty.expand(len(self.around), -1)
+        found = [self._right(before)[None]]
+        for part in order.flip(0).split(self.size):
+            steps = before + self._terms(self.around, part).cumsum(0)
+            found.append(self._right(steps))
+            before = steps[-1]
+        return torch.cat(found).flip(0)
+
+    def _before(self, kept: Tensor) -> Tensor:
+        """Return what the next layer computes before its activation: [b, out]."""
+        return self.empty + (self.around * kept) @ self.columns
+
+    def _terms(self, around: Tensor, units: Tensor) -> Tensor:
+        """Return what each unit adds to that: [units, b, out]."""
+        return around.T[units, :, None] * self.columns[units, None]
+
+    def _outputs(self, before: Tensor) -> Tensor:
+        for weights, bias in self.rest:
+            before = (before.relu() if self.relu else before.tanh()) @ weights.T + bias
+        return before
+
+    def _right(self, before: Tensor) -> Tensor:
+        return (_decided(self._outputs(before)) == self.y).sum(-1)
+
+
+class _ModuleJudge(_Judge):
+    def __init__(self, reader: ModuleLayer, r: int, x: Tensor, y: Tensor, fill: Tensor, unchanged: bool):
+        self.reader, self.r, self.x, self.fill, self.units = reader, r, x, fill, len(fill)
+        self.y = _labels(y, self._outputs(torch.ones_like(fill, dtype=torch.bool)), unchanged)
+
+    def right(self, kept: Tensor) -> Tensor:
+        return (_decided(self._outputs(kept)) == self.y).sum()
+
+    def alone(self, kept: Tensor) -> Tensor:
+        without = ~torch.eye(self.units, dtype=torch.bool, device=kept.device)
+        return torch.stack([self.right(kept & row) for row in without])
+
+    def along(self, order: Tensor) -> Tensor:
+        kept = torch.ones_like(self.fill, dtype=torch.bool)
+        found = [self.right(kept)]
+        for unit in order.tolist():
+            kept[unit] = False
+            found.append(self.right(kept))
+        return torch.stack(found)
+
+    def _outputs(self, kept: Tensor) -> Tensor:
+        def removed(output: Tensor) -> Tensor:
+            shape = (1, -1, *[1] * (output.dim() - 2))
+            return torch.where(kept.view(shape), output, self.fill.to(output).view(shape))
+
+        return self.reader.logits(self.r, self.x, removed)
+
+
+def _judged(reader: Reader, examples: Parts, fill: Tensor, unchanged: bool) -> Iterator[list[_Judge]]:
+    """Yield for every batch one judge per replicate."""
+    for x, y in batches(reader, examples):
+        if isinstance(reader, StackLayer):
+            rows = zip(reader.activations(x), y, fill, strict=True)
+            yield [_StackJudge(reader, r, *row, unchanged) for r, row in enumerate(rows)]
+        else:
+            yield [_ModuleJudge(reader, r, *row, unchanged) for r, row in enumerate(zip(x, y, fill, strict=True))]
+
+
+def _fill(reader: Reader, examples: Parts, instead: str) -> Tensor:
+    """Return what removed units return, float64 [R, units]."""
+    if instead not in INSTEAD:
+        raise BadInput.named("instead", instead, INSTEAD, "It is what a removed unit returns.")
+    if instead == "zero":
+        return torch.zeros_like(reader.activations(next(batches(reader, examples))[0])[:, 0], dtype=torch.float64)
+    totals = [reader.activations(x).double().sum(1) for x, _ in batches(reader, examples)]
+    return torch.stack(totals).sum(0) / len(examples)
+
+
+def _labels(y: Tensor, outputs: Tensor, unchanged: bool) -> Tensor:
+    """Return what is right: the labels, or what outputs [b, K] decide; BadInput for ones that do not fit."""
+    if outputs.dim() != 2 or outputs.shape[1] < 2:
+        raise BadInput.of("outputs of the net", tuple(outputs.shape), "[n, classes >= 2]", "Ask for a classifier.")
+    if unchanged:
+        return _decided(outputs)
+    whole = not (y.is_floating_point() or y.is_complex()) and y.shape == outputs.shape[:1]
+    if not whole or int(y.min()) < 0 or int(y.max()) >= outputs.shape[1]:
+        given = (str(y.dtype), tuple(y.shape), y.unique().tolist()[:10])
+        raise BadInput.of("labels", given, f"whole numbers 0 <= label < {outputs.shape[1]}", "One per example.")
+    return y
+
+
+def _decided(outputs: Tensor) -> Tensor:
+    if bool(outputs.isnan().any()):
+        raise BadInput.of("outputs of the net", "NaN", "numbers", "Look for NaN in the weights and in the inputs.")
+    return outputs.argmax(-1)
+
+
+def _rising(scores: Tensor) -> Tensor:
+    return scores.cpu().sort(dim=1, stable=True).indices
+
+
+def _incoming_norms(net: Net, layer: int | str) -> Tensor:
+    found = {one.name: one for one in norms.layers(net)}
+    name = layer if isinstance(layer, str) else f"layer{layer + 1}"
+    if name not in found:
+        remedy = "Name the part before the activation, or pass an order int64 [R, units]."
+        raise BadInput.named("layer with weights", name, found, remedy)
+    return found[name].matrix(False).norm(dim=-1).flatten(1)
+
+
+def _random(reader: Reader, examples: Parts, seeds: Sequence[int] | None) -> Tensor:
+    own = reader.net.seeds if seeds is None and isinstance(reader, StackLayer) else seeds
+    if own is None or len(own) != reader.replicates:
+        given = None if own is None else len(own)
+        raise BadInput.of("number of seeds", given, f"{reader.replicates}, one per replicate", "Pass the nets' seeds.")
+    units = _fill(reader, examples, "zero").shape[1]
+    return torch.stack([torch.from_numpy(rng(seed, "mask", REMOVAL).permutation(units)) for seed in own])
+
+
+def _greedy(judges: Sequence[_Judge]) -> Tensor:
+    """Return the units in the order in which their removal costs least at each step: int64 [units]."""
+    kept, order = torch.ones(judges[0].units, dtype=torch.bool), []
+    for _ in range(len(kept)):
+        right = torch.stack([judge.alone(kept) for judge in judges]).sum(0).cpu().masked_fill(~kept, -1)
+        order.append(int(right.numpy().argmax()))  # numpy's is the first of several
+        kept[order[-1]] = False
+    return torch.tensor(order)
+
+
+def _checked_order(order: Tensor, replicates: int, units: int) -> Tensor:
+    every = torch.arange(units).expand(replicates, -1)
+    if order.dtype != torch.int64 or not torch.equal(order.cpu().sort(-1).values, every):
+        allowed = f"int64 [{replicates}, {units}], each row the numbers 0 ... {units - 1}"
+        raise BadInput.of("order", (str(order.dtype), tuple(order.shape)), allowed, "See removal_order.")
+    return order
+
+
+def _crossed(row: np.ndarray, level: float) -> float:
+    below = np.flatnonzero(row < level)
+    if not len(below) or not below[0]:
+        return float(not len(below))
+    after, last = below[0], len(row) - 1
+    return float((after - 1 + (row[after - 1] - level) / (row[after - 1] - row[after])) / last)
