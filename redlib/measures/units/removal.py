@@ -147,7 +147,7 @@ class _Judge(Protocol):
         """Return how many are right where the units of `kept` (bool [units]) stay: int64 []."""
 
     def alone(self, kept: Tensor) -> Tensor:
-        """Return how many are right without one unit more: int64 [units]."""
+        """Return how many are right without one unit more, of those kept: int64 [units], of others anything."""
 
     def along(self, order: Tensor) -> Tensor:
         """Return how many are right without the first k of `order`: int64 [units + 1]."""
@@ -169,16 +169,16 @@ class _StackJudge(_Judge):
         return self._right(self._before(kept))
 
     def alone(self, kept: Tensor) -> Tensor:
-        around, before = self.around * kept, self._before(kept)  # a unit that is gone has nothing more to subtract
+        before = self._before(kept)
         parts = torch.arange(self.units, device=before.device).split(self.size)
-        return torch.cat([self._right(before - self._terms(around, part)) for part in parts])
+        return torch.cat([self._right(before - self._terms(part)) for part in parts])
 
     def along(self, order: Tensor) -> Tensor:
         # From none to all: a sum from which all terms are subtracted again would leave their rounding.
         before = self.empty.expand(len(self.around), -1)
         found = [self._right(before)[None]]
         for part in order.flip(0).split(self.size):
-            steps = before + self._terms(self.around, part).cumsum(0)
+            steps = before + self._terms(part).cumsum(0)
             found.append(self._right(steps))
             before = steps[-1]
         return torch.cat(found).flip(0)
@@ -187,9 +187,9 @@ class _StackJudge(_Judge):
         """Return what the next layer computes before its activation: [b, out]."""
         return self.empty + (self.around * kept) @ self.columns
 
-    def _terms(self, around: Tensor, units: Tensor) -> Tensor:
+    def _terms(self, units: Tensor) -> Tensor:
         """Return what each unit adds to that: [units, b, out]."""
-        return around.T[units, :, None] * self.columns[units, None]
+        return self.around.T[units, :, None] * self.columns[units, None]
 
     def _outputs(self, before: Tensor) -> Tensor:
         for weights, bias in self.rest:
