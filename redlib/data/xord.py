@@ -188,5 +188,5 @@ def _share(positive: float) -> float:
 def _check_points(x: Tensor) -> None:
     if strided(x, "x").dim() < 2 or x.shape[-1] != 2 or x.shape[-2] < 1:
         raise BadInput.of("shape of x", tuple(x.shape), "[..., d, 2] with d >= 1", "View 2d entries as d pairs.")
-    if not bool((x.abs() == 1).all()):
+    if x.dtype == torch.bool or not bool((x.abs() == 1).all()):
         raise BadInput.of("x", "entries other than 1 and -1", "1 and -1", "XORD has signs alone.")

@@ -181,7 +181,7 @@ def learn(
     of `seeds`, one for a replicate (streams "order", "noise"); equal seeds see the same examples, whatever else is in
     the stack. `looks` are numbers of steps, from 0; without any, there is one at the end. N steps are a unit of time
     in the papers. BadInput for stacks that do not fit, seeds that are not one for each replicate, and numbers out of
-    their ranges; weights that diverge are refused at the next look.
+    their ranges; weights that diverge are refused within 64 steps.
     """
     _check_pair(student, teacher)
     seeds, steps = _check_seeds(seeds, len(student.w)), whole("steps", steps, 0, "Give a number of steps.")
@@ -189,53 +189,78 @@ def learn(
         if not 0 <= value < math.inf:
             raise BadInput.of(what, value, f"{what} >= 0", "Rates near 0.5 are usual, and 0 trains nothing.")
     now, places = replace(student, w=student.w.clone(), v=student.v.clone()), _check_looks(looks, steps)
-    source, seen = _Examples(seeds, teacher, noise, student.w.dtype), []
-    for step in range(steps + 1):
-        if step in places:
-            seen.append(_looked(now, teacher))
-        if step < steps:
-            _step(now, *source.at(step), rate / math.sqrt(now.inputs), outer_rate / now.inputs)
+    source, seen = _Examples(seeds, student.inputs, student.w.dtype), []
+    for start in range(0, steps, _BLOCK):
+        block = _Block(now, teacher, source, rate, outer_rate, noise)
+        for place in range(min(_BLOCK, steps - start)):
+            if start + place in places:
+                seen.append(_looked(block.net(), teacher))
+            block.step(place)
+        now = block.net()
+    seen += [_looked(now, teacher)] * (steps in places)
     q, r, v, error = (torch.stack(each) for each in zip(*seen, strict=True))
-    return Learnt(replace(now), q, r, overlaps(now, teacher)[2], v, error)  # replace looks whether all is finite
-
-
-def _step(net: Committee, x: Tensor, y: Tensor, rate: float, outer_rate: float) -> None:
-    """Take one step in place on inputs x [R, N] with answers y [R]."""
-    # Products and sums of each replicate alone: a matrix product may round otherwise in other company.
-    fields = (net.w * x[:, None]).sum(2) / math.sqrt(net.inputs)
-    hidden = _activated(fields, net.activation)
-    delta = ((net.v * hidden).sum(1) - y)[:, None]
-    push = net.v * _slope(fields, net.activation) * delta
-    net.w.addcmul_(push[..., None], x[:, None], value=-rate)
-    if outer_rate:
-        net.v.addcmul_(hidden, delta, value=-outer_rate)
+    return Learnt(now, q, r, overlaps(now, teacher)[2], v, error)
 
 
 class _Examples:
-    """The stream of inputs and noisy answers of the teachers, drawn block by block, once for each different seed."""
+    """The inputs and noises of each different seed, block by block: x [B, N] each, their products, xi [S, B]."""
 
-    def __init__(self, seeds: Sequence[int], teacher: Committee, noise: float, dtype: torch.dtype):
+    def __init__(self, seeds: Sequence[int], inputs: int, dtype: torch.dtype):
         different = sorted({*seeds})
-        self.rows = torch.tensor([different.index(seed) for seed in seeds])
+        self.rows = [different.index(seed) for seed in seeds]
         self.inputs = [rng(seed, "order", _KEY) for seed in different]
         self.noises = [rng(seed, "noise", _KEY) for seed in different]
-        self.teacher, self.noise, self.dtype = teacher, noise, dtype
+        self.shape, self.dtype = (_BLOCK, inputs), dtype
 
-    def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return inputs [R, N] and answers [R] of a step; steps go up one by one."""
-        if step % _BLOCK == 0:
-            shape = _BLOCK, self.teacher.inputs
-            x = torch.from_numpy(np.stack([source.standard_normal(shape) for source in self.inputs]))
-            xi = torch.from_numpy(np.stack([source.standard_normal(_BLOCK) for source in self.noises]))
-            self.x, self.xi = x.to(self.dtype), self.noise * xi.to(self.dtype)
-        x, place = self.x[self.rows, step % _BLOCK], step % _BLOCK
-        fields = (self.teacher.w * x[:, None]).sum(2) / math.sqrt(self.teacher.inputs)
-        y = (self.teacher.v * _activated(fields, self.teacher.activation)).sum(1)
-        return x, y.to(self.dtype) + self.xi[self.rows, place]
+    def draw(self) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Return the next block: R inputs [B, N], their products over N [R, B, B], and noises [R, B]."""
+        x = [torch.from_numpy(source.standard_normal(self.shape)).to(self.dtype) for source in self.inputs]
+        xi = [torch.from_numpy(source.standard_normal(_BLOCK)).to(self.dtype) for source in self.noises]
+        products = torch.stack([each @ each.mT for each in x]) / self.shape[1]
+        return [x[row] for row in self.rows], products[self.rows], torch.stack(xi)[self.rows]
+
+
+class _Block:
+    """Steps on a block of B examples that are known beforehand.
+
+    A step adds to each weight vector a multiple of its input, and so to the fields of all inputs to come a multiple of
+    products of inputs. With these at hand a step costs R·K·B, not R·K·N, and the weights are made at the end.
+    """
+
+    def __init__(
+        self, net: Committee, teacher: Committee, source: _Examples, rate: float, outer_rate: float, noise: float
+    ):
+        self.x, self.products, xi = source.draw()
+        self.start, self.v, self.rate, self.outer_rate = net, net.v.clone(), rate, outer_rate / net.inputs
+        self.fields, taught = self._fields(net.w), self._fields(teacher.w.to(net.w.dtype))
+        answers = _activated(taught, teacher.activation) * teacher.v.to(net.v.dtype)[..., None]
+        self.y = answers.sum(1) + noise * xi
+        self.pushes = torch.zeros_like(self.fields)
+
+    def _fields(self, w: Tensor) -> Tensor:
+        # One replicate at a time, from tensors of its own: products round otherwise where memory is aligned otherwise.
+        found = [own.clone() @ x.mT for own, x in zip(w, self.x, strict=True)]
+        return torch.stack(found) / math.sqrt(w.shape[2])
+
+    def step(self, place: int) -> None:
+        """Take the step on the example at this place; places go up one by one."""
+        fields = self.fields[..., place]
+        hidden = _activated(fields, self.start.activation)
+        delta = ((self.v * hidden).sum(1) - self.y[:, place])[:, None]
+        push = self.v * _slope(fields, self.start.activation) * delta
+        self.pushes[..., place] = push
+        self.fields.addcmul_(push[..., None], self.products[:, None, place], value=-self.rate)
+        if self.outer_rate:
+            self.v.addcmul_(hidden, delta, value=-self.outer_rate)
+
+    def net(self) -> Committee:
+        """Return the net after the steps so far; BadInput where it has diverged."""
+        moves = torch.stack([push.clone() @ x for push, x in zip(self.pushes, self.x, strict=True)])
+        w = self.start.w - self.rate / math.sqrt(self.start.inputs) * moves
+        return replace(self.start, w=w, v=self.v.clone())
 
 
 def _looked(net: Committee, teacher: Committee) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    net = replace(net)  # checks that it is finite
     q, r, t = overlaps(net, teacher)
     v = net.v.double().clone()
     return q, r, v, error_of_overlaps(q, r, t, v, teacher.v.double(), net.activation)

@@ -124,6 +124,8 @@ def test_what_is_no_point_is_refused():
         labels(torch.ones(4, 3))
     with pytest.raises(BadInput, match="1 and -1"):
         contents(torch.zeros(4, 3, 2))
+    with pytest.raises(BadInput, match="1 and -1"):
+        labels(torch.ones(4, 3, 2) > 0)
     with pytest.raises(BadInput, match="pairs = 11"):
         every_point(11)
     with pytest.raises(BadInput, match="seeds"):

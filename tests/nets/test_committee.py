@@ -125,6 +125,18 @@ def test_along_training_the_measured_error_is_on_the_closed_form_and_falls():
     assert (learnt.error[-1] < 0.5 * learnt.error[0]).all()
 
 
+def test_looks_leave_training_as_it_is_and_see_what_a_shorter_training_ends_with():
+    teacher, student = teachers(SEEDS, 2, 15), students(SEEDS, 3, 15)
+    options = {"rate": 0.3, "noise": 0.1, "outer_rate": 0.2}
+    looked = learn(student, teacher, SEEDS, 200, **options, looks=[0, 5, 64, 100, 200])
+    plain = learn(student, teacher, SEEDS, 200, **options)
+    assert torch.equal(looked.student.w, plain.student.w) and torch.equal(looked.student.v, plain.student.v)
+    assert plain.error.shape == (1, 3) and torch.equal(looked.error[-1], plain.error[0])
+    assert looked.q.shape == (5, 3, 3, 3) and looked.r.shape == (5, 3, 3, 2) and looked.t.shape == (3, 2, 2)
+    for place, steps in ((0, 0), (1, 5), (2, 64), (3, 100)):
+        assert torch.equal(learn(student, teacher, SEEDS, steps, **options).error[0], looked.error[place])
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_student_is_the_same_in_any_company(activation):
     seeds = list(range(1000, 1007))
