@@ -281,7 +281,7 @@ def _correlation(overlap: Tensor, first: Tensor, second: Tensor, activation: str
     if activation == "erf":
         return (2 / math.pi) * torch.asin(overlap / ((1 + first)[..., None] * (1 + second)[..., None, :]).sqrt())
     lengths = (first[..., None] * second[..., None, :]).sqrt()
-    # sin and angle from one cosine: their roundings cancel where vectors are parallel, those of √(1 - cos²) do not.
+    # Sine and cosine of one angle: for parallel vectors √(c11·c22 - c12²) is all rounding, 4e-9 where ε is 0.
     angle = torch.acos((overlap / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)).clamp(-1, 1))
     return lengths * (torch.sin(angle) + (math.pi - angle) * torch.cos(angle)) / (2 * math.pi)
 

@@ -142,7 +142,7 @@ def train(
         if step == steps or not bool(goes.any()):
             break
         shares = whole_set if batches is None else batches.at(step)
-        now -= (rate * goes.to(dtype))[:, None, None] * _gradient(now, cells, shares, answers, margins)[1]
+        now -= rate * _gradient(now, cells, shares, answers, margins)[1]  # 0 where all losses are
         taken += goes
     seen += [now.clone()] * (len(looks) - len(seen))
     return Trained(now, taken, losses, torch.stack(seen) if seen else now.new_empty(0, *now.shape))
