@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,21 +110,14 @@ def draw(
     return _points(places), torch.from_numpy(y).float()
 
 
-def draw_sets(
-    seeds: Sequence[int],
-    n: int,
-    pairs: int,
-    positive: float = 0.5,
-    *,
-    diverse: bool | None = None,
-    lacks: Sequence[tuple[int, int]] = (),
-    exact: bool = True,
-) -> tuple[Tensor, Tensor]:
-    """Return what `draw` gives for every seed, x [R, n, d, 2] and y [R, n]; errors as there, and for no seeds."""
+def draw_sets(seeds: Sequence[int], n: int, pairs: int, positive: float = 0.5, **content: Any) -> tuple[Tensor, Tensor]:
+    """Return what `draw` gives for every seed, x [R, n, d, 2] and y [R, n]; errors as there, and for no seeds.
+
+    `content` are the keywords of `draw`.
+    """
     if not len(seeds):
         raise BadInput.of("seeds", list(seeds), "at least one seed", "Pass one seed for each replicate.")
-    drawn = [draw(s, n, pairs, positive, diverse=diverse, lacks=lacks, exact=exact) for s in seeds]
-    x, y = zip(*drawn, strict=True)
+    x, y = zip(*(draw(seed, n, pairs, positive, **content) for seed in seeds), strict=True)
     return torch.stack(x), torch.stack(y)
 
 

@@ -21,6 +21,7 @@ from torch.nn import functional
 from redlib.data.numbers import whole
 from redlib.data.streams import rng
 from redlib.errors import BadInput
+from redlib.nets.looks import check_looks
 
 ACTIVATIONS = ("erf", "relu")
 _KEY = 61  # of every stream used here, so that no other draw of a seed repeats these
@@ -188,7 +189,7 @@ def learn(
     for what, value in (("rate", rate), ("noise", noise), ("outer_rate", outer_rate)):
         if not 0 <= value < math.inf:
             raise BadInput.of(what, value, f"{what} >= 0", "Rates near 0.5 are usual, and 0 trains nothing.")
-    now, places = replace(student, w=student.w.clone(), v=student.v.clone()), _check_looks(looks, steps)
+    now, places = replace(student, w=student.w.clone(), v=student.v.clone()), {*check_looks(looks, steps)} or {steps}
     source, seen = _Examples(seeds, student.inputs, student.w.dtype), []
     for start in range(0, steps, _BLOCK):
         block = _Block(now, teacher, source, rate, outer_rate, noise)
@@ -330,10 +331,3 @@ def _check_seeds(seeds: Sequence[int], count: int) -> Sequence[int]:
     if not len(seeds) or len(seeds) != count:
         raise BadInput.of("seeds", list(seeds), f"one for each of {max(count, 1)} replicates", "Repeat shared ones.")
     return seeds
-
-
-def _check_looks(looks: Sequence[int], steps: int) -> set[int]:
-    found = [whole("looks", look, 0, "Count steps from 0.") for look in looks]
-    if found != sorted({*found}) or (found and found[-1] > steps):
-        raise BadInput.of("looks", list(looks), f"numbers of steps that go up, from 0 to {steps}", "Sort them.")
-    return {*found} or {steps}

@@ -24,6 +24,7 @@ from redlib.data.numbers import whole
 from redlib.data.streams import rng
 from redlib.data.xord import CONTENTS, EQUAL, LABELS, PATTERNS, UNEQUAL, content_shares, contents
 from redlib.errors import BadInput
+from redlib.nets.looks import check_looks
 
 Margin = float | tuple[float, float]
 """The margin of the hinge loss, or those of the labels 1 and -1."""
@@ -127,7 +128,7 @@ def train(
     """
     _check_weights(weights)
     codes, y = _check_points(weights, x, y)
-    steps, looks = whole("steps", steps, 0, "Give a number of steps."), _check_looks(looks, steps)
+    steps, looks = whole("steps", steps, 0, "Give a number of steps."), check_looks(looks, steps)
     rate, margins = _check_positive("rate", rate, "Take a small one."), _margins(margin)
     kinds, dtype = _shares(codes, y), weights.dtype
     whole_set = kinds.to(dtype).mean(1)
@@ -322,10 +323,3 @@ def _margins(margin: Margin) -> tuple[float, float]:
     """Return the margins of the labels 1 and -1."""
     positive, negative = margin if isinstance(margin, tuple) else (margin, margin)
     return _check_positive("margin", positive, "Take 1."), _check_positive("margin", negative, "Take 1.")
-
-
-def _check_looks(looks: Sequence[int], steps: int) -> list[int]:
-    found = [whole("looks", look, 0, "Count steps from 0.") for look in looks]
-    if found != sorted({*found}) or (found and found[-1] > steps):
-        raise BadInput.of("looks", list(looks), f"numbers of steps that go up, from 0 to {steps}", "Sort them.")
-    return found

@@ -13,37 +13,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from redlib.experiments.experiment import Experiment
-from redlib.experiments.lab import Drawn, Training
 from redlib.experiments.results import Arrays
 from redlib.measures.units import matched_gaussian, silhouettes, spherical_kmeans
 from redlib.nets.convnets import seeded
-from redlib.training import evaluate
+from redlib.studies.redundant_units.fitted import Fitted
 
 MODULES = 4  # times as long as a stack of MLPs, about, take modules
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filters(Drawn, Training, Experiment):
-    """Nets of one convolutional layer, max-pooling and one linear layer, trained until they fit their images."""
+class Filters(Fitted):
+    """Nets of one convolutional layer, max-pooling and one linear layer that fit their images."""
 
-    pool: int | None = 797
-    tests: int | None = 1000
     n: int | None = 600
     filters: int = 128
     side: int = 3  # pixels of a filter
-    optimizer: str = "sgd"
     lr: float = 0.05
-    batch: int = 50
-    epochs: int = 60  # at most
-    until: float = 0.01  # mean cross-entropy
+    epochs: int = 60
     clusters: int = 4
     ks: tuple[int, ...] = (2, 3, 4, 6, 8, 12, 16)
     kinds: tuple[str, ...] = ("trained", "untrained", "matched")
-    seeds: tuple[int, ...] = tuple(range(10))
 
     flat: ClassVar[bool] = False
-    normalise: ClassVar[str] = "standard"
 
     arrays = """
     train_loss train_error test_error: seed
@@ -67,22 +58,14 @@ class Filters(Drawn, Training, Experiment):
 
     def run(self, before: Arrays | None = None) -> Arrays:
         """Return errors (shares), the filters of each kind [S, kinds, filters, weights] and how they cluster."""
-        train, test = (self.parts()[name] for name in ("train", "test"))
-        nets = self.nets()
+        train, nets = self.parts()["train"], self.nets()
         start = first_filters(nets)
-        every = self.total(len(train)) // self.epochs
-        self.fit(
-            nets, train, seeds=self.seeds, evaluate={"train": train},
-            probe_steps=range(0, self.total(len(train)) + 1, every),
-            stop=lambda seen: (seen["train_loss"] <= self.until) & (seen["train_error"] == 0),
-        )  # fmt: skip
-        seen, unseen = evaluate(nets, train), evaluate(nets, test)
-        ends = {"train_loss": seen["loss"], "train_error": seen["error"], "test_error": unseen["error"]}
+        self.learn(nets, train)
         trained = first_filters(nets)
         kinds = {"trained": trained, "untrained": start, "matched": matched_gaussian(trained, self.seeds)}
         each = [self.clustered(kinds[kind]) for kind in self.kinds]
         found = {name: np.stack([one[name] for one in each], 1) for name in each[0]}
-        return found | {name: values.double().numpy() for name, values in ends.items()}
+        return found | self.ends(nets, train)
 
     def clustered(self, vectors: Tensor) -> Arrays:
         """Return vectors [S, N, d], their angles to the centre of their cluster in degrees, and silhouettes by k."""

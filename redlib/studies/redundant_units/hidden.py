@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +15,6 @@ from torch import Tensor
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
-from redlib.experiments.experiment import Experiment
-from redlib.experiments.lab import Drawn, Training
 from redlib.experiments.results import Arrays
 from redlib.measures import units
 from redlib.measures.norms import layers, unit_impact
@@ -24,7 +22,7 @@ from redlib.measures.simplex import frame_potential
 from redlib.measures.spectra import effective_rank
 from redlib.nets import StackedMLP
 from redlib.nets.sizes import parameter_count
-from redlib.training import Examples, evaluate
+from redlib.studies.redundant_units.fitted import Fitted
 
 STATES = ("untrained", "trained")
 HIDDEN = 0  # the number of the only hidden layer
@@ -32,22 +30,13 @@ SHAPED = 82  # key of the stream "eval": matrices that are random in all but the
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneLayer(Drawn, Training, Experiment):
-    """MLPs with one hidden layer, trained until they fit their examples and their loss is down to `until`."""
+class OneLayer(Fitted):
+    """MLPs with one hidden layer that fit their examples."""
 
-    pool: int | None = 797
-    tests: int | None = 1000
     n: int | None = 400
-    optimizer: str = "sgd"
     lr: float = 0.1
-    batch: int = 50
-    epochs: int = 400  # at most
-    until: float = 0.01  # mean cross-entropy
     activity: float = 0.01  # share of examples on which a unit that is nearly dead is active, at most
     norm: float = 0.01  # or how long its outgoing weights are over the longest of its layer
-    seeds: tuple[int, ...] = tuple(range(10))
-
-    normalise: ClassVar[str] = "standard"
 
     def nets(self, width: int) -> StackedMLP:
         """Return the initial nets of a width, one a seed."""
@@ -62,21 +51,6 @@ class OneLayer(Drawn, Training, Experiment):
         """Return the number of parameters of a net."""
         return parameter_count(self.layer_sizes(width))
 
-    def fitted(self, net: StackedMLP, train: Examples) -> StackedMLP:
-        """Train nets in place until they fit; return them."""
-        every = self.total(len(train)) // self.epochs if self.epochs else 1
-        self.fit(
-            net, train, evaluate={"train": train}, probe_steps=range(0, self.total(len(train)) + 1, every),
-            stop=lambda seen: (seen["train_loss"] <= self.until) & (seen["train_error"] == 0),
-        )  # fmt: skip
-        return net
-
-    def ends(self, net: StackedMLP, train: Examples) -> Arrays:
-        """Return training loss and error and test error (shares), [S]."""
-        seen, unseen = evaluate(net, train, self.loss), evaluate(net, self.parts()["test"], self.loss)
-        found = {"train_loss": seen["loss"], "train_error": seen["error"], "test_error": unseen["error"]}
-        return {name: values.double().numpy() for name, values in found.items()}
-
     def dead(self, net: StackedMLP) -> Tensor:
         """Return how many units are dead or nearly so, [S]."""
         shares = units.active_shares(net, self.parts()["test"], HIDDEN)
@@ -88,7 +62,6 @@ class Widths(OneLayer):
     """Nets of many widths, the units of each trained and untrained (UNIT-7 to 10)."""
 
     widths: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512)
-    share: float = 0.0  # of training labels drawn anew from the wrong ones
     tolerance: float = 0.001  # of accuracy: what a removable unit costs less than
     alike: float = 0.9  # |correlation| from which two units repeat each other
     combined: float = 0.9  # R² from which a unit is a combination of others
@@ -119,7 +92,8 @@ class Widths(OneLayer):
     def of(self, width: int) -> Arrays:
         """Return the arrays of one width, [S] and [S, states]."""
         start, train = self.nets(width), self.parts()["train"]
-        net = self.fitted(start.clone(), train)
+        net = start.clone()
+        self.learn(net, train)
         each = [self.doing(one) | self.pointing(one) for one in (start, net)]
         pairs = {name: np.stack([one[name] for one in each], 1) for name in each[0]}
         return self.ends(net, train) | pairs | self.added(start, net)
@@ -208,7 +182,8 @@ class Sparse(OneLayer):
     def by(self, rule: str) -> Arrays:
         """Return the numbers [S] of nets trained by one rule; BadInput for an unknown one."""
         train = self.parts()["train"]
-        net = self.ruled(rule).fitted(self.nets(self.width), train)
+        net = self.nets(self.width)
+        self.ruled(rule).learn(net, train)
         return self.ends(net, train) | {"dead": self.dead(net).double().numpy()}
 
     def ruled(self, rule: str) -> Sparse:
