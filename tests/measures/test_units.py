@@ -211,15 +211,14 @@ def test_a_replicate_does_not_depend_on_its_company(draw):
     net, examples = net_and_examples(draw)
     one, seen = net.select([1]), examples.select([1])
     for ask, more in (
-        (units.activations, ()),
         (units.active_shares, ()),
         (units.ablation_drops, ("mean",)),
         *((units.cumulative_removal, (order,)) for order in removal.ORDERS),
     ):
-        # Not bit by bit: products of a batch of matrices may round otherwise than that of one.
-        together, alone = ask(net, examples, 1, *more)[1:2], ask(one, seen, 1, *more)
-        torch.testing.assert_close(together, alone, rtol=1e-12, atol=1e-12)
+        assert torch.equal(ask(net, examples, 1, *more)[1:2], ask(one, seen, 1, *more)), (ask, more)
     together, alone = units.activations(net, examples, 1), units.activations(one, seen, 1)
+    # Not bit by bit: products of a batch of matrices may round otherwise than that of one. What is counted is the same.
+    torch.testing.assert_close(together[1:2], alone, rtol=1e-12, atol=1e-12)
     for ask in (units.correlations, units.repeated, units.clusters, units.components, units.explained, units.redundant):
         torch.testing.assert_close(ask(together)[1:2], ask(alone), rtol=1e-12, atol=1e-12, equal_nan=True)
     weights, again = net.weights[1], one.weights[1]
