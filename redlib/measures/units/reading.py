@@ -80,6 +80,10 @@ class StackLayer:
         """Return what the units return for inputs x [R, b, ...]: [R, b, units]."""
         return _finite(self.net.hidden(x.flatten(2))[self.layer + 1])
 
+    def units(self, x: Tensor) -> int:
+        """Return the number of units, without running the nets on x."""
+        return self.net.sizes[self.layer + 1]
+
 
 class ModuleLayer:
     """A named part of modules of one shape, the replicates."""
@@ -98,6 +102,10 @@ class ModuleLayer:
         if len({one.shape for one in found}) > 1:
             raise BadInput.of("units", [one.shape[1] for one in found], "equally many", "Pass nets of one shape.")
         return _finite(torch.stack(found))
+
+    def units(self, x: Tensor) -> int:
+        """Return the number of units, as they are for inputs x [R, b, ...]: parts do not say it."""
+        return self.activations(x).shape[2]
 
     def output(self, r: int, x: Tensor) -> Tensor:
         """Return a copy of what the part of replicate r returns for x [b, ...]: [b, units, positions]."""

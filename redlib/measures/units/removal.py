@@ -1,7 +1,8 @@
 """What nets lose when units are removed: one alone, or more and more of them in some order.
 
 A removed unit returns 0, or its mean over the examples, whatever the example is. Accuracies and drops are shares in
-[0, 1] of the examples that are classified right, float64, exact fractions of their number.
+[0, 1] of the examples that are classified right, float64, exact fractions of their number; losses are mean
+cross-entropies in nats.
 
 In a stack, a unit enters what the next layer computes as one term of a sum, a matrix of rank one. That term is
 subtracted, in float64, and only what comes after is computed anew; nets do not run from their inputs for each unit.
@@ -9,7 +10,7 @@ subtracted, in float64, and only what comes after is computed anew; nets do not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -23,32 +24,41 @@ from redlib.measures import norms
 from redlib.measures.connectivity import Parts
 from redlib.measures.layers import Net
 from redlib.measures.units.reading import ModuleLayer, Reader, StackLayer, batches, reader_of
+from redlib.nets.losses import losses_and_errors
 
 BLOCK = 2**22  # numbers of changed layers held at a time, 32 MiB
 ORDERS = ("random", "drop", "greedy", "norm")
 INSTEAD = ("zero", "mean")
+Worth = Callable[[Tensor, Tensor], Tensor]  # of outputs [..., b, K] and labels [b], for each example: [..., b]
 REMOVAL = 91  # key of the stream "mask", so that no other draw of a seed repeats these
 
 
 @torch.no_grad()
 def ablation_drops(
-    net: Net, examples: Parts, layer: int | str, instead: str = "zero", unchanged: bool = False
+    net: Net,
+    examples: Parts,
+    layer: int | str,
+    instead: str = "zero",
+    unchanged: bool = False,
+    of: str = "accuracy",
 ) -> Tensor:
-    """Return how much accuracy is lost when each unit alone is removed: float64 [R, units].
+    """Return what is lost when each unit alone is removed: float64 [R, units], negative where nets are better without.
 
-    Negative where the net is better without. `instead` is what a removed unit returns, "zero" or its "mean" over the
-    examples. With `unchanged`, right is what the whole net decides, and not the label. Modules are run once for each
-    unit. (Single-unit ablation as in Morcos et al. 2018.) BadInput as `activations`, for labels that are no output or
-    several per example, fewer than two outputs, and outputs that are NaN.
+    It is the drop `of` "accuracy", or with "loss" the rise of the mean cross-entropy of the labels, in nats: accuracy
+    can stay where every unit goes, the loss hardly does. `instead` is what a removed unit returns, "zero" or its "mean"
+    over the examples. With `unchanged` labels are what the whole net decides. Modules are run once for each unit, in
+    their own precision. (Single-unit ablation as in Morcos et al. 2018.) BadInput as `activations`, for labels that are
+    no output or several per example, fewer than two outputs, and outputs that are NaN, or for a loss infinite.
     """
+    if of not in WORTHS:
+        raise BadInput.named("of", of, WORTHS, "Name what a unit is missed in.")
     reader = reader_of(net, layer)
-    fill, whole, alone = _fill(reader, examples, instead), [], []
-    for judges in _judged(reader, examples, fill, unchanged):
-        kept = [torch.ones(judge.units, dtype=torch.bool, device=reader.like.device) for judge in judges]
-        whole.append(torch.stack([judge.right(own) for judge, own in zip(judges, kept, strict=True)]))
-        alone.append(torch.stack([judge.alone(own) for judge, own in zip(judges, kept, strict=True)]))
-    # Counts first: a difference of two rounded shares is no exact one, and would miss a tolerance.
-    return (torch.stack(whole).sum(0)[:, None] - torch.stack(alone).sum(0)).double() / len(examples)
+    fill, lost = _fill(reader, examples, instead), []
+    for judges in _judged(reader, examples, fill, unchanged, WORTHS[of]):
+        whole = torch.ones(judges[0].units, dtype=torch.bool, device=reader.like.device)
+        lost.append(torch.stack([judge.drops(whole) for judge in judges]))
+    # Of accuracies these are counts: a difference of two rounded shares is no exact one, and would miss a tolerance.
+    return torch.stack(lost).sum(0).double() / len(examples)
 
 
 def removable(drops: Tensor, tolerance: float = 0.001) -> Tensor:
@@ -139,47 +149,42 @@ def crossing(curves: Tensor, level: float = 0.8) -> Tensor:
 
 
 class _Judge(Protocol):
-    """Counts which of a replicate's examples of a batch are classified right without some of the units."""
+    """Adds up what a replicate's examples of a batch are worth without some units: 1 each that is classified right."""
 
     units: int
 
-    def right(self, kept: Tensor) -> Tensor:
-        """Return how many are right where the units of `kept` (bool [units]) stay: int64 []."""
-
-    def alone(self, kept: Tensor) -> Tensor:
-        """Return how many are right without one unit more, of those kept: int64 [units], of others anything."""
+    def drops(self, kept: Tensor) -> Tensor:
+        """Return how much less all are worth without one more unit of those `kept` (bool): [units], of others any."""
 
     def along(self, order: Tensor) -> Tensor:
-        """Return how many are right without the first k of `order`: int64 [units + 1]."""
+        """Return what all are worth without the first k units of `order`: [units + 1]."""
 
 
 class _StackJudge(_Judge):
-    def __init__(self, reader: StackLayer, r: int, a: Tensor, y: Tensor, fill: Tensor, unchanged: bool):
+    def __init__(self, reader: StackLayer, r: int, a: Tensor, y: Tensor, fill: Tensor, unchanged: bool, worth: Worth):
         net, after = reader.net, reader.layer + 1
-        self.units, self.relu = a.shape[1], net.activation == "relu"
+        self.units, self.relu, self.worth = a.shape[1], net.activation == "relu", worth
         layers = [(w[r].double().clone(), b[r].double().clone()) for w, b in zip(net.weights, net.biases, strict=True)]
         weights, bias = layers[after]
         self.rest, self.columns = layers[after + 1 :], weights.T.contiguous()
         self.around, self.empty = (a.double() - fill).contiguous(), bias + fill @ self.columns
         self.size = max(1, BLOCK // (len(a) * max(len(b) for _, b in layers[after:])))
-        self.y = y
         self.y = _labels(y, self._outputs(self._before(fill.new_ones(self.units))), unchanged)
 
-    def right(self, kept: Tensor) -> Tensor:
-        return self._right(self._before(kept))
-
-    def alone(self, kept: Tensor) -> Tensor:
+    def drops(self, kept: Tensor) -> Tensor:
         before = self._before(kept)
+        whole = self._worths(before)
+        # Example by example, so that a unit nobody hears costs exactly 0.
         parts = torch.arange(self.units, device=before.device).split(self.size)
-        return torch.cat([self._right(before - self._terms(part)) for part in parts])
+        return torch.cat([(whole - self._worths(before - self._terms(part))).sum(-1) for part in parts])
 
     def along(self, order: Tensor) -> Tensor:
         # From none to all: a sum from which all terms are subtracted again would leave their rounding.
         before = self.empty.expand(len(self.around), -1)
-        found = [self._right(before)[None]]
+        found = [self._worths(before).sum(-1, keepdim=True)]
         for part in order.flip(0).split(self.size):
             steps = before + self._terms(part).cumsum(0)
-            found.append(self._right(steps))
+            found.append(self._worths(steps).sum(-1))
             before = steps[-1]
         return torch.cat(found).flip(0)
 
@@ -196,28 +201,25 @@ class _StackJudge(_Judge):
             before = (before.relu() if self.relu else before.tanh()) @ weights.T + bias
         return before
 
-    def _right(self, before: Tensor) -> Tensor:
-        return (_decided(self._outputs(before)) == self.y).sum(-1)
+    def _worths(self, before: Tensor) -> Tensor:
+        return self.worth(self._outputs(before), self.y)
 
 
 class _ModuleJudge(_Judge):
-    def __init__(self, reader: ModuleLayer, r: int, x: Tensor, y: Tensor, fill: Tensor, unchanged: bool):
-        self.reader, self.r, self.x, self.fill, self.units = reader, r, x, fill, len(fill)
+    def __init__(self, reader: ModuleLayer, r: int, x: Tensor, y: Tensor, fill: Tensor, unchanged: bool, worth: Worth):
+        self.reader, self.r, self.x, self.fill, self.units, self.worth = reader, r, x, fill, len(fill), worth
         self.y = _labels(y, self._outputs(torch.ones_like(fill, dtype=torch.bool)), unchanged)
 
-    def right(self, kept: Tensor) -> Tensor:
-        return (_decided(self._outputs(kept)) == self.y).sum()
-
-    def alone(self, kept: Tensor) -> Tensor:
-        without = ~torch.eye(self.units, dtype=torch.bool, device=kept.device)
-        return torch.stack([self.right(kept & row) for row in without])
+    def drops(self, kept: Tensor) -> Tensor:
+        whole, without = self._worths(kept), ~torch.eye(self.units, dtype=torch.bool, device=kept.device)
+        return torch.stack([(whole - self._worths(kept & row)).sum() for row in without])
 
     def along(self, order: Tensor) -> Tensor:
         kept = torch.ones_like(self.fill, dtype=torch.bool)
-        found = [self.right(kept)]
+        found = [self._worths(kept).sum()]
         for unit in order.tolist():
             kept[unit] = False
-            found.append(self.right(kept))
+            found.append(self._worths(kept).sum())
         return torch.stack(found)
 
     def _outputs(self, kept: Tensor) -> Tensor:
@@ -227,15 +229,21 @@ class _ModuleJudge(_Judge):
 
         return self.reader.logits(self.r, self.x, removed)
 
+    def _worths(self, kept: Tensor) -> Tensor:
+        return self.worth(self._outputs(kept), self.y)
 
-def _judged(reader: Reader, examples: Parts, fill: Tensor, unchanged: bool) -> Iterator[list[_Judge]]:
-    """Yield for every batch one judge per replicate."""
+
+def _judged(
+    reader: Reader, examples: Parts, fill: Tensor, unchanged: bool, worth: Worth | None = None
+) -> Iterator[list[_Judge]]:
+    """Yield for every batch one judge per replicate, by default of what is right."""
+    how = unchanged, worth or _right
     for x, y in batches(reader, examples):
         if isinstance(reader, StackLayer):
             rows = zip(reader.activations(x), y, fill, strict=True)
-            yield [_StackJudge(reader, r, *row, unchanged) for r, row in enumerate(rows)]
+            yield [_StackJudge(reader, r, *row, *how) for r, row in enumerate(rows)]
         else:
-            yield [_ModuleJudge(reader, r, *row, unchanged) for r, row in enumerate(zip(x, y, fill, strict=True))]
+            yield [_ModuleJudge(reader, r, *row, *how) for r, row in enumerate(zip(x, y, fill, strict=True))]
 
 
 def _fill(reader: Reader, examples: Parts, instead: str) -> Tensor:
@@ -243,7 +251,8 @@ def _fill(reader: Reader, examples: Parts, instead: str) -> Tensor:
     if instead not in INSTEAD:
         raise BadInput.named("instead", instead, INSTEAD, "It is what a removed unit returns.")
     if instead == "zero":
-        return torch.zeros_like(reader.activations(next(batches(reader, examples))[0])[:, 0], dtype=torch.float64)
+        units = reader.units(next(batches(reader, examples))[0])
+        return torch.zeros(reader.replicates, units, dtype=torch.float64, device=reader.like.device)
     totals = [reader.activations(x).double().sum(1) for x, _ in batches(reader, examples)]
     return torch.stack(totals).sum(0) / len(examples)
 
@@ -267,6 +276,21 @@ def _decided(outputs: Tensor) -> Tensor:
     return outputs.argmax(-1)
 
 
+def _right(outputs: Tensor, y: Tensor) -> Tensor:
+    """Return 1 for examples that are classified right, else 0: int64, so that they add up exactly."""
+    return (_decided(outputs) == y).long()
+
+
+def _fitting(outputs: Tensor, y: Tensor) -> Tensor:
+    """Return minus the cross-entropy of the label of each example: float64."""
+    if not bool(outputs.isfinite().all()):
+        raise BadInput.of("outputs of the net", "nan or inf", "finite numbers", "Has the net diverged?")
+    return -losses_and_errors(outputs.double(), y.long(), "cross_entropy")[0]
+
+
+WORTHS: dict[str, Worth] = {"accuracy": _right, "loss": _fitting}
+
+
 def _rising(scores: Tensor) -> Tensor:
     return scores.cpu().sort(dim=1, stable=True).indices
 
@@ -285,16 +309,16 @@ def _random(reader: Reader, examples: Parts, seeds: Sequence[int] | None) -> Ten
     if own is None or len(own) != reader.replicates:
         given = None if own is None else len(own)
         raise BadInput.of("number of seeds", given, f"{reader.replicates}, one per replicate", "Pass the nets' seeds.")
-    units = _fill(reader, examples, "zero").shape[1]
+    units = reader.units(next(batches(reader, examples))[0])
     return torch.stack([torch.from_numpy(rng(seed, "mask", REMOVAL).permutation(units)) for seed in own])
 
 
 def _greedy(judges: Sequence[_Judge]) -> Tensor:
     """Return the units in the order in which their removal costs least at each step: int64 [units]."""
-    kept, order = torch.ones(judges[0].units, dtype=torch.bool), []
+    kept, order, gone = torch.ones(judges[0].units, dtype=torch.bool), [], torch.iinfo(torch.int64).max
     for _ in range(len(kept)):
-        right = torch.stack([judge.alone(kept) for judge in judges]).sum(0).cpu().masked_fill(~kept, -1)
-        order.append(int(right.numpy().argmax()))  # numpy's is the first of several
+        lost = torch.stack([judge.drops(kept) for judge in judges]).sum(0).cpu()
+        order.append(int(lost.masked_fill(~kept, gone).numpy().argmin()))  # numpy's is the first of several
         kept[order[-1]] = False
     return torch.tensor(order)
 
