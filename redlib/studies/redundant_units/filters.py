@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from redlib.experiments.fitted import Fitted
 from redlib.experiments.results import Arrays
 from redlib.measures.units import matched_gaussian, silhouettes, spherical_kmeans
 from redlib.nets.convnets import seeded
-from redlib.studies.redundant_units.fitted import Fitted
 
 MODULES = 4  # times as long as a stack of MLPs, about, take modules
 

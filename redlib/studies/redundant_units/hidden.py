@@ -15,6 +15,7 @@ from torch import Tensor
 
 from redlib.data.streams import rng
 from redlib.errors import BadInput
+from redlib.experiments.fitted import Fitted
 from redlib.experiments.results import Arrays
 from redlib.measures import units
 from redlib.measures.norms import layers, unit_impact
@@ -22,7 +23,6 @@ from redlib.measures.simplex import frame_potential
 from redlib.measures.spectra import effective_rank
 from redlib.nets import StackedMLP
 from redlib.nets.sizes import parameter_count
-from redlib.studies.redundant_units.fitted import Fitted
 
 STATES = ("untrained", "trained")
 HIDDEN = 0  # the number of the only hidden layer
@@ -61,7 +61,7 @@ class OneLayer(Fitted):
 class Widths(OneLayer):
     """Nets of many widths, the units of each trained and untrained (UNIT-7 to 10)."""
 
-    widths: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512)
+    widths: tuple[int, ...] = (16, 32, 64, 128, 256, 512)  # of 8 units one net in a hundred stays where it does not fit
     tolerance: float = 0.001  # of accuracy: what a removable unit costs less than
     alike: float = 0.9  # |correlation| from which two units repeat each other
     combined: float = 0.9  # R² from which a unit is a combination of others
@@ -99,14 +99,20 @@ class Widths(OneLayer):
         return self.ends(net, train) | pairs | self.added(start, net)
 
     def doing(self, net: StackedMLP) -> Arrays:
-        """Return what the units of nets do on test examples: counts, inequality and what is spare, [S]."""
+        """Return what the units of nets do on test examples: counts, inequality and what is spare, [S].
+
+        Removable is what costs no accuracy. Inequality is that of the rise of the cross-entropy with the net's own
+        decisions as labels: in wide nets no unit costs any accuracy, and true labels let the few images that the net
+        gets wrong decide. A unit without which that loss is lower counts as one that costs 0.
+        """
         test = self.parts()["test"]
+        costs = units.ablation_drops(net, test, HIDDEN, unchanged=True, of="loss")
         drops, seen = units.ablation_drops(net, test, HIDDEN), units.activations(net, test, HIDDEN)
         found = {
             "removable": units.removable(drops, self.tolerance),
             "repeated": of_varying(seen, lambda own: (units.repeated(own, self.alike) > 0).sum(1)),
             "redundant": of_varying(seen, lambda own: units.redundant(own, self.combined)), "dead": self.dead(net),
-            "gini": units.gini(drops), "effective": units.effective_number(drops),
+            "gini": units.gini(costs), "effective": units.effective_number(costs),
             "spare": spare(units.cumulative_removal(net, test, HIDDEN), self.lost),
         }  # fmt: skip
         return {name: values.double().numpy() for name, values in found.items()}

@@ -51,7 +51,7 @@ def test_the_slow_down_is_the_ratio_to_true_labels_and_slopes_are_powers_of_the_
     assert lines(right)["1000 images"].get_ydata() == pytest.approx([1, slow / quick])
     assert lines(right)["250 images"].get_ydata() == pytest.approx([1, 1])
     assert lines(right)["250 images"].get_linestyle() == "--", "nothing is measured between its ends"
-    assert any(name.startswith("true labels, as images$^{-") for name in lines(left))
+    assert any(name.startswith("true labels: as images$^{-") for name in lines(left))
 
 
 def test_both_nets_are_shown_on_every_version_with_the_control_on_top_of_what_it_equals():

@@ -8,6 +8,7 @@ from drawn_panels import lines, means, rows
 from matplotlib import pyplot
 
 from redlib.experiments.results import Results
+from redlib.plots.style import COLOURS, INK
 from redlib.studies.generalization.figures import minima, wide
 
 SEEDS, UNITS = 3, np.array([16, 64, 256])
@@ -129,10 +130,12 @@ def test_the_line_two_over_the_step_is_drawn_and_curvatures_are_told_in_units_of
                      rate_after=[0.2, 0.1, 0.2], loss_before=[1, 2, 3], peak_loss=[9, 2, 3],
                      loss_after=[0.1, 0.2, 0.3])  # fmt: skip
     small = results("batch", {"batch": (4, 16)}, sharpness=[1, 4], non_uniformity=[1, 2])
-    ends, loss, batch, rest = minima.stability(descent, escape, small).axes
+    ends, loss, rest, batch = minima.stability(descent, escape, small).axes
     line = lines(ends)["2/η"]
     assert line.get_xdata() * line.get_ydata() == pytest.approx(2) and line.get_ydata()[0] == pytest.approx(20)
-    assert lines(ends)["at the end of descent"].get_ydata() == pytest.approx([4, 10])
+    ended = lines(ends)["at the end of descent"]
+    assert ended.get_ydata() == pytest.approx([4, 10])
+    assert [line.get_color(), ended.get_color()] == [INK, COLOURS["orange"]], "the colours of the explorer"
     assert medians(loss) == pytest.approx([1, 9, 0.1, 3, 3, 0.3, 2, 2, 0.2])
     assert medians(rest) == pytest.approx([1.5, 1.0, 0.2, 0.2, 0.2, 0.2]) and rows(rest) == rows(loss)
     assert {"curvature: +1.00", "non-uniformity: +0.50"} <= set(lines(batch))

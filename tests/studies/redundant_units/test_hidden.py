@@ -37,7 +37,8 @@ def test_the_numbers_of_the_untrained_state_are_those_of_the_initial_net(found):
     drops = units.ablation_drops(start, test, 0)
     own = found.at(width=20, state="untrained")
     assert np.array_equal(own["removable"], units.removable(drops, 0.001))
-    assert np.allclose(own["gini"], units.gini(drops))
+    costs = units.ablation_drops(start, test, 0, unchanged=True, of="loss")
+    assert np.allclose(own["gini"], units.gini(costs)) and not np.allclose(own["gini"], units.gini(drops))
 
 
 def test_no_seed_depends_on_its_company(found):

@@ -98,7 +98,7 @@ def slow_down(few: Results, many: Results, images: tuple[int, int]) -> Figure:
     for name, at, colour in (("true labels", 0, "blue"), ("random labels", -1, "orange")):
         steps, ended = (np.stack([each[what][:, at] for each in found], 1) for what in (0, 1))
         slope = claims.power(x, steps).mean()
-        censored_band(left, x, steps, ended, f"{name}, as images$^{{{slope:.1f}}}$", colour)
+        censored_band(left, x, steps, ended, f"{name}: as images$^{{{slope:.1f}}}$", colour)
     for size, run, (steps, ended), colour in zip(images, (few, many), found, ("sky", "purple"), strict=True):
         shares = 100 * np.array(run.labels["share"])
         style = "-" if len(shares) > 2 else "--"  # between its ends a dashed line is no measurement

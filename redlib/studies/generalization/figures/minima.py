@@ -213,7 +213,7 @@ def sharpness_rows(ax: Axes, run: Results) -> None:
     top, norm = run["eigenvalues"][..., 0], np.linalg.norm(run["eigenvalues"], axis=2)
     rows = {
         f"{what}, {SOLUTIONS[k][0].split()[0]}": (log2_ratio(values[:, k], values[:, 0]), SOLUTIONS[k][1])
-        for what, values in (("largest", top), ("Hessian's length", norm), ("scale-free", run["invariant"]))
+        for what, values in (("largest", top), ("norm of all", norm), ("scale-free", run["invariant"]))
         for k in (1, 2)
     }
     plots.dot_rows(ax, rows, "over that without attack (doublings)", zero=0, title="Are bad ones sharper?")
@@ -260,12 +260,15 @@ def whole_images(values: Floats) -> Floats:
 
 
 def stability(descent: Results, escape: Results, small: Results) -> Figure:
-    """Return curvature over step size, loss and curvature about an escape, and minima by batch size."""
-    fig, (ends, loss, batch, rest) = panels(2, 2, width=11.5, height=3.4)
+    """Return curvature over step size, loss and curvature about an escape, and minima by batch size.
+
+    Curvature is orange and the line of 2/step is in ink, as in the explorer of the same page.
+    """
+    fig, (ends, loss, rest, batch) = panels(2, 2, width=11.5, height=3.4)
     rates = np.array(descent.labels["rate"])
     line = np.geomspace(rates[0], rates[-1], 30)
-    ends.plot(line, 2 / line, "--", color=COLOURS["orange"], label="2/η")
-    plots.curves(ends, rates, {"at the end of descent": (descent["sharpness"].mean(2), "blue")}, log2=list(rates),
+    ends.plot(line, 2 / line, "--", color=INK, label="2/η")
+    plots.curves(ends, rates, {"at the end of descent": (descent["sharpness"].mean(2), "orange")}, log2=list(rates),
                  logy=True, xlabel="step size η", ylabel="largest curvature", title="Does it stay below 2/η?",
                  legend="upper right")  # fmt: skip
     few_ticks(ends)
@@ -273,18 +276,18 @@ def stability(descent: Results, escape: Results, small: Results) -> Figure:
     losses = {name: [one["loss_before"], one["peak_loss"], one["loss_after"]] for name, one in arms.items()}
     passages(loss, losses, tuple(MOMENTS))
     loss.set(xscale="log", xlabel="training loss", title="Does a larger step throw it out?")
-    loss.legend(*loss.get_legend_handles_labels(), loc="lower right", fontsize=9)
+    loss.legend(*loss.get_legend_handles_labels(), loc="lower right", fontsize=9, markerscale=0.6)
     scaled = {
         name: [one[f"sharpness_{when}"] * one["rate_after"] / 2 for when in ("before", "after")]
         for name, one in arms.items()
     }
     passages(rest, scaled, ("before", "after"))
     rest.set(xlim=(0, None), xlabel="largest curvature over 2/step", title="And where does it come to rest?")
-    rest.axvline(1, color=COLOURS["orange"], linestyle="--", zorder=1)
+    rest.axvline(1, color=INK, linestyle="--", zorder=1)
     sizes = np.array(small.labels["batch"], float)
     named = {
         with_power(name, sizes, small[what]): (small[what], colour)
-        for name, what, colour in (("non-uniformity", "non_uniformity", "green"), ("curvature", "sharpness", "sky"))
+        for name, what, colour in (("non-uniformity", "non_uniformity", "green"), ("curvature", "sharpness", "orange"))
     }
     plots.curves(batch, sizes, named, log2=list(sizes), xlabel="batch size", ylabel="at the end", logy=True, legend="",
                  title="Do small batches pick more even minima?")  # fmt: skip

@@ -85,7 +85,7 @@ def linear_rate(run: Results) -> Figure:
     fig, (left, right) = panels(2, width=11, height=3.8)
     loss = run["loss"] / run["loss"][..., :1]
     left.set_yscale("log")
-    over_time(left, run, np.arange(loss.shape[2]), loss, "Is a fall by a constant factor a line?", "loss / first loss")
+    over_time(left, run, np.arange(loss.shape[2]), loss, "Does the log loss fall along a line?", "loss / first loss")
     few_ticks(left)
     widths = np.asarray(run.labels["width"], float)
     rates = claims.each(claims.rate, run["loss"])
@@ -132,7 +132,7 @@ def tangents(run: Results) -> Figure:
         powers(ax, widths, named, title, ylabel)
     lazy, rich = (run.at(mode=mode) for mode in MODES)
     gaps = {
-        "lazy net less rich net": (100 * (lazy["test_error"] - rich["test_error"]), "orange"),
+        "lazy net less rich net": (100 * (lazy["test_error"] - rich["test_error"]), "purple"),
         "linear model less lazy net": (100 * (lazy["linear_test_error"] - lazy["test_error"]), "green"),
     }
     plots.curves(right, widths, gaps, log2=list(widths), xlabel="hidden units m", ylabel="test error (points)",
