@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 GLOSSARY: Final = {
+    "barrier": (
+        "How much higher the error, or the loss, gets on a path between two trained networks than it is at its ends."
+    ),
     "bias and variance": (
         "The two parts of expected error beside the noise: how far the average model is from the truth, "
         "and how much models trained on different samples differ from each other."
@@ -26,6 +29,10 @@ GLOSSARY: Final = {
         "settings were fixed."
     ),
     "confirmed": "Said of a claim with the same verdict on the judged seeds and on fresh ones.",
+    "curvature (largest eigenvalue of the Hessian)": (
+        "How fast the slope of the loss changes with the weights; the Hessian is the matrix of second derivatives, and "
+        "its largest eigenvalue belongs to the direction that bends most."
+    ),
     "density": "The share of weights that a pruned network keeps.",
     "double descent": (
         "Test error falls, rises to a peak, and falls again as a model grows, trains longer or gets more "
@@ -37,6 +44,10 @@ GLOSSARY: Final = {
     ),
     "effective model complexity": (
         "The largest number of samples that a training procedure fits with almost no training error (EMC)."
+    ),
+    "effective rank": (
+        "Roughly, along how many directions a matrix extends: the exponential of the entropy of its singular values. "
+        "It lies between 1 and the smaller of rows and columns."
     ),
     "equivalence (TOST)": (
         "Two one-sided tests that an effect is smaller than a margin ±δ fixed beforehand. The way to show "
@@ -54,9 +65,16 @@ GLOSSARY: Final = {
         "The second block of seeds, that of the confirmation. A check written after the first block had been seen is "
         "judged on these alone."
     ),
+    "frame potential": (
+        "The sum of the squared cosines between all pairs of some vectors. The smaller, the more "
+        "evenly they are spread."
+    ),
     "gate": (
         "A test of the setting itself, fixed before the run (did training converge, did the widest net fit its data?). "
         "Where it fails, the verdict is inconclusive, never contradicted."
+    ),
+    "hinge loss": (
+        "A loss that is zero once the output is on the right side by a margin, and grows in a straight line before."
     ),
     "Holm correction": (
         "With many claims tested some succeed by luck. A claim marked Holm would still succeed if all "
@@ -66,11 +84,19 @@ GLOSSARY: Final = {
         "The model size at which the training error first reaches zero. For least squares: as many "
         "parameters as samples."
     ),
+    "intrinsic dimension": (
+        "The least number of random directions in which training comes near to what it reaches in all of them; here "
+        "nine tenths of the full accuracy."
+    ),
     "iterative magnitude pruning": (
         "Train, cut the smallest weights, set the rest back to where they started, and repeat: the recipe that finds "
         "lottery tickets."
     ),
     "label noise": "Training labels changed to a wrong class on purpose, an exact share of each.",
+    "lazy training": (
+        "Training in which a network's function changes while its weights hardly move, so that it acts like a linear "
+        "model of its weights. The opposite is rich: the features change."
+    ),
     "linear barrier": (
         "How much the error rises on the straight line between two trained networks. Near zero, they lie in one valley."
     ),
@@ -97,6 +123,9 @@ GLOSSARY: Final = {
     ),
     "over-parameterised": "More parameters than needed to fit the training data exactly.",
     "percentage point (pp)": "The difference of two percentages: from 5% to 7% is +2 pp.",
+    "posterior": (
+        "What chance gives once the data are known: the shares of functions among those random networks that fit them."
+    ),
     "primary claim": "Marked ★. The claims that carry a study; they alone get a Holm mark.",
     "profile": (
         "A scale at which all studies run with the same code: smoke (seconds, no evidence), laptop, "
@@ -106,9 +135,17 @@ GLOSSARY: Final = {
         "A layer of fixed random waves followed by least squares: the simplest model whose width can be "
         "raised through the interpolation threshold."
     ),
+    "rank correlation": (
+        "From −1 to 1: how well the order of one quantity goes with the order of another. 1 is the same order, −1 the "
+        "opposite one, 0 no relation; it says nothing of the shape of the relation."
+    ),
     "reading (of a source)": (
         "One of several ways to understand what a source says, where its words leave that open. Each is judged; one "
         "that holds is enough."
+    ),
+    "regulariser": (
+        "Something in training that is to keep a network simple: weight decay, dropout, data "
+        "augmentation, stopping early."
     ),
     "reinit": (
         "Short for re-initialised: the weights that pruning kept are given new random values instead of those "
@@ -116,6 +153,10 @@ GLOSSARY: Final = {
     ),
     "replicate": "One of several networks trained at once that differ in their seed, width or mask.",
     "rewinding": ("Giving the weights that survive pruning the values they had at the start, or early in training."),
+    "silhouette": (
+        "How much nearer a point is to its own cluster than to the next one, from −1 to 1: near 1 clusters are tight, "
+        "near 0 there is hardly any."
+    ),
     "smallest effect of interest": (
         "The margin ±δ, fixed beforehand, within which a difference would matter to nobody. A direction whose 90% "
         "interval lies inside has no effect, whichever side of zero it is on."
@@ -125,6 +166,10 @@ GLOSSARY: Final = {
         "A part of a check that the source itself states. These parts make the verdict; ours are told beside it."
     ),
     "supermask": "A mask that makes an untrained random network classify well.",
+    "tunnel": (
+        "The room of low loss around a solution. Its half-width is how far one can go in a random direction until the "
+        "loss is too high."
+    ),
     "undecided": (
         "Said of a claim that is inconclusive on one block of seeds at least, or that each block decides by other "
         "parts."

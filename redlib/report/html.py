@@ -189,13 +189,15 @@ def index_page(
     confirmations: Mapping[str, Sequence[Row]] | None = None,
     apart: Sequence[str] = (),
     history: Mapping[str, Sequence[Row]] | None = None,
+    audits: bool = False,
 ) -> str:
     """Return the index of `profile`: cards of the studies, all claims with every profile's verdict, glossary.
 
     `records` and `runs` are by profile (`runs[profile]` by study); a study in `cards` has its page
     <study>.html beside the index. Other studies of the claims are listed as not written yet. `confirmations` are the
     records on fresh seeds, by profile, `apart` the studies whose two blocks were not made alike,
-    `history` the lines of what each claim came to before at this profile.
+    `history` the lines of what each claim came to before at this profile; `audits` says that there are sample audits in
+    ../audit to point to.
     """
     shown = [profile] if profile == "smoke" else [name for name in EVIDENCE_PROFILES if records.get(name)]
     shown = shown if profile in shown else [profile, *shown]
@@ -217,6 +219,7 @@ def index_page(
         counts=_counts([entry for family in families for entry in family["entries"]]),
         standings=standings(both[profile].values()),
         apart=list(apart),
+        audits=audits,
         rewritten=anew,
         tallies=tallies(anew),
         total=len(claims),
@@ -468,7 +471,8 @@ def _kept_stale(run: Run) -> int:
 
 
 def _mentions(text: str, term: str) -> bool:
-    words = re.sub(r"\s*\(.*?\)", "", term)
+    """Return whether a text in small letters has a term, without what it has in brackets."""
+    words = re.sub(r"\s*\(.*?\)", "", term).lower()
     return bool(re.search(rf"\b{re.escape(words)}", text.replace("-", " ") + text))
 
 

@@ -68,7 +68,9 @@ def index(profile: str, cards: dict[str, Card], made_from: Mapping[str, Inputs] 
     shown, where = [cards[study] for study in sorted(cards)], outputs(profile)
     unlike = [study for study in sorted(cards) if apart(where.results, study, made_from)]
     claims, titles = load_claims(), {study: about.title for study, about in load_studies().items()}
-    html = index_page(shown, claims, judged, runs, profile, fresh, apart=unlike, history=read_history(profile))
+    audits = all((where.reports.parent / "audit" / f"{name}.html").exists() for name in ("trained", "untrained"))
+    history = read_history(profile)
+    html = index_page(shown, claims, judged, runs, profile, fresh, apart=unlike, history=history, audits=audits)
     told = answer.section(claims, titles, judged, fresh, profile, list(cards))
     return write_atomic(where.reports / "index.html", check_page(html.replace(ANSWER, told, 1)).encode())
 

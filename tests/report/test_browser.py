@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ pytestmark = pytest.mark.slow
 COMMITTED = sorted(Path(__file__).parents[2].glob("reports/*/*.html"))
 BOTH = [f"both/{name}" for name in ("index.html", f"{given.STUDY}.html")]  # with two blocks of seeds
 NAMES = ["index.html", f"{given.STUDY}.html", *BOTH]
-PAGES = [*NAMES, *COMMITTED]  # a name is a page of the fixture, a path one of the repository
-OF_TODAY = [*NAMES, *filter(is_of_today, COMMITTED)]  # pages of older templates cannot be written anew without a run
+# A name is a page of the fixture, a path one of the repository; pages of older templates cannot be written anew without
+# a run. They come last, so that a page has one number in both lists: by it, pytest does all tests of a page together.
+OF_TODAY = [*NAMES, *filter(is_of_today, COMMITTED)]
+PAGES = [*OF_TODAY, *(page for page in COMMITTED if page not in OF_TODAY)]
 
 # In the page: addresses that lead nowhere, and elements that stick out to the right.
 BROKEN = """() => [...document.querySelectorAll('a[href]')].map(a => a.getAttribute('href'))
@@ -60,9 +64,9 @@ def _write(where: Path, claims: Any, fresh: Any) -> None:
     (where / NAMES[1]).write_text(study, "utf-8")
 
 
-@pytest.fixture
-def visit(browser, folder) -> Iterator[Any]:
-    """Return a function that opens a page offline; at the end, no error and no request may have been seen."""
+@contextmanager
+def windows(browser: Any, folder: Path) -> Iterator[tuple[Callable[..., Any], list[str]]]:
+    """Give a function that opens a page offline, and a list that fills with errors and requests seen since."""
     contexts, troubles = [], []
 
     def asked(route: Any) -> None:
@@ -82,9 +86,37 @@ def visit(browser, folder) -> Iterator[Any]:
         tab.goto((folder / page).as_uri() + anchor)
         return tab
 
-    yield opened
+    yield opened, troubles
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def visit(browser, folder) -> Iterator[Any]:
+    """Return a function that opens a page offline; at the end, no error and no request may have been seen."""
+    with windows(browser, folder) as (opened, troubles):
+        yield opened
+    assert troubles == []
+
+
+@pytest.fixture(scope="module")
+def page(request) -> str | Path:
+    """Return the page that a test is given; the module's tests of one page come together."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def tabs(browser, folder, page) -> Iterator[tuple[Callable[..., Any], list[str]]]:
+    """Give a function that opens the page once at each width and scheme, and a list of the troubles seen."""
+    with windows(browser, folder) as (opened, troubles):
+        yield cache(lambda width, scheme: opened(page, width, color_scheme=scheme)), troubles
+
+
+@pytest.fixture
+def look(tabs) -> Iterator[Callable[..., Any]]:
+    """Return a function that shows the page to tests that only look, and may unfold; none may have seen a trouble."""
+    shown, troubles = tabs
+    yield lambda width=1400, scheme="light": shown(width, scheme)
     assert troubles == []
 
 
@@ -92,9 +124,9 @@ def name(page: str | Path) -> str:
     return page if isinstance(page, str) else f"{page.parent.name}/{page.name}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_a_page_opens_without_network_errors_or_requests(visit, page):
-    tab = visit(page)
+@pytest.mark.parametrize("page", PAGES, ids=name, indirect=True)
+def test_a_page_opens_without_network_errors_or_requests(look):
+    tab = look()
     assert tab.locator("h1").is_visible() and tab.locator("main").is_visible()
 
 
@@ -114,9 +146,9 @@ def test_a_script_or_handler_that_is_not_ours_does_not_run(browser, folder):
     tab.close()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_link_leads_somewhere(visit, folder, page):
-    tab = visit(page)
+@pytest.mark.parametrize("page", PAGES, ids=name, indirect=True)
+def test_every_link_leads_somewhere(look, folder, page):
+    tab = look()
     assert tab.evaluate(BROKEN) == []
     links = tab.eval_on_selector_all("a[href]", "found => found.map(a => a.getAttribute('href'))")
     for target, anchor in {tuple(link.partition("#")[::2]) for link in links if not link.startswith("#")}:
@@ -125,21 +157,22 @@ def test_every_link_leads_somewhere(visit, folder, page):
         assert not anchor or f'id="{anchor}"' in file.read_text(encoding="utf-8"), f"{target}#{anchor}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", PAGES, ids=name, indirect=True)
 @pytest.mark.parametrize("width", [400, 1400])
-def test_nothing_overflows_even_with_everything_unfolded(visit, page, width):
-    tab = visit(page, width)
+def test_nothing_overflows_even_with_everything_unfolded(look, width):
+    tab = look(width)
     tab.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true; })")
     assert tab.evaluate("() => document.documentElement.scrollWidth") <= width
     assert tab.evaluate(OUTSIDE) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_figure_has_a_size_and_a_name(visit, page):
-    figures = visit(page).locator("svg.plot")
-    for figure in figures.all():
-        box = figure.bounding_box()
-        assert box["width"] > 150 and box["height"] > 60
+@pytest.mark.parametrize("page", PAGES, ids=name, indirect=True)
+def test_every_figure_has_a_size_and_a_name(look):
+    tab = look()
+    tab.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    for figure in tab.locator("svg.plot").all():
+        box, strip = figure.bounding_box(), "strip" in (figure.get_attribute("class") or "").split()  # a row a layer
+        assert box["width"] > 150 and box["height"] > (10 if strip else 60)
         assert figure.get_attribute("aria-label") or figure.get_attribute("aria-hidden") == "true"
 
 
@@ -159,20 +192,20 @@ def test_every_committed_slider_changes_the_picture(visit):
         pytest.skip("no committed report has an explorer")
 
 
-@pytest.mark.parametrize("page", OF_TODAY, ids=name)
+@pytest.mark.parametrize("page", OF_TODAY, ids=name, indirect=True)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(visit, page, scheme):
-    assert [(name(page), found) for found in serious(visit(page, color_scheme=scheme))] == []
+def test_axe_finds_nothing_serious(look, page, scheme):
+    assert [(name(page), found) for found in serious(look(scheme=scheme))] == []
 
 
-@pytest.mark.parametrize("page", OF_TODAY, ids=name)
-def test_axe_finds_nothing_serious_on_a_phone(visit, page):
-    assert [(name(page), found) for found in serious(visit(page, 400), options=WITHOUT_CONTRAST)] == []
+@pytest.mark.parametrize("page", OF_TODAY, ids=name, indirect=True)
+def test_axe_finds_nothing_serious_on_a_phone(look, page):
+    assert [(name(page), found) for found in serious(look(400), options=WITHOUT_CONTRAST)] == []
 
 
-@pytest.mark.parametrize("page", OF_TODAY, ids=name)
-def test_every_control_has_a_name(visit, page):
-    tab = visit(page)
+@pytest.mark.parametrize("page", OF_TODAY, ids=name, indirect=True)
+def test_every_control_has_a_name(look):
+    tab = look()
     assert tab.locator("button").count() and nameless(tab) == []
 
 

@@ -175,7 +175,7 @@ def test_a_killed_confirmation_leaves_what_is_published_and_the_next_goes_on(tmp
 
 
 def test_index_names_a_study_whose_blocks_were_not_made_alike(inside, monkeypatch):
-    monkeypatch.setattr(pages, "index_page", lambda *given, apart, history: " ".join(apart))
+    monkeypatch.setattr(pages, "index_page", lambda *_, apart, **__: " ".join(apart))
     monkeypatch.setattr(pages, "write_atomic", lambda path, data: data)
     path = inside / "results" / "laptop" / "inputs.json"
     before = path.read_text()

@@ -16,6 +16,8 @@ from redlib.errors import BadInput
 from redlib.report import explorers
 from redlib.report.explorers import fragments
 from redlib.report.explorers.fragments import Axis, Plot
+from redlib.report.explorers.path import path_explorer as paths
+from redlib.report.explorers.vectors import vector_explorer as vectors
 from redlib.report.policy import content_policy
 
 
@@ -127,7 +129,29 @@ def edge_explorer() -> str:
     return explorers.edge_explorer([0.05, 0.1, 0.2], [8, 16, 32], [0, 10, 20, 30, 40], loss, sharpness)
 
 
-KINDS = [mask_explorer, given.explorer, point_player, blur_explorer, signal_explorer, edge_explorer]
+def vector_explorer() -> str:
+    weights = np.random.default_rng(1).normal(size=(2, 2, 2, 3, 4, 2))
+    weights[:, :, 0, :, 2:] = np.nan
+    errors = np.random.default_rng(2).random((2, 2, 2, 2, 3))
+    names = {"counts": [1, 2], "sets": ["all", "few"], "seeds": [5, 6]}
+    return vectors(weights, *errors, [0, 1, 100], **names)
+
+
+def path_explorer() -> str:
+    drawn = np.random.default_rng(3)
+    plane = np.stack([np.linspace(-1, 2, 4)] * 2)
+    return paths(
+        drawn.integers(0, 256, (2, 2, 3, 5, 5)).astype(np.uint8), *drawn.random((2, 2, 2, 3)),
+        drawn.random((2, 2, 3)) + 0.1, plane=(drawn.random((2, 4, 4)) + 0.1, plane, plane),
+        at=drawn.random((2, 2, 3, 2)), away=np.zeros((2, 2, 3)), points=drawn.uniform(-1, 1, (2, 6, 2)),
+        moons=np.tile([0, 1], (2, 3)), reach=1.0, positions=[0, 0.5, 1], paths=["line", "curve"], seeds=[5, 6],
+    )  # fmt: skip
+
+
+KINDS = [
+    mask_explorer, given.explorer, point_player, blur_explorer, signal_explorer, edge_explorer, vector_explorer,
+    path_explorer,
+]  # fmt: skip
 SLIDERS = {
     mask_explorer: ["Weights kept"],
     given.explorer: ["Label noise", "Width", "Epoch"],
@@ -135,6 +159,8 @@ SLIDERS = {
     blur_explorer: ["Blur σ pixels of a 28-pixel image"],
     signal_explorer: ["σw weights", "σb biases", "density kept"],
     edge_explorer: ["Step size η", "Width", "Step"],
+    vector_explorer: ["Step"],
+    path_explorer: ["Position t"],
 }
 # A slider and where its output says that its number comes from, for each explorer.
 OUTPUTS = """() => [...document.querySelectorAll('.slider')].map(
