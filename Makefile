@@ -66,7 +66,7 @@ new-study: $(STAMP)  ## write the skeleton of a study that runs: make new-study 
 	$(REPORT) new-study $(NAME)
 
 test: $(STAMP)  ## run the whole test suite, smoke notebooks included
-	$(PY) -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## check style (ruff); ARGS=--fix mends what it can
 	$(PY) -m ruff check $(ARGS) .

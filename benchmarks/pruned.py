@@ -16,6 +16,7 @@ from redlib.training.execution import by_density
 LENET = (784, 300, 100, 10)
 DENSITIES = {3: "51%", 7: "21%", 10: "10.7%", 13: "5.5%", 20: "1.15%"}  # after so many rounds of 20% (last layer 10%)
 REPLICATES, BATCHES = (2, 8), (128, 60)
+SHOWN = ("51", "10.7", "1.15")  # shares of the weights that the README shows: from no gain to the largest
 
 
 def mnist(n: int) -> Examples | None:
@@ -57,8 +58,9 @@ def _work(net: StackedMLP, data: Examples, count: int, batch: int, how: str):
 
 
 def is_detail(name: str) -> bool:
-    """Return whether a row is left to results.json: of the pruned nets, all but one number of nets and batch size."""
-    return name.startswith("pruned") and not name.endswith("8 nets, batch 128")
+    """Return whether a row is left to results.json: all but one number of nets and batch size, at three densities."""
+    shown = name.endswith("8 nets, batch 128") and any(f" {share}%" in name for share in SHOWN)
+    return name.startswith("pruned") and not shown
 
 
 def job(data: Examples, execution: str, rounds: int = 15, seeds: int = 5, epochs: int = 10) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +13,30 @@ import pytest
 from redlib.evidence import instructions
 
 instructions.fix()  # before anything imports torch: as a notebook's process is started
+# The suite has a process a core, and threads of several processes on one core wait for each other by spinning: tests of
+# small nets then take thirty times as long. A test that is about threads asks for more of them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # for those, and for notebooks: they get as many as cores
 
 from redlib.report.policy import content_policy  # noqa: E402
 
 CHROMIUM = Path("/usr/bin/chromium")
 TEMPLATES = Path(__file__).parents[1] / "redlib" / "report" / "templates"
+LONGEST = (  # files that take minutes, the longest first
+    "test_smoke.py",
+    "test_browser.py",
+    "test_smoke_on_fresh_seeds.py",
+    "test_reproduce.py",
+    "test_confirm.py",
+    "test_new_study.py",
+    "test_contract.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let long files begin first: one that begins last runs on when the other processes have nothing left to do."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def _on_one_thread() -> Iterator[None]:

@@ -20,7 +20,8 @@ LAYERS = {floor: set(FLOORS[:at]) for at, floor in enumerate(FLOORS)} | {
     "measures": {"data", "nets"},
     "evidence": {"data"},
     "plots": {"evidence"},
-    "report": {"evidence", "plots", "measures"},
+    "report": {"data", "evidence", "plots", "measures"},
+    "audit": {"data", "nets", "measures", "evidence", "pruning"},
 }
 # What a run executes, which the store's keys digest, may not know how it is judged or drawn.
 EXECUTED = ["experiments/experiment", "experiments/results", "experiments/lab", "experiments/chain"]
