@@ -34,6 +34,19 @@ class Toy:
 
 
 @dataclass(frozen=True)
+class HeldToy(Toy):
+    """The same, held in flight until a file is there: for what must happen in the middle of a run."""
+
+    until: str = ""
+
+    def run(self) -> dict[str, np.ndarray]:
+        result = super().run()
+        while self.until and not Path(self.until).exists():
+            time.sleep(0.01)
+        return result
+
+
+@dataclass(frozen=True)
 class TorchToy(Toy):
     """The same in torch, with the number of threads it saw."""
 

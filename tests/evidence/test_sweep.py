@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
-from toy_runs import Failing, Link, Suicidal, TorchToy, Toy, executions
+from toy_runs import Failing, HeldToy, Link, Suicidal, TorchToy, Toy, executions
 
 from redlib.errors import BadInput
 from redlib.evidence import files, store
@@ -344,18 +344,20 @@ def test_the_scheduler_that_the_environment_names_gets_the_runs(tmp_path, monkey
 
 def test_a_dask_worker_killed_in_the_middle_of_a_sweep_changes_no_bit(tmp_path, monkeypatch, cluster):
     monkeypatch.setenv(module.SCHEDULER, cluster.scheduler_address)
-    configs = [Toy(seed, size=32, pause_s=0.3, log=str(tmp_path / "log")) for seed in range(10)]
+    log, go = tmp_path / "log", tmp_path / "go"
+    configs = [HeldToy(seed, size=32, log=str(log), until=str(go) if seed > 2 else "") for seed in range(10)]
     with ThreadPoolExecutor(1) as beside:
         sweeping = beside.submit(sweep, configs, store=tmp_path / "s")
         deadline = time.monotonic() + 300
-        while len(list((tmp_path / "s").glob("??/*.run"))) < 3:
+        while len(list((tmp_path / "s").glob("??/*.run"))) < 3 or len(executions(log)) < 4:
             assert not sweeping.done() and time.monotonic() < deadline
             time.sleep(0.02)
-        last = int((tmp_path / "log").read_text().split()[-1])
-        os.kill(last, signal.SIGKILL)
+        held = [line.split() for line in log.read_text().splitlines()]
+        os.kill(next(int(process) for seed, process in held if int(seed) > 2), signal.SIGKILL)
+        go.touch()
         done = sweeping.result(120)
     assert counts(done) == (0, 10, 0, 0)
-    assert len(executions(tmp_path / "log")) > 10, "a run was in flight in the worker that was killed"
+    assert len(executions(log)) > 10, "a run was in flight in the worker that was killed"
     with ThreadPoolExecutor(10) as executor:
         assert bits(done.results) == bits(sweep(configs, store=tmp_path / "whole", executor=executor).results)
 
