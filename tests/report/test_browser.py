@@ -231,6 +231,12 @@ def test_one_button_shows_and_hides_all_code(visit):
 
 
 @pytest.mark.parametrize("page", NAMES)
+def test_the_bar_shows_its_last_button_on_a_small_phone(visit, page):
+    box = visit(page, width=360).locator("#theme").bounding_box()
+    assert box["x"] + box["width"] <= 360
+
+
+@pytest.mark.parametrize("page", NAMES)
 def test_the_theme_follows_the_system_and_the_button_and_is_remembered(visit, page):
     background = "() => getComputedStyle(document.body).backgroundColor"
     light, dark = (visit(page, color_scheme=scheme).evaluate(background) for scheme in ("light", "dark"))
