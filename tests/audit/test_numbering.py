@@ -17,7 +17,7 @@ def noise(*shape, most=10):
 def test_labels_as_outputs_are_suspected_of_nothing():
     decided = torch.where(noise(300, most=4) > 0, Y, noise(300))
     found = numbering.right_of(decided, Y)
-    assert found == {"accuracy": float((decided == Y).float().mean()), "classes": 10} and found["accuracy"] > 0.7
+    assert found == {"accuracy": int((decided == Y).sum()) / 300, "classes": 10} and found["accuracy"] > 0.7
 
 
 @pytest.mark.parametrize("decided", [noise(300), torch.full((300,), 3), Y * 0 - 1], ids=["noise", "constant", "nan"])
