@@ -14,17 +14,31 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 from redlib.audit import activations, compact, depth, flatness, removal, weights
-from redlib.audit.inputs import LIMIT, Examples, Subject, check, evaluation, examples, subject, understood, which_output
+from redlib.audit.inputs import (
+    LIMIT,
+    Examples,
+    Subject,
+    check,
+    check_labels,
+    evaluation,
+    examples,
+    subject,
+    uncompiled,
+    understood,
+    what_decides,
+    which_output,
+)
 from redlib.audit.layers import CONVOLUTIONS, Layer, count_macs, layers
 from redlib.audit.measure import FAMILY, level_of
 from redlib.audit.names import bounded, shape_of, sizes_of
+from redlib.audit.numbering import right_of
 from redlib.audit.report import Record, Report
 from redlib.data.numbers import whole
 from redlib.errors import BadInput
@@ -48,18 +62,19 @@ def audit(
     size: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    background: str | None = None,
     effort: float = 1.0,
     device: str = "auto",
 ) -> Report:
     """Return what is redundant in a net, as far as weights alone, and with `data` also its units and decisions, say.
 
     `net` is a module or the path of a checkpoint, which `model` builds the module for (`inputs.subject`); `data` are
-    at most `limit` examples with or without labels (`inputs.examples`; `size` scales images of a folder, `mean` and
-    `std` standardise the channels of images of bytes). `tolerate` is the accuracy that may be lost, in points. `effort`
-    multiplies how much the net is run: large nets see fewer examples and twins at 1, which is some minutes, and the
-    report says how many. Every draw comes from `seed`. The net comes back as it was. Ctrl-C ends the audit early: the
-    report then holds what was done, and `complete` is False. BadInput for everything that cannot be examined, before
-    anything is measured.
+    at most `limit` examples with or without labels (`inputs.examples`; `size` scales images of a folder, `background`
+    shines through transparent ones, `mean` and `std` standardise the channels of images of bytes). `tolerate` is the
+    accuracy that may be lost, in points. `effort` multiplies how much the net is run: large nets see fewer examples and
+    twins at 1, which is some minutes, and the report says how many. Every draw comes from `seed`. The net comes back as
+    it was. Ctrl-C ends the audit early: the report then holds what was done, and `complete` is False. BadInput for
+    everything that cannot be examined, before anything is measured.
     """
     start, seed = time.monotonic(), whole("seed", seed, 0, "The default is 0.")
     removal.check_tolerance(tolerate)
@@ -67,30 +82,41 @@ def audit(
         raise BadInput.of("effort", effort, "effort > 0", "1 is some minutes; 10 takes ten times as long.")
     found = subject(net, model, device)
     examined, skipped = layers(found)
-    given = examples(data, limit, seed, size, _channels(examined))
-    if given is not None:
-        given = given if mean is None and std is None else given.standardised(mean or (0.0,), std or (1.0,))
-        check(found, replace(given, y=None))
-        count_macs(found, examined, next(given.batches(found.like, 2)))
-        end = max(reversed(examined), key=lambda layer: layer.last)  # archives do not tell: the last one
-        found = understood(found, given, end.kind in CONVOLUTIONS)
-        check(found, given)
+    given = examples(data, limit, seed, size, _channels(examined), background)
+    if given is not None and (mean is not None or std is not None):
+        given = given.standardised(mean or (0.0,), std or (1.0,))
     settings: dict[str, Any] = {"tolerate": tolerate, "seed": seed, "effort": effort, "family_level": FAMILY}
     settings |= _counts(given)
-    if given is not None and (which := _taken(found, given)):
-        settings["output"] = which  # a net may put boxes before its classes: a reader must see what was judged
-    report = Report(found.name, found.form, settings, skipped=skipped)
-    try:
-        _Run(report, found, examined, given, seed).go()
-    except KeyboardInterrupt:
-        print("interrupted: the report holds what was done so far", file=sys.stderr)
+    with uncompiled(found.net):
+        if given is not None:
+            found = _fitting(found, examined, given)
+            settings |= _judged(found, given)
+        report = Report(found.name, found.form, settings, skipped=skipped)
+        try:
+            _Run(report, found, examined, given, seed).go()
+        except KeyboardInterrupt:
+            print("interrupted: the report holds what was done so far", file=sys.stderr)
     report.seconds = time.monotonic() - start
     return report
 
 
-def _taken(found: Subject, given: Examples) -> str:
+def _fitting(found: Subject, examined: list[Layer], given: Examples) -> Subject:
+    """Return the subject with how its outputs are read; BadInput where net, examples and labels do not fit."""
+    output = check(found, given)
+    count_macs(found, examined, next(given.batches(found.like, 2)))
+    end = max(reversed(examined), key=lambda layer: layer.last)  # archives do not tell: the last one
+    found = understood(found, given, end.kind in CONVOLUTIONS)
+    check_labels(found, given, output)
+    return found
+
+
+def _judged(found: Subject, given: Examples) -> dict[str, str]:
+    """Return what is judged, in words; a net may put boxes before its classes, and its last number may be a price."""
     with evaluation(found.net):
-        return which_output(found.net(next(given.batches(found.like, 2))))
+        output = found.net(next(given.batches(found.like, 2)))
+    told = {"output": which_output(output), "decision": what_decides(found, output)}
+    told["reading"] = "; ".join(given.notes)
+    return {name: words for name, words in told.items() if words}
 
 
 def _counts(given: Examples | None) -> dict[str, Any]:
@@ -188,6 +214,8 @@ class _Run:
         inner = [site for site in places if site is not None]
         at = removal.bench(self.found, given, self.examined, len(inner), *asked)
         paid = sorted(self.examined, key=lambda layer: -layer.parameters)[: at.layers]
+        if at.whole.given.y is not None:
+            self.report.settings |= right_of(at.whole.intact.decisions, at.whole.given.y, given.classes)
         self.report.settings["removal"] = {
             "examples": len(at.given), "by_labels": at.labelled, "whole_examples": len(at.whole.given),
             "every_share": at.thorough, "left out": [one.name for one in self.examined if one not in paid],

@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--size", type=int, help="scale images to so many pixels a side")
     found.add_argument("--mean", type=float, nargs="+", help="of the channels of images, which are numbers from 0 to 1")
     found.add_argument("--std", type=float, nargs="+", help="likewise")
+    found.add_argument("--background", help="colour behind transparent images, such as white")
     found.add_argument("--effort", type=float, default=1.0, help="how much the net is run; 1 is some minutes")
     found.add_argument("--seed", type=int, default=0, help="of all draws (0)")
     found.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")

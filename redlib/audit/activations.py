@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from redlib.audit.inputs import Examples, Subject, evaluation, logits_of, moving
-from redlib.audit.layers import CONVOLUTIONS, GATES, Layer, head_of
+from redlib.audit.layers import CONVOLUTIONS, EMBEDDINGS, GATES, Layer, head_of
 from redlib.audit.measure import Measure, against_counts, against_draws, alone
 from redlib.audit.twins import AGAINST, LEAST_EXAMPLES, TWINS, can_have_twins, twin
 from redlib.data.streams import rng
@@ -244,7 +244,7 @@ def own_units(site: Site) -> int:
     if site.layer.kind in GATES:
         size = getattr(part, "proj_size", 0) or part.hidden_size
         return int(size) * (2 if getattr(part, "bidirectional", False) else 1)
-    if "Embedding" in site.layer.kind:
+    if site.layer.kind in EMBEDDINGS:
         return weight.shape[-1]
     return weight.shape[1] * site.layer.groups if site.layer.transposed else len(weight)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scipy import stats
 
@@ -31,7 +31,7 @@ def next_step(report: Report) -> str:
     if not ways:
         return _nothing(report)
     first, others = ways[0][0].upper() + ways[0][1:], [f"Or {way[0].lower()}{way[1:]}" for way in ways[1:2]]
-    return " ".join([first, *others, _check(report), _compare(report)]).strip()
+    return " ".join([first, *others, _check(report), _compare(report)]).strip() + _of_signs(report)
 
 
 def least_examples(tolerate: float) -> int | None:
@@ -52,13 +52,35 @@ def _first(report: Report) -> str:
         return "Run the audit again to its end before anything is cut: what was removed so far is not all."
     if curve is None:
         return "Nothing can be advised: no layer has weights of its own that could be removed."
-    if settings.get("labels") and not curve.labelled:
-        return "Do not cut yet. The net is not better at these labels than naming the most frequent one. Check " \
-               "that it is the trained net, that labels are numbered as its outputs are, and that the examples are " \
-               "prepared as in training. If all is so, it has learned nothing here that a cut could spare."  # fmt: skip
+    if settings.get("labels") and (told := _of_labels(settings, curve)):
+        return f"Do not cut yet. {told}"
     if curve.safe == 1:
-        return "Do not cut yet. These examples do not test the net: give some that it decides in different ways."
+        return "Do not cut yet. These examples do not test the net: give some that it decides in different ways." \
+               f"{_of_signs(report)}"  # fmt: skip
     return ""
+
+
+def _of_labels(settings: Mapping[str, Any], curve: Curve) -> str:
+    """Return what is to be mended in the labels, "" for nothing."""
+    if settings.get("renumbered"):
+        return f"{settings['renumbered']} Number them alike, or load the trained weights if it has others, and audit " \
+               "again."  # fmt: skip
+    if curve.labelled:
+        return ""
+    if settings.get("classes") == 1:
+        return "All labels are the same, which any net that names one class gets right: give examples of several " \
+               "classes, in random order if only the first of them are read."  # fmt: skip
+    share = f", and right for {settings['accuracy']:.1%} of them" if "accuracy" in settings else ""
+    return f"The net is not better at these labels than naming the most frequent one{share}. Check that it is the " \
+           "trained net, that labels are numbered as its outputs are, and that the examples are prepared as in " \
+           "training. If all is so, it has learned nothing here that a cut could spare."  # fmt: skip
+
+
+def _of_signs(report: Report) -> str:
+    """Return what a reader must know whose net has one output and no labels: it may be no classifier."""
+    if report.settings.get("labels") or "sign of the one output" not in report.settings.get("decision", ""):
+        return ""
+    return " What is judged is the sign of the output, which says little of a regression: compare its errors instead."
 
 
 def _look_first(report: Report) -> str:

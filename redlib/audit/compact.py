@@ -26,7 +26,7 @@ from redlib.audit.activations import Site
 from redlib.audit.inputs import Examples, Subject, check_finite, evaluation
 from redlib.audit.layers import count_macs, layers
 from redlib.audit.measure import points
-from redlib.audit.removal import Bench, Outputs, _norms, decide
+from redlib.audit.removal import Bench, Outputs, _norms, counted, decide
 from redlib.errors import BadInput
 from redlib.evidence.stats import wilson
 from redlib.pruning.structured import (
@@ -302,8 +302,7 @@ def _cuts(wiring: Wiring, plan: Plan) -> dict[str, list[int]]:
 
 
 def _said(found: Mapping[str, Any]) -> str:
-    before, after = found["before"], found["after"]
-    kind = "accuracy" if found["labelled"] else "decisions"
+    before, after, kind = found["before"], found["after"], counted(found["labelled"])
     shares = [f"{_less(before[key], after[key])} {what}" for key, what in
               (("parameters", "parameters"), ("macs", "multiply-adds"), ("bytes", "bytes"))]  # fmt: skip
     kept = "MORE than" if found["lost"] > found["tolerate"] else "within"

@@ -1,9 +1,10 @@
-"""What is examined, and on what: a module or a checkpoint, which is never unpickled, and examples in any of five forms.
+"""What is examined, and on what: a module or a checkpoint, which is never unpickled, and examples in any form.
 
 A net is a live module, or a file: an archive of TorchScript or torch.export, or the weights alone (safetensors, or a
 state_dict that `torch.load(weights_only=True)` reads) with a factory that builds the module. A pickled module runs code
-of whoever wrote it, so it is refused, and so are archives that hold pickles. Examples are a pair (x, y), x alone, an
-.npz, a folder of images, or an iterable of batches. They are kept in memory, `limit` of them.
+of whoever wrote it, so it is refused, and so are archives that hold pickles. Examples are a pair (x, y), x alone, a
+dict of both, an .npz, a folder of images, an iterable of batches, or a data set of torch (`redlib.audit.batches`). They
+are kept in memory, `limit` of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import pickle
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,10 +28,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.utils.data import Dataset
 
-from redlib.data.folder import SUFFIXES, list_images, some
+from redlib.audit.batches import PLACES, SEVERAL, XS, YS, batches_of, can_be_drawn, first_named, parts_of, tensor_of
+from redlib.data.folder import LEFT_BEHIND, SUFFIXES, list_images, some
 from redlib.data.numbers import whole
-from redlib.data.pictures import read_picture
+from redlib.data.pictures import check_background, read_picture
 from redlib.data.streams import rng
 from redlib.errors import BadInput
 
@@ -40,8 +44,10 @@ CONVERT = (
     "Where it was made: torch.save(net.state_dict(), 'weights.pt'), then pass weights.pt with "
     "--model package.module:factory; or torch.export.save(torch.export.export(net, (x,)), 'net.pt2')."
 )
-NESTED = ("state_dict", "model_state_dict", "model", "net", "weights")
-XS, YS = ("x", "X", "x_test", "images", "data", "inputs", "arr_0"), ("y", "Y", "y_test", "labels", "targets", "arr_1")
+# Names under which weights lie in files of training; averages come last, since the net itself is asked for.
+NESTED = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "weights", "params",
+          "state_dict_ema", "model_ema", "ema")  # fmt: skip
+WRAPPED = ("module.", "_orig_mod.", "model.", "net.")  # what wrappers put before the names of weights
 SAME = 1e-3  # of the largest output, by which two runs of one batch may differ: sums on accelerators do
 PASSED_ON = (
     "View",
@@ -56,7 +62,6 @@ PASSED_ON = (
     "Alias",
     "Expand",
 )
-PLACES = "a folder of images, an .npz, a pair (x, y), x alone, or an iterable of batches"
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,7 @@ class Examples:
     """Inputs `x` [n, ...], labels `y` int64 (or None), names of the classes (or none), and how many there were.
 
     `mean` and `std` are those of each channel, by which images of bytes are standardised, as numbers from 0 to 1.
+    `notes` say what reading them changed.
     """
 
     x: Tensor
@@ -131,6 +137,7 @@ class Examples:
     total: int
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -183,9 +190,11 @@ def subject(net: Any, model: str | Callable[[], nn.Module] | None = None, device
 
     `net` is a module, which stays where it is, or the path of a checkpoint, which goes to `device` ("auto": an
     accelerator where there is one); `model` builds the module of bare weights: a function, or "package.module:factory".
-    BadInput for other things, pickled modules, weights of another architecture, and weights that are not finite.
+    What torch.compile and data parallelism wrap around a module is left out. BadInput for other things, pickled
+    modules, weights of another architecture, and weights that are not finite or not there (device meta).
     """
     if isinstance(net, nn.Module):
+        net = unwrapped(net)
         form = "torchscript" if isinstance(net, torch.jit.ScriptModule) else "module"
         found = Subject(net, form, getattr(net, "original_name", type(net).__name__))
     elif isinstance(net, str | os.PathLike):
@@ -196,12 +205,36 @@ def subject(net: Any, model: str | Callable[[], nn.Module] | None = None, device
     return found
 
 
+def unwrapped(net: nn.Module) -> nn.Module:
+    """Return the module in what torch.compile and data parallelism put around it: copies run elsewhere, unheard."""
+    while True:
+        if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            net = net.module
+        elif "_orig_mod" in net._modules:
+            net = cast(nn.Module, net._orig_mod)
+        else:
+            return net
+
+
+@contextlib.contextmanager
+def uncompiled(net: nn.Module) -> Iterator[None]:
+    """Let the parts of a net that are compiled run as they were written: each hook would have them compiled anew."""
+    if not any("_orig_mod" in part._modules or part._compiled_call_impl is not None for part in net.modules()):
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
 def check_finite(net: nn.Module) -> None:
-    """Raise BadInput that names the first parameter or running statistic that is not finite."""
+    """Raise BadInput that names the first parameter or running statistic that is not finite, or has no values."""
     for name, values in [*net.named_parameters(), *net.named_buffers()]:
         if isinstance(values, UninitializedBuffer | UninitializedParameter):
             continue
-        plain = values.layout == torch.strided and not values.is_meta and not values.is_quantized
+        if values.is_meta:
+            remedy = "Load them first: net.to_empty(device='cpu'), then net.load_state_dict."
+            raise BadInput.of(f"weights of {name}", "on the device meta, without values", "numbers", remedy)
+        plain = values.layout == torch.strided and not values.is_quantized
         if plain and values.is_floating_point() and not bool(values.detach().isfinite().all()):
             count = int((~values.detach().isfinite()).sum())
             given = f"{count} of {values.numel()} values NaN or infinite"
@@ -223,25 +256,46 @@ def factory(name: str | Callable[[], nn.Module]) -> nn.Module:
 
 
 def examples(
-    data: Any, limit: int = LIMIT, seed: int = 0, size: int | None = None, channels: int = 3
+    data: Any,
+    limit: int = LIMIT,
+    seed: int = 0,
+    size: int | None = None,
+    channels: int = 3,
+    background: str | None = None,
 ) -> Examples | None:
     """Return at most `limit` examples of `data`, None for None.
 
-    Of arrays and folders they are drawn (stream "eval" of `seed`), of batches they are the first. Images of a folder
-    are scaled to `size` × `size` pixels (None: they have one size) and grey where the net has one of `channels`.
-    BadInput for what is none of the forms at the top of this module, for nothing, and for labels that fit no examples.
+    Of arrays, folders, and data sets that tell their size they are drawn (stream "eval" of `seed`), of batches they are
+    the first. Images of a folder are scaled to `size` × `size` pixels (None: they have one size), laid over the colour
+    `background` where they are transparent (None: none is), and grey where the net has one of `channels`. BadInput for
+    what is none of the forms at the top of this module, for nothing, and for labels that fit no examples.
     """
     limit = whole("limit", limit, 2, f"The default is {LIMIT}.")
-    if data is None:
-        return None
-    if isinstance(data, Examples):
-        return data
+    size = None if size is None else whole("size", size, 1, "It is the side of an image in pixels.")
+    check_background(background)
+    if isinstance(data, str | os.PathLike) and Path(data).is_dir():
+        return _from_folder(Path(data), limit, seed, size, channels, background)
+    if data is not None and (size is not None or background is not None):
+        remedy = "Scale and convert other data before, as for training."
+        raise BadInput.of("size and background", (size, background), "None, but for a folder of images", remedy)
+    return data if data is None or isinstance(data, Examples) else _read(data, limit, seed)
+
+
+def _read(data: Any, limit: int, seed: int) -> Examples:
+    """Return examples of any form but a folder."""
     if isinstance(data, str | os.PathLike):
-        return _from_path(Path(data), limit, seed, size, channels)
+        return _from_path(Path(data), limit, seed)
     if isinstance(data, Tensor | np.ndarray):
         return _drawn(data, None, limit, seed)
     if isinstance(data, tuple) and len(data) == 2:
         return _drawn(data[0], data[1], limit, seed)
+    if isinstance(data, Mapping):
+        x, *y = parts_of(data)
+        return _drawn(x, y[0] if y else None, limit, seed)
+    if isinstance(data, Dataset):
+        chosen = _choice(len(cast(Any, data)), limit, seed) if can_be_drawn(data) else None
+        found = _gathered(batches_of(data, chosen, BATCH), limit)
+        return found if chosen is None else replace(found, total=len(cast(Any, data)))
     if isinstance(data, Iterable):
         return _gathered(data, limit)
     raise BadInput.of("data", type(data).__name__, PLACES, "Or pass nothing: the weights alone say something.")
@@ -276,6 +330,16 @@ def which_output(output: Any) -> str:
     return f"{key or 'the first tensor'} of {len(values)} outputs, shape {tuple(taken.shape[1:])} for one example"
 
 
+def what_decides(found: Subject, logits: Tensor) -> str:
+    """Return in words how decisions are read from outputs as a net gives them: what is judged may not be its use."""
+    scores = found.scores(logits)
+    places = decisions(scores)[0].numel()
+    where = f" at each of {places:,} places" if places > 1 else ""
+    if _single(scores):
+        return ("whether the one probability is over 1/2" if found.probable else "the sign of the one output") + where
+    return f"the largest of {scores.shape[axis_of(scores)]:,} outputs{where}"
+
+
 def axis_of(logits: Tensor) -> int:
     """Return the axis of the classes: 1 of [n, C] and of maps [n, C, H, W], 2 of sequences [n, T, C]; 0 for [n]."""
     return {1: 0, 3: 2}.get(logits.dim(), 1)
@@ -299,9 +363,9 @@ def _single(logits: Tensor) -> bool:
 
 
 def check(found: Subject, given: Examples) -> Tensor:
-    """Return the outputs for the first two examples, as `found.scores` has them.
+    """Return the outputs for the first two examples, as the net gives them.
 
-    BadInput where the net refuses them, has no weights yet, says something else each time, or labels fit no output.
+    BadInput where the net refuses these, has no weights yet, or says something else each time.
     """
     if lazy := [name for name, p in found.net.named_parameters() if isinstance(p, UninitializedParameter)]:
         remedy = "A lazy part draws its weights with its first batch: run one, and load or train them."
@@ -313,14 +377,30 @@ def check(found: Subject, given: Examples) -> Tensor:
     except BadInput:
         raise
     except Exception as error:
+        told = (str(error).strip().splitlines() or [repr(error)])[-1].rstrip(".")
         what = f"one batch {tuple(x.shape)} of {x.dtype}"
-        remedy = f"It said: {str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)}"
-        raise BadInput.of("data", what, f"what {found.name} takes", remedy) from error
+        raise BadInput.of("data", what, f"what {found.name} takes", f"It said: {told}.{_hint(x, told)}") from error
     _check_outputs(logits, again, len(x))
-    logits = found.scores(logits)
-    if given.y is not None:
-        _check_labels(given.y, logits, given.classes)
     return logits
+
+
+def _hint(x: Tensor, told: str) -> str:
+    """Return what most often is wrong with a batch that a net refused, "" where that is not known."""
+    if "positional argument" in told:
+        return f" {SEVERAL}"
+    if not x.is_floating_point() and "type" in told:
+        return " Whole numbers go in as they are, as tokens do: pass floats, or images as bytes [n, channels, h, w]."
+    if x.dim() == 4 and x.shape[-1] in (1, 3, 4) and x.shape[1] not in (1, 3, 4):
+        return " Are channels last? x.permute(0, 3, 1, 2) puts them first."
+    if x.dim() == 3 and "channel" in told:
+        return " Has each image its axis of channels? x[:, None] gives grey ones theirs."
+    return ""
+
+
+def check_labels(found: Subject, given: Examples, output: Tensor) -> None:
+    """Raise BadInput where there are labels that fit no output; `output` is what `check` returned."""
+    if given.y is not None:
+        _check_labels(given.y, found.scores(output), given.classes)
 
 
 def understood(found: Subject, given: Examples, by_filter: bool = False) -> Subject:
@@ -395,6 +475,7 @@ def _check_labels(y: Tensor, logits: Tensor, classes: tuple[str, ...]) -> None:
     if low < 0 or high >= outputs:
         known = f" (classes {some(classes)})" if classes else ""
         remedy = f"Number the classes as the net's outputs are{known}, or pass no labels."
+        remedy += " Places to be ignored are not known here." if y.dim() > 1 else ""
         raise BadInput.of("smallest and largest label", (low, high), f"0 ... {outputs - 1}, the net's outputs", remedy)
     if y.shape[1:] != shape[1:]:
         allowed = f"[n{''.join(f', {side}' for side in shape[1:])}], one for each decision"
@@ -476,15 +557,26 @@ def _with_weights(
     if model is None:
         remedy = "Add --model package.module:factory, e.g. torchvision.models:resnet18; in Python model=."
         raise BadInput.of("model", None, f"what builds the net of {path.name}, which holds weights alone", remedy)
-    net = factory(model)
-    if all(name.startswith("module.") for name in weights):  # as DataParallel saves them
-        weights = {name.removeprefix("module."): values for name, values in weights.items()}
+    net = unwrapped(factory(model))
+    check_finite(net)
     try:
-        net.load_state_dict(dict(weights))
+        net.load_state_dict(_renamed(weights, list(net.state_dict())))
     except RuntimeError as error:
         lines = [line.strip()[:200] for line in str(error).splitlines()[1:5]]
         raise BadInput.of("checkpoint", path.name, f"weights of {type(net).__name__}", " ".join(lines)) from error
     return Subject(net.to(device), "module", f"{type(net).__name__} of {path.name}")
+
+
+def _renamed(weights: Mapping[str, Tensor], own: Sequence[str]) -> dict[str, Tensor]:
+    """Return weights under the names that a net has, without what compiling, wrapping and trainers put before them."""
+    found = dict(weights)
+    for _ in WRAPPED:
+        for prefix in WRAPPED:
+            if all(name.startswith(prefix) for name in found) and not all(name.startswith(prefix) for name in own):
+                found = {name.removeprefix(prefix): values for name, values in found.items()}
+    if any("_orig_mod." in name for name in own):
+        return found
+    return {name.replace("_orig_mod.", ""): values for name, values in found.items()}
 
 
 def _named(name: str) -> Callable[[], Any]:
@@ -502,46 +594,62 @@ def _named(name: str) -> Callable[[], Any]:
     return cast(Callable[[], Any], build)
 
 
-def _from_path(path: Path, limit: int, seed: int, size: int | None, channels: int) -> Examples:
-    if path.is_dir():
-        return _from_folder(path, limit, seed, size, channels)
+def _from_path(path: Path, limit: int, seed: int) -> Examples:
     if path.suffix != ".npz" or not path.is_file():
-        raise BadInput.of("data", str(path), "a folder of images or an .npz file", f"Else pass {PLACES} in Python.")
+        raise BadInput.of("data", str(path), "a folder of images or an .npz file", f"In Python data are {PLACES}.")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            held = {name: arrays[name] for name in arrays.files if name in (*XS, *YS)}
+            held = {name: arrays[name] for name in arrays.files if name.lower() in (*XS, *YS)}
             known = arrays.files
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise BadInput.of("data", path.name, "an .npz of plain arrays", f"numpy said: {error}") from error
-    x = next((held[name] for name in XS if name in held), None)
+    x = first_named(held, XS)
     if x is None:
         raise BadInput.of("arrays in the .npz", known, f"inputs as one of {XS}, labels as one of {YS}", "Rename them.")
-    return _drawn(x, next((held[name] for name in YS if name in held), None), limit, seed)
+    return _drawn(x, first_named(held, YS), limit, seed)
 
 
-def _from_folder(path: Path, limit: int, seed: int, size: int | None, channels: int) -> Examples:
+def _from_folder(
+    path: Path, limit: int, seed: int, size: int | None, channels: int, background: str | None
+) -> Examples:
     """Return images drawn from a folder, of its test images where there are some; without subfolders no labels."""
-    loose = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file())
+    paths = _loose(path)
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
-    if loose:
-        paths = loose
-    else:
+    if not paths:
         listing = list_images(path)
         start = listing.n_train if listing.has_test else 0
         paths, classes = list(listing.paths[start:]), listing.classes
         labels = np.array(listing.labels[start:])
     chosen = _choice(len(paths), limit, seed)
-    mode = "L" if channels == 1 else "RGB"
-    pixels = [read_picture(paths[i], mode, size).pixels for i in chosen]
+    pictures = [read_picture(paths[i], "L" if channels == 1 else "RGB", size, background) for i in chosen]
+    pixels = [picture.pixels for picture in pictures]
     if len(shapes := {one.shape for one in pixels}) > 1:
         raise BadInput.of("sizes of the images", sorted(shapes)[:5], "one size", "Pass size=224, or --size 224.")
     y = None if labels is None else torch.from_numpy(labels[chosen]).long()
-    return _checked(torch.from_numpy(np.stack(pixels)), y, classes, len(paths))
+    changes = Counter(change for picture in pictures for change in picture.changes)
+    notes = ("read as grey, which the net takes",) * (channels == 1)
+    notes += tuple(f"{count} of {len(pixels)} {change}" for change, count in sorted(changes.items()))
+    return replace(_checked(torch.from_numpy(np.stack(pixels)), y, classes, len(paths)), notes=notes)
+
+
+def _loose(path: Path) -> list[Path]:
+    """Return the images that lie in a folder itself; BadInput where others lie in folders beside them."""
+    inside = [one for one in sorted(path.iterdir()) if one.name[:1] != "." and one.name not in LEFT_BEHIND]
+    loose = [one for one in inside if one.suffix.lower() in SUFFIXES and one.is_file()]
+    deep = [one.name for one in inside if loose and one.is_dir() and _has_images(one)]
+    if deep:
+        given = f"{path}: {len(loose)} images ({loose[0].name}, ...) beside folders with images ({some(deep)})"
+        raise BadInput.of("data", given, "either images or folders of them", "Move or remove the images beside them.")
+    return loose
+
+
+def _has_images(folder: Path) -> bool:
+    return any(one.suffix.lower() in SUFFIXES and one.name[:1] != "." for one in folder.rglob("*"))
 
 
 def _drawn(x: Any, y: Any, limit: int, seed: int) -> Examples:
-    inputs, labels = _tensor("x", x), None if y is None else _tensor("y", y)
+    inputs, labels = tensor_of("x", x), None if y is None else tensor_of("y", y)
     if labels is not None and (labels.dim() < 1 or len(labels) != len(inputs)):
         given = f"{tuple(labels.shape)} for {len(inputs)} examples"
         raise BadInput.of("labels", given, "one for each example", "Pass the labels of these examples.")
@@ -554,48 +662,41 @@ def _choice(count: int, limit: int, seed: int) -> np.ndarray:
 
 
 def _gathered(data: Iterable[Any], limit: int) -> Examples:
-    """Return the first `limit` examples of batches x, (x,) or (x, y)."""
+    """Return the first `limit` examples of batches x, (x,), (x, y), or dicts (`batches.parts_of`)."""
     xs: list[Tensor] = []
     ys: list[Tensor] = []
     for batch in data:
-        parts = list(batch) if isinstance(batch, tuple | list) else [batch]
-        if not 1 <= len(parts) <= 2:
-            raise BadInput.of("parts of a batch", len(parts), "1 or 2: x, or (x, y)", "Yield pairs (x, y).")
-        xs.append(_tensor("x of a batch", parts[0]))
-        ys += [_tensor("y of a batch", parts[1])] if len(parts) == 2 else []
+        parts = parts_of(batch)
+        xs.append(torch.atleast_1d(tensor_of("x of a batch", parts[0])))
+        ys += [torch.atleast_1d(tensor_of("y of a batch", parts[1]))] if len(parts) == 2 else []
         if sum(map(len, xs)) >= limit:
             break
     if not xs:
         raise BadInput.of("number of batches", 0, "at least 1", "Pass an iterable that has not been used up.")
-    if ys and [len(x) for x in xs] != [len(y) if y.dim() else 1 for y in ys]:
-        raise BadInput.of("labels", [len(y) for y in ys][:5], f"{[len(x) for x in xs][:5]}", "One for each example.")
+    if ys and list(map(len, xs)) != list(map(len, ys)):
+        given = f"{list(map(len, ys))[:5]} of batches of {list(map(len, xs))[:5]} examples"
+        raise BadInput.of("numbers of labels", given, "one for each example", "Batches come first, in y as in x.")
     try:
         x, y = torch.cat(xs), torch.cat(ys) if ys else None
     except (RuntimeError, TypeError) as error:
         shapes = sorted({tuple(x.shape[1:]) for x in xs})[:5]
-        raise BadInput.of("shapes of the batches", shapes, "one shape", "Pad or crop the examples.") from error
+        remedy = "Pad or crop the examples. One pair is a tuple (x, y), no list."
+        raise BadInput.of("shapes of the batches", shapes, "one shape", remedy) from error
     return _checked(x[:limit], None if y is None else y[:limit], (), len(x))
-
-
-def _tensor(what: str, values: Any) -> Tensor:
-    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
-        values = torch.from_numpy(np.ascontiguousarray(values))
-    if not isinstance(values, Tensor) or values.is_complex() or values.layout != torch.strided:
-        given = getattr(values, "dtype", type(values).__name__)
-        raise BadInput.of(what, str(given), "a tensor or an array of real numbers", f"Data are {PLACES}.")
-    return values.detach().cpu()
 
 
 def _checked(x: Tensor, y: Tensor | None, classes: tuple[str, ...], total: int) -> Examples:
     if x.dim() < 2 or 0 in x.shape or len(x) < 2:
-        raise BadInput.of("shape of the examples", tuple(x.shape), "[n, ...] with n >= 2", "Batches come first.")
+        remedy = "Batches come first: torch.stack makes one of single examples."
+        raise BadInput.of("shape of the examples", tuple(x.shape), "[n, ...] with n >= 2", remedy)
     if x.is_floating_point() and not bool(x.isfinite().all()):
         raise BadInput.of("examples", "nan or inf", "finite numbers", "Drop or fill these examples.")
     if y is None:
         return Examples(x, None, classes, total)
     if y.dim() == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.is_floating_point() and not torch.equal(y, y.round()):
-        allowed = "whole numbers, the number of the right output"
-        raise BadInput.of("labels", f"{y.dtype}, e.g. {float(y[0].flatten()[0])}", allowed, "Without labels pass x.")
+    if y.is_floating_point() and bool((odd := y != y.round()).any()):
+        remedy = "Without labels pass x. Targets of a regression, or second inputs of a net, are not examined."
+        given = f"{y.dtype}, e.g. {float(y[odd][0]):g}"
+        raise BadInput.of("labels", given, "whole numbers, the number of the right output", remedy)
     return Examples(x, y.long(), classes, total)

@@ -112,7 +112,7 @@ def layers(found: Subject) -> tuple[list[Layer], list[Skipped]]:
         owners[key] = one.name
         examined.append(one)
     if not examined:
-        kinds = sorted({one.kind for one in skipped}) or "no part with parameters"
+        kinds = sorted({f"{one.kind}: {one.reason}" for one in skipped}) or "no part with parameters"
         remedy = "Other kinds are not examined; see `redlib.audit.layers`."
         raise BadInput.of("layers of the net", kinds, f"at least one of {', '.join(KNOWN)}", remedy)
     return examined, skipped
@@ -243,11 +243,13 @@ def _layer(name: str, kind: str, part: nn.Module, attribute: str, form: str) -> 
         weight = cast(Tensor, getattr(part, attribute)).detach()
         return Layer(name, kind, weight, weight, part=part, module=name)
     weight = acting(part, attribute)
-    masked = getattr(part, f"{attribute}_orig", None)
+    mask = getattr(part, f"{attribute}_mask", None)
+    # Spectral norm keeps an _orig as pruning does, but divides it by its norm: less of it is no less weight.
+    masked = None if mask is None else getattr(part, f"{attribute}_orig", None)
     plain = not parametrize.is_parametrized(part, attribute) and attribute in part._parameters
     stored = weight if plain else masked.detach() if isinstance(masked, Tensor) else None
     layer = Layer(name, kind, weight, stored, part=part, module=name)
-    layer.mask = getattr(part, f"{attribute}_mask", None) if not plain and stored is not None else None
+    layer.mask = mask if not plain and stored is not None else None
     if not plain:
         layer.notes.append("its weight is computed from others; it is seen as it acts")
     return layer

@@ -195,6 +195,8 @@ def notes(report: Report) -> list[str]:
         found.append("The audit was interrupted: what is missing here was not measured, and absence is no finding.")
     if curve is None:
         return found
+    if told := report.settings.get("renumbered"):
+        found.append(told)
     if report.settings.get("labels") and not curve.labelled:
         found.append("The labels do not count: the net is not better at them than naming the most frequent one. What "
                      "is counted is whether decisions stay as they were.")  # fmt: skip

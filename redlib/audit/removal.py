@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from redlib.audit.activations import Site, by_unit, listen, own_units
 from redlib.audit.inputs import Examples, Subject, decisions, evaluation, logits_of
-from redlib.audit.layers import GATES, Layer
+from redlib.audit.layers import EMBEDDINGS, GATES, Layer
 from redlib.audit.measure import Measure, against_draws, points
 from redlib.audit.twins import AGAINST, LEAST_EXAMPLES, TWINS, can_have_twins, restored, twin
 from redlib.audit.weights import small_gram
@@ -104,7 +104,7 @@ class Curve:
     @property
     def kind(self) -> str:
         """What counts, in a word: the accuracy, or decisions that stay."""
-        return "accuracy" if self.labelled else "decisions"
+        return counted(self.labelled)
 
     @property
     def says(self) -> str:
@@ -124,6 +124,11 @@ class Curve:
         elif self.safe == 1 and self.change[-1] == 0:
             says += " The output that is judged does not depend on them at all."
         return says
+
+
+def counted(labelled: bool) -> str:
+    """Return in a word what counts: with labels accuracy, else decisions that stay."""
+    return "accuracy" if labelled else "decisions"
 
 
 @dataclass(frozen=True)
@@ -502,7 +507,7 @@ def removable(layer: Layer) -> bool:
 def unit_site(layer: Layer, sites: Sequence[Site]) -> Site | None:
     """Return where units of a layer can be removed, None where they are none or are the outputs of the net."""
     site = next((site for site in sites if site.layer is layer), None)
-    none = site is None or site.final or layer.kind.startswith("Embedding") or own_units(site) < 2
+    none = site is None or site.final or layer.kind in EMBEDDINGS or own_units(site) < 2
     return None if none else site
 
 

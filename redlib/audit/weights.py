@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor, nn
 
-from redlib.audit.layers import Layer
+from redlib.audit.layers import EMBEDDINGS, Layer
 from redlib.audit.measure import Measure, against_counts, against_draws, alone, share_against
 from redlib.data.streams import rng
 from redlib.measures.powerlaws import (
@@ -226,7 +226,7 @@ def _rank_numbers(spectrum: Spectrum) -> dict[str, float]:
 
 
 def _filters(own: Seen, null: list[Seen], level: float, matrices: Tensor, layer: Layer) -> dict[str, Measure]:
-    what = "Rows" if "Embedding" in layer.kind else "Filters"
+    what = "Rows" if layer.kind in EMBEDDINGS else "Filters"
     dead = against_counts(own.dead, [draw.dead for draw in null], level, f"{what} of (almost) zeros", AGAINST)
     if own.repeated is None:
         return {"dead_filters": dead}

@@ -74,6 +74,24 @@ def test_what_comes_before_any_cut():
     assert "no layer has weights of its own" in advice.next_step(made(whole={}))
 
 
+def test_labels_that_count_nothing_are_told_apart():
+    report = of(replace(CURVE, labelled=False))
+    report.settings |= {"accuracy": 0.125, "classes": 7}
+    assert "the most frequent one, and right for 12.5% of them. Check" in advice.next_step(report)
+    report.settings |= {"accuracy": 1.0, "classes": 1}
+    assert advice.next_step(report).startswith("Do not cut yet. All labels are the same")
+
+
+@pytest.mark.parametrize("curve", [CURVE, replace(CURVE, safe=1.0)])
+def test_one_output_without_labels_may_be_a_regression(curve):
+    report = of(curve)
+    report.settings |= {"labels": False, "decision": "the sign of the one output"}
+    assert advice.next_step(report).endswith("says little of a regression: compare its errors instead.")
+    for others in ({"labels": True}, {"labels": False, "decision": "the largest of 4 outputs"}):
+        report.settings |= others
+        assert "regression" not in advice.next_step(report)
+
+
 def test_twins_that_bear_as_much_ask_for_a_comparison():
     within = {"output_change": replace(CHANGE, value=1.0)}
     assert "from the start beside it" in advice.next_step(of(CURVE, features=within))

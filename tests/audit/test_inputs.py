@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch import nn
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from redlib.audit import inputs
+from redlib.audit import audit, inputs
 from redlib.errors import BadInput
 
 
@@ -35,6 +37,32 @@ def test_weights_are_found_in_usual_places(net, tmp_path):
     state = {f"module.{name}": values for name, values in net.state_dict().items()}
     torch.save({"epoch": 3, "state_dict": state}, path := tmp_path / "weights.pt")
     assert toys.unchanged(inputs.subject(str(path), toys.build, "cpu").net, net.state_dict())
+
+
+def test_what_compiling_wrapping_and_trainers_put_before_names_is_left_out(net, tmp_path):
+    state = net.state_dict()
+    twice = {f"module._orig_mod.{name}": values for name, values in state.items()}
+    inner = {name.replace(".", "._orig_mod."): values for name, values in state.items()}
+    for at in (twice, {"epoch": 1, "ema": twice, "model": {f"model.{k}": v for k, v in state.items()}}, {"ema": inner}):
+        torch.save(at, path := tmp_path / "weights.pt")
+        assert toys.unchanged(inputs.subject(path, toys.build, "cpu").net, state)
+    torch.save({"model": state, "ema": {k: v + 1 for k, v in state.items()}}, path)
+    assert toys.unchanged(inputs.subject(path, toys.build, "cpu").net, state)  # the net, and not its average
+    own = nn.ModuleDict({"model": net}).state_dict()  # whose names begin so themselves
+    torch.save(own, path)
+    assert toys.unchanged(inputs.subject(path, lambda: nn.ModuleDict({"model": toys.build()}), "cpu").net, own)
+
+
+def test_wrappers_around_a_module_are_left_out(net):
+    for wrapped in (nn.DataParallel(net), torch.compile(net, backend="eager"), torch.compile(nn.DataParallel(net))):
+        assert inputs.subject(wrapped).net is net
+
+
+def test_weights_without_values_are_refused(net, tmp_path):
+    torch.save(net.state_dict(), path := tmp_path / "weights.pt")
+    for given in ((net.to("meta"), None), (path, lambda: toys.build().to("meta"))):
+        with pytest.raises(BadInput, match=r"weights of 0\.weight = 'on the device meta"):
+            inputs.subject(*given, "cpu")
 
 
 def test_archives_need_no_factory(net, tmp_path):
@@ -128,11 +156,24 @@ def test_evaluation_gives_every_mode_back(net):
     assert net.training and not net[1].training and net[0].training and torch.is_grad_enabled()
 
 
+class Pictures(Dataset):
+    """Images without a transform."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return Image.new("RGB", (4, 4)), i
+
+
 def test_all_forms_of_examples(tmp_path):
     x, y = toys.drawn(30, 6), torch.arange(30) % 3
     np.savez(tmp_path / "d.npz", x=x.numpy(), y=y.numpy())
     batches = [(x[i : i + 10], y[i : i + 10]) for i in range(0, 30, 10)]
-    for data in ((x, y), (x.numpy(), y.numpy()), tmp_path / "d.npz", batches, iter(batches)):
+    named = [{"Image": a, "label": b, "idx": torch.arange(10), "path": ["a"] * 10} for a, b in batches]
+    np.savez(tmp_path / "e.npz", X_test=x.numpy(), Label=y.numpy())
+    pairs = ((x, y), (x.numpy(), y.numpy()), {"x": x, "labels": y}, TensorDataset(x, y), Endless(x, y))
+    for data in (*pairs, tmp_path / "d.npz", tmp_path / "e.npz", batches, iter(batches), named):
         found = inputs.examples(data, limit=30)
         order = found.x[:, 0].argsort()
         assert torch.equal(found.x[order], x[x[:, 0].argsort()])
@@ -140,7 +181,82 @@ def test_all_forms_of_examples(tmp_path):
     for data in (x, (x, None), [x[:10], x[10:]], [(x,)]):
         assert inputs.examples(data).y is None
     assert inputs.examples(None) is None
-    assert len(inputs.examples(x, limit=7)) == 7 and inputs.examples(x, limit=7).total == 30
+    for data in (x, TensorDataset(x)):
+        some = inputs.examples(data, limit=7, seed=3)
+        assert len(some) == 7 and some.total == 30 and torch.equal(some.x, inputs.examples(x, limit=7, seed=3).x)
+
+
+class Endless(IterableDataset):
+    """A data set that does not tell its size, of examples with plain numbers as labels."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __iter__(self):
+        return zip(self.x, self.y.tolist(), strict=True)
+
+
+def test_a_data_set_leaves_the_stream_of_torch_as_it_was():
+    before = torch.random.get_rng_state()
+    inputs.examples(TensorDataset(toys.drawn(30, 6)))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_of_a_batch_for_a_transformer_nothing_that_counts_is_left_out():
+    tokens, ones = torch.arange(12).view(3, 4), torch.ones(3, 4)
+    usual = {"input_ids": tokens, "attention_mask": ones, "token_type_ids": 0 * ones}
+    assert torch.equal(inputs.examples([usual]).x, tokens)
+    for name in ("attention_mask", "token_type_ids"):
+        odd = usual | {name: usual[name].clone()}
+        odd[name][1, 2] = 1 - odd[name][1, 2]
+        with pytest.raises(BadInput, match=f"several inputs.*left out, or not known: {name}"):
+            inputs.examples([odd])
+
+
+def image(path, grey=10, mode="RGB", size=(9, 8)):
+    path.parent.mkdir(exist_ok=True)
+    Image.new(mode, size, grey).save(path)
+
+
+def test_images_beside_folders_of_images_are_refused_and_hidden_files_passed_over(tmp_path):
+    for name in ("cat", "dog"):
+        for i in range(3):
+            image(tmp_path / name / f"{i}.png")
+    for name in (".thumb.png", "._0.png"):
+        image(tmp_path / name)
+    image(tmp_path / ".old" / "0.png")
+    assert inputs.examples(tmp_path).classes == ("cat", "dog")
+    image(tmp_path / "logo.png")
+    with pytest.raises(BadInput, match=r"1 images \(logo.png, ...\) beside folders with images \(cat, dog\)"):
+        inputs.examples(tmp_path)
+    (tmp_path / "cat" / "notes").mkdir()
+    (tmp_path / "cat" / ".ipynb_checkpoints").mkdir()
+    assert len(inputs.examples(tmp_path / "cat")) == 3
+
+
+def test_what_reading_changed_is_told(tmp_path):
+    for i in range(3):
+        image(tmp_path / f"{i}.png")
+    image(tmp_path / "clear.png", (0, 0, 0, 0), "RGBA")
+    with pytest.raises(BadInput, match="background='white'"):
+        inputs.examples(tmp_path)
+    found = inputs.examples(tmp_path, background="white")
+    assert found.notes == ("1 of 4 laid over white",) and sorted(found.x[:, 0, 0, 0].tolist()) == [10, 10, 10, 255]
+    assert inputs.examples(tmp_path, channels=1, background="white").notes[0] == "read as grey, which the net takes"
+
+
+@pytest.mark.parametrize("options", [{"size": 0}, {"size": 2.5}, {"size": "8"}, {"background": "no such colour"}])
+def test_what_is_no_size_and_no_colour_is_refused(options, tmp_path):
+    image(tmp_path / "0.png")
+    with pytest.raises(BadInput, match=next(iter(options))):
+        inputs.examples(tmp_path, **options)
+
+
+def test_options_of_folders_are_not_passed_over_for_other_data():
+    for options in ({"size": 8}, {"background": "white"}):
+        with pytest.raises(BadInput, match="but for a folder of images"):
+            inputs.examples(torch.zeros(4, 3, 9, 9), **options)
 
 
 def test_a_folder_of_images_has_its_classes(tmp_path):
@@ -176,6 +292,19 @@ def test_a_folder_of_images_has_its_classes(tmp_path):
         ([torch.zeros(4, 3), torch.zeros(4, 2)], "one shape"),
         ([(1, 2, 3)], "x, or"),
         (np.array(["a", "b"]), "real numbers"),
+        (np.ma.masked_array(np.ones((4, 3)), np.eye(4, 3)), "3 masked entries"),
+        (torch.zeros(4, 3, device="meta"), "meta torch.float32"),
+        (torch.zeros(4, 3).to_sparse(), "sparse"),
+        ((torch.zeros(4, 3), torch.tensor([0, 1, torch.nan, 2])), "e.g. nan.*regression"),
+        (((torch.zeros(4, 3), torch.zeros(4, 3)), torch.zeros(4)), "several inputs"),
+        ([((torch.zeros(4, 3), torch.zeros(4, 3)), torch.zeros(4))], "tuple of 2.*several inputs"),
+        ([{"input_ids": torch.zeros(4, 3), "pixel_values": torch.zeros(4, 3)}], "several inputs"),
+        ([{"foo": torch.zeros(4, 3)}], "one input.*not known: foo"),
+        ([torch.zeros(4, 3), torch.zeros(4)], "a tuple"),
+        (list(torch.zeros(4, 3)), "torch.stack"),
+        ([(torch.zeros(3), torch.tensor(1)), (torch.zeros(3), torch.tensor(0))], "one for each example"),
+        ([torch.tensor(1.0)], "Batches come first"),
+        (Pictures(), "transform to tensors.*PIL"),
     ],
 )
 def test_what_is_no_data_is_refused(data, says):
@@ -198,11 +327,37 @@ def test_an_npz_with_objects_or_other_names_is_refused(tmp_path):
         (toys.drawn(4, 20), torch.tensor([0, 1, 5, 2]), r"\(0, 5\).*0 \.\.\. 4"),
         (toys.drawn(4, 20), torch.tensor([0, 1, -1, 2]), "the net's outputs"),
         (toys.drawn(4, 20), torch.zeros(4, 2), "shape of labels"),
+        (torch.arange(80).view(4, 20), None, "pass floats, or images as bytes"),
     ],
 )
 def test_data_that_do_not_fit_the_net_are_refused(net, x, y, says):
     with pytest.raises(BadInput, match=says):
-        inputs.check(inputs.subject(net), inputs.examples((x, y)))
+        audit(net, (x, y))
+
+
+@pytest.mark.parametrize(
+    ("net", "x", "says"),
+    [
+        (nn.Conv2d(3, 4, 3), torch.zeros(5, 8, 8, 3), "Are channels last"),
+        (nn.Conv2d(1, 4, 3), torch.zeros(5, 8, 8), "its axis of channels"),
+        (nn.Bilinear(3, 3, 2), torch.zeros(5, 3), "several inputs"),
+    ],
+)
+def test_what_most_often_is_wrong_is_guessed(net, x, says):
+    with pytest.raises(BadInput, match=says):
+        inputs.check(inputs.subject(net), inputs.examples(x))
+
+
+def test_what_decides_is_said():
+    def words(z, **read):
+        return inputs.what_decides(inputs.Subject(nn.Identity(), "module", "", **read), z)
+
+    assert words(torch.zeros(2, 5)) == "the largest of 5 outputs"
+    assert words(torch.zeros(2, 5, 7, 8)) == "the largest of 5 outputs at each of 56 places"
+    assert words(torch.zeros(2, 7, 5)) == "the largest of 5 outputs at each of 7 places"
+    assert words(torch.zeros(2, 5, 7), first=True) == "the largest of 5 outputs at each of 7 places"
+    assert words(torch.zeros(2, 1)) == "the sign of the one output"
+    assert words(torch.ones(2), probable=True) == "whether the one probability is over 1/2"
 
 
 def test_decisions_of_all_kinds_of_outputs():

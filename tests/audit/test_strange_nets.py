@@ -4,10 +4,10 @@ import audit_nets as toys
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
+from torch.nn import functional, utils
 from torch.nn.utils import prune
 
-from redlib.audit import activations, audit, compact, depth, flatness, inputs, removal
+from redlib.audit import activations, advice, audit, compact, depth, flatness, inputs, removal
 from redlib.audit.inputs import examples, subject, understood
 from redlib.audit.layers import count_macs, head_of, layers
 from redlib.audit.twins import twin
@@ -241,6 +241,56 @@ def test_what_a_mask_hides_goes_first_and_is_no_value_of_a_twin():
         assert torch.equal(acting.flatten().sort().values, own.flatten().sort().values)
         assert not torch.equal(acting == 0, own == 0)
     assert toys.unchanged(net, before)
+
+
+@pytest.mark.parametrize("norm", [utils.spectral_norm, utils.parametrizations.spectral_norm, utils.weight_norm])
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils")
+def test_a_weight_divided_by_its_norm_is_not_taken_for_a_pruned_one(norm):
+    net = toys.seeded(toys.mlp)
+    net[2] = norm(net[2])
+    _, _, examined, _, _ = sites_of(net.eval(), toys.drawn(40, 20))
+    assert [layer.stored is None for layer in examined] == [False, True, False]
+    assert not removal.removable(examined[1]) and examined[1].notes
+
+
+@pytest.mark.parametrize("way", ["around", "in place", "inside"])
+def test_a_compiled_net_gives_the_numbers_of_the_net_itself(way, monkeypatch):
+    monkeypatch.setattr(removal, "GRID", (0.0, 0.5, 1.0))
+    x, runs = toys.drawn(40, 20), []
+
+    def backend(graph, _):
+        runs.append(graph)
+        return graph.forward
+
+    def made():
+        return Strange(lambda net, x: net.body(x), body=toys.seeded(toys.mlp))
+
+    plain, net = audit(made(), x, seed=1000), made()
+    if way == "around":
+        net = torch.compile(net, backend=backend)
+    elif way == "in place":
+        net.compile(backend=backend)
+    else:
+        net.body = torch.compile(net.body, backend=backend)
+    found = audit(net, x, seed=1000)
+    assert not runs and net(x).shape == (40, 5) and runs  # compiled afterwards as before
+    assert found.whole["weights"].change == plain.whole["weights"].change
+    assert {n: m.value for n, m in found.features.items()} == {n: m.value for n, m in plain.features.items()}
+    assert [list(r.measures) for r in found.records] == [list(r.measures) for r in plain.records]
+
+
+def test_a_net_of_quantised_parts_alone_says_why_it_is_not_examined():
+    quantised = type("Linear", (nn.Module,), {"__module__": "torch.ao.nn.quantized.dynamic.modules.linear"})
+    with pytest.raises(BadInput, match="quantised: examine the net before"):
+        layers(subject(nn.Sequential(quantised())))
+
+
+@pytest.mark.parametrize("x", [torch.ones(40, 20), toys.drawn(2, 20), toys.drawn(3, 20)], ids=["same", "two", "three"])
+def test_examples_that_say_little_are_said_to(x, monkeypatch):
+    monkeypatch.setattr(removal, "GRID", (0.0, 0.5, 1.0))
+    report = audit(toys.seeded(toys.mlp), (x, torch.arange(len(x)) % 5), seed=1000)
+    assert report.complete and report.html() and report.to_json()
+    assert advice.next_step(report).startswith(("Do not cut yet", "Give more examples", "Nothing here is safe"))
 
 
 def test_norms_of_a_converted_checkpoint_take_their_statistics_in_twins():
