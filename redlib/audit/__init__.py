@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -27,7 +27,6 @@ from redlib.audit.inputs import (
     Subject,
     check,
     check_labels,
-    evaluation,
     examples,
     subject,
     uncompiled,
@@ -63,6 +62,7 @@ def audit(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     background: str | None = None,
+    output: int | str | None = None,
     effort: float = 1.0,
     device: str = "auto",
 ) -> Report:
@@ -70,7 +70,8 @@ def audit(
 
     `net` is a module or the path of a checkpoint, which `model` builds the module for (`inputs.subject`); `data` are
     at most `limit` examples with or without labels (`inputs.examples`; `size` scales images of a folder, `background`
-    shines through transparent ones, `mean` and `std` standardise the channels of images of bytes). `tolerate` is the
+    shines through transparent ones, `mean` and `std` standardise the channels of images of bytes). Of several outputs
+    of a net `output` is the one that is judged, its place or name; else its `logits`, or the first. `tolerate` is the
     accuracy that may be lost, in points. `effort` multiplies how much the net is run: large nets see fewer examples and
     twins at 1, which is some minutes, and the report says how many. Every draw comes from `seed`. The net comes back as
     it was. Ctrl-C ends the audit early: the report then holds what was done, and `complete` is False. BadInput for
@@ -89,8 +90,8 @@ def audit(
     settings |= _counts(given)
     with uncompiled(found.net):
         if given is not None:
-            found = _fitting(found, examined, given)
-            settings |= _judged(found, given)
+            found, told = _fitting(replace(found, output=output), examined, given)
+            settings |= told
         report = Report(found.name, found.form, settings, skipped=skipped)
         try:
             _Run(report, found, examined, given, seed).go()
@@ -100,23 +101,17 @@ def audit(
     return report
 
 
-def _fitting(found: Subject, examined: list[Layer], given: Examples) -> Subject:
-    """Return the subject with how its outputs are read; BadInput where net, examples and labels do not fit."""
+def _fitting(found: Subject, examined: list[Layer], given: Examples) -> tuple[Subject, dict[str, str]]:
+    """Return the subject with how its outputs are read, also in words; BadInput where net, data, labels do not fit."""
     output = check(found, given)
     count_macs(found, examined, next(given.batches(found.like, 2)))
     end = max(reversed(examined), key=lambda layer: layer.last)  # archives do not tell: the last one
     found = understood(found, given, end.kind in CONVOLUTIONS)
     check_labels(found, given, output)
-    return found
-
-
-def _judged(found: Subject, given: Examples) -> dict[str, str]:
-    """Return what is judged, in words; a net may put boxes before its classes, and its last number may be a price."""
-    with evaluation(found.net):
-        output = found.net(next(given.batches(found.like, 2)))
-    told = {"output": which_output(output), "decision": what_decides(found, output)}
+    # A net may put boxes before its classes, and its last number may be a price: a reader must see what is judged.
+    told = {"output": which_output(output, found.output), "decision": what_decides(found, output)}
     told["reading"] = "; ".join(given.notes)
-    return {name: words for name, words in told.items() if words}
+    return found, {name: words for name, words in told.items() if words}
 
 
 def _counts(given: Examples | None) -> dict[str, Any]:

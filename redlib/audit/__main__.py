@@ -28,10 +28,16 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--mean", type=float, nargs="+", help="of the channels of images, which are numbers from 0 to 1")
     found.add_argument("--std", type=float, nargs="+", help="likewise")
     found.add_argument("--background", help="colour behind transparent images, such as white")
+    found.add_argument("--output", type=place_or_name, help="which of several is judged: its place from 0, or name")
     found.add_argument("--effort", type=float, default=1.0, help="how much the net is run; 1 is some minutes")
     found.add_argument("--seed", type=int, default=0, help="of all draws (0)")
     found.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     return found
+
+
+def place_or_name(text: str) -> int | str:
+    """Return which output is meant: a whole number is a place."""
+    return int(text) if text.isdecimal() else text
 
 
 def text_of(report: Report) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from redlib.audit.inputs import Examples, Subject, evaluation, logits_of, moving
+from redlib.audit.inputs import Examples, Subject, evaluation, moving
 from redlib.audit.layers import CONVOLUTIONS, EMBEDDINGS, GATES, Layer, head_of
 from redlib.audit.measure import Measure, against_counts, against_draws, alone
 from redlib.audit.twins import AGAINST, LEAST_EXAMPLES, TWINS, can_have_twins, twin
@@ -440,7 +440,7 @@ def _seen(found: Subject, sites: Sequence[Site], head: Layer | None, given: Exam
     try:
         with evaluation(found.net):
             for x in given.batches(found.like):
-                told.append(logits_of(listen(found, sites, x, look)).isfinite().flatten(1).all(1).cpu())
+                told.append(found.read(listen(found, sites, x, look)).isfinite().flatten(1).all(1).cpu())
     finally:
         if handle:
             handle.remove()

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from redlib.audit.activations import NEIGHBOURS, Site, by_unit
-from redlib.audit.inputs import Examples, Subject, evaluation, logits_of
+from redlib.audit.inputs import Examples, Subject, evaluation
 from redlib.audit.layers import Layer, head_of
 from redlib.audit.measure import Measure, against_draws, logarithms
 from redlib.audit.removal import macs_of
@@ -196,7 +196,7 @@ def _unlike(found: Subject, x: Tensor) -> tuple[Tensor, float]:
 
     Where a net says the same of both, whatever is done to it tells nothing.
     """
-    logits = logits_of(_run(found, x, {})).double().flatten(1)
+    logits = found.read(_run(found, x, {})).double().flatten(1)
     apart = (logits - logits[0]).norm(dim=1)
     far = int(apart.argmax())
     return x[[0, far]], float(apart[far]) if apart[far] > LEAST_APART * logits[0].norm() else 0.0
@@ -216,7 +216,7 @@ def _on_trunk(found: Subject, place: Place, x: Tensor, apart: float) -> bool:
         one = values[:1].expand_as(values).clone()
         return (one, *output[1:]) if isinstance(output, tuple) else one
 
-    logits = logits_of(_run(found, x, {place.part: hook})).double()
+    logits = found.read(_run(found, x, {place.part: hook})).double()
     return bool((logits[0] - logits[-1]).norm() <= PAST * apart)
 
 

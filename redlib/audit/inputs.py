@@ -69,14 +69,15 @@ class Subject:
     """A net under examination: `net`, how it came (`form`: module, torchscript or export), and its `name`.
 
     `program` is the torch.export archive, whose graph tells what reads which weight. Only a `module` has parts that can
-    be listened to while it runs. `probable` says whether its outputs are probabilities, and `first` whether those of
-    three axes have their classes on axis 1 (see `understood`).
+    be listened to while it runs. `output` chooses one of several outputs (`logits_of`), `probable` says whether that is
+    probabilities, and `first` whether one of three axes has its classes on axis 1 (see `understood`).
     """
 
     net: nn.Module
     form: str
     name: str
     program: Any = None
+    output: int | str | None = None
     probable: bool = False
     first: bool = False
 
@@ -85,9 +86,13 @@ class Subject:
         """The first floating-point parameter (or a number), whose type and device inputs take."""
         return next((p for p in self.net.parameters() if p.is_floating_point()), torch.zeros(()))
 
+    def read(self, output: Any) -> Tensor:
+        """Return the tensor that is judged of what the net gives."""
+        return logits_of(output, self.output)
+
     def scores(self, output: Any) -> Tensor:
         """Return the outputs that decide, as `decisions` takes them: logits, also of a net that tells probabilities."""
-        logits = logits_of(output)
+        logits = self.read(output)
         logits = logits.movedim(1, 2) if self.first and logits.dim() == 3 else logits
         if not self.probable:
             return logits
@@ -111,12 +116,12 @@ class Program(nn.Module):
         self.batch = size if isinstance(size, int) else None
 
     def forward(self, x: Tensor) -> Any:
-        """Return what the archive computes for x; of several outputs the one that counts where x comes in parts."""
+        """Return what the archive computes for x."""
         if self.batch is None or len(x) == self.batch:
             return self.inner(x)
         parts = x.split(self.batch)
         filled = [torch.cat([part, part[-1:].expand(self.batch - len(part), *part.shape[1:])]) for part in parts]
-        return torch.cat([logits_of(self.inner(whole))[: len(part)] for part, whole in zip(parts, filled, strict=True)])
+        return _joined([self.inner(whole) for whole in filled], [len(part) for part in parts])
 
     def train(self, mode: bool = True) -> Program:
         """Do nothing: a program has no modes."""
@@ -226,6 +231,18 @@ def uncompiled(net: nn.Module) -> Iterator[None]:
         yield
 
 
+def _joined(outputs: Sequence[Any], sizes: Sequence[int]) -> Any:
+    """Return outputs for parts of a batch as one, in their own form, of each part as many examples as its size."""
+    first = outputs[0]
+    if isinstance(first, Mapping):
+        return {key: _joined([one[key] for one in outputs], sizes) for key in first}
+    if isinstance(first, tuple | list):
+        return [_joined(several, sizes) for several in zip(*outputs, strict=True)]
+    if isinstance(first, Tensor) and first.dim():
+        return torch.cat([one[:size] for one, size in zip(outputs, sizes, strict=True)])
+    return first
+
+
 def check_finite(net: nn.Module) -> None:
     """Raise BadInput that names the first parameter or running statistic that is not finite, or has no values."""
     for name, values in [*net.named_parameters(), *net.named_buffers()]:
@@ -301,8 +318,13 @@ def _read(data: Any, limit: int, seed: int) -> Examples:
     raise BadInput.of("data", type(data).__name__, PLACES, "Or pass nothing: the weights alone say something.")
 
 
-def logits_of(output: Any) -> Tensor:
-    """Return the tensor of a net's output: itself, its `logits`, or the first tensor in it; BadInput for none."""
+def logits_of(output: Any, which: int | str | None = None) -> Tensor:
+    """Return the tensor of a net's output: itself, its `logits`, or the first tensor in it; BadInput for none.
+
+    `which` chooses one of several instead, by its place (from 0) or its name; BadInput where there is no such tensor.
+    """
+    if which is not None:
+        return _chosen_of(output, which)
     if isinstance(output, Tensor):
         return output
     if isinstance(getattr(output, "logits", None), Tensor):
@@ -317,9 +339,26 @@ def logits_of(output: Any) -> Tensor:
     return found
 
 
-def which_output(output: Any) -> str:
+def _chosen_of(output: Any, which: int | str) -> Tensor:
+    """Return the output at a place or of a name; names are keys, attributes, or fields of a named tuple."""
+    named = dict(output) if isinstance(output, Mapping) else {}
+    several = list(named.values()) if named else list(output) if isinstance(output, tuple | list) else []
+    if isinstance(which, str):
+        found = named.get(which, getattr(output, which, None))
+    else:
+        found = several[which] if 0 <= which < len(several) else None
+    if isinstance(found, Tensor):
+        return found
+    names = [name for name, value in named.items() if isinstance(value, Tensor)]
+    there = f"one of {', '.join(map(repr, names))}, or " if names else ""
+    count = sum(isinstance(value, Tensor) for value in several)
+    allowed = f"{there}a place from 0 to {len(several) - 1}" if count else "None: the net has a single output"
+    raise BadInput.of("output", which, allowed, "It names the tensor that is judged.")
+
+
+def which_output(output: Any, which: int | str | None = None) -> str:
     """Return in words which of a net's outputs its decisions are read from, "" where it has only one (`logits_of`)."""
-    taken = logits_of(output)
+    taken = logits_of(output, which)
     if isinstance(output, Tensor):
         return ""
     named = output if isinstance(output, Mapping) else {}
@@ -327,12 +366,13 @@ def which_output(output: Any) -> str:
     if sum(isinstance(value, Tensor) for value in values) < 2:
         return ""
     key = next((repr(key) for key, value in named.items() if value is taken), "")
-    return f"{key or 'the first tensor'} of {len(values)} outputs, shape {tuple(taken.shape[1:])} for one example"
+    place = "the first tensor" if which is None else f"that at place {which}"
+    return f"{key or place} of {len(values)} outputs, shape {tuple(taken.shape[1:])} for one example"
 
 
-def what_decides(found: Subject, logits: Tensor) -> str:
+def what_decides(found: Subject, output: Any) -> str:
     """Return in words how decisions are read from outputs as a net gives them: what is judged may not be its use."""
-    scores = found.scores(logits)
+    scores = found.scores(output)
     places = decisions(scores)[0].numel()
     where = f" at each of {places:,} places" if places > 1 else ""
     if _single(scores):
@@ -362,7 +402,7 @@ def _single(logits: Tensor) -> bool:
     return logits.dim() == 1 or logits.shape[axis_of(logits)] == 1
 
 
-def check(found: Subject, given: Examples) -> Tensor:
+def check(found: Subject, given: Examples) -> Any:
     """Return the outputs for the first two examples, as the net gives them.
 
     BadInput where the net refuses these, has no weights yet, or says something else each time.
@@ -373,15 +413,16 @@ def check(found: Subject, given: Examples) -> Tensor:
     x = next(given.batches(found.like, 2))
     try:
         with evaluation(found.net):
-            logits, again = (logits_of(found.net(x)) for _ in range(2))
+            output, again = (found.net(x) for _ in range(2))
+            pair = found.read(output), found.read(again)
     except BadInput:
         raise
     except Exception as error:
         told = (str(error).strip().splitlines() or [repr(error)])[-1].rstrip(".")
         what = f"one batch {tuple(x.shape)} of {x.dtype}"
         raise BadInput.of("data", what, f"what {found.name} takes", f"It said: {told}.{_hint(x, told)}") from error
-    _check_outputs(logits, again, len(x))
-    return logits
+    _check_outputs(*pair, len(x))
+    return output
 
 
 def _hint(x: Tensor, told: str) -> str:
@@ -397,7 +438,7 @@ def _hint(x: Tensor, told: str) -> str:
     return ""
 
 
-def check_labels(found: Subject, given: Examples, output: Tensor) -> None:
+def check_labels(found: Subject, given: Examples, output: Any) -> None:
     """Raise BadInput where there are labels that fit no output; `output` is what `check` returned."""
     if given.y is not None:
         _check_labels(given.y, found.scores(output), given.classes)
@@ -412,23 +453,24 @@ def understood(found: Subject, given: Examples, by_filter: bool = False) -> Subj
     """
     x = next(given.batches(found.like, 2))
     with evaluation(found.net):
-        logits = logits_of(found.net(x)).detach()
+        output = found.net(x)
+    logits = found.read(output).detach()
     first = by_filter
     if given.y is not None and given.y.dim() == 2 and logits.dim() == 3 and logits.shape[1] != logits.shape[2]:
         first = given.y.shape[1] == logits.shape[2]
     found = replace(found, first=first and logits.dim() == 3)
-    logits = found.scores(logits)
+    logits = found.scores(output).detach()
     if _single(logits):
-        return replace(found, probable=bool(((logits >= 0) & (logits <= 1)).all()) and _by_sigmoid(found.net, x))
+        return replace(found, probable=bool(((logits >= 0) & (logits <= 1)).all()) and _by_sigmoid(found, x))
     sums, near = logits.double().sum(axis_of(logits)), 1e-2 if logits.element_size() < 4 else 1e-4
     return replace(found, probable=bool((logits >= 0).all()) and bool(((sums - 1).abs() < near).all()))
 
 
-def _by_sigmoid(net: nn.Module, x: Tensor) -> bool:
+def _by_sigmoid(found: Subject, x: Tensor) -> bool:
     """Return whether the last thing that a net computes is a sigmoid, as autograd saw it; views do not count."""
     try:
-        with evaluation(net), moving(net), torch.enable_grad():
-            node: Any = logits_of(net(x)).grad_fn
+        with evaluation(found.net), moving(found.net), torch.enable_grad():
+            node: Any = found.read(found.net(x)).grad_fn
     except RuntimeError:
         return False
     while node is not None and any(word in node.name() for word in PASSED_ON):

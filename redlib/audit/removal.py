@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from redlib.audit.activations import Site, by_unit, listen, own_units
-from redlib.audit.inputs import Examples, Subject, decisions, evaluation, logits_of
+from redlib.audit.inputs import Examples, Subject, decisions, evaluation
 from redlib.audit.layers import EMBEDDINGS, GATES, Layer
 from redlib.audit.measure import Measure, against_draws, points
 from redlib.audit.twins import AGAINST, LEAST_EXAMPLES, TWINS, can_have_twins, restored, twin
@@ -263,7 +263,7 @@ def decide(found: Subject, given: Examples, sites: Sequence[Site] = (), look: Ca
     """Return what a net says for all examples, on the CPU."""
     with evaluation(found.net):
         outputs = (listen(found, sites, x, look or _nothing) for x in given.batches(found.like))
-        pairs = [(decisions(found.scores(one)).cpu(), _entries(logits_of(one))) for one in outputs]
+        pairs = [(decisions(found.scores(one)).cpu(), _entries(found.read(one))) for one in outputs]
     return Outputs(torch.cat([one for one, _ in pairs]), torch.cat([values for _, values in pairs]))
 
 

@@ -214,3 +214,12 @@ def test_the_report_says_which_output_was_judged():
     report = audit(toys.seeded(TwoOutputs), toys.drawn(40, 20), seed=1000)
     assert report.settings["output"] == "the first tensor of 2 outputs, shape (4,) for one example"
     assert "output" not in audit(toys.seeded(toys.mlp), toys.drawn(40, 20), seed=1000).settings
+
+
+def test_labels_are_those_of_the_output_that_is_chosen():
+    net, x = toys.seeded(TwoOutputs), toys.drawn(200, 20)
+    labels = net(x)[1].argmax(1).detach()
+    report = audit(net, (x, labels), output=1, seed=1000)
+    assert report.settings["output"].startswith("that at place 1") and report.settings["accuracy"] == 1
+    cut = {record.layer: record.surplus[0] for record in report.records}
+    assert cut["boxes"] == 1 > cut["classes"], "what is judged does not need the boxes"

@@ -1,6 +1,7 @@
 """What is examined, and on what: every form is read, nothing is unpickled, and what cannot be used is refused."""
 
 import zipfile
+from typing import NamedTuple
 
 import audit_nets as toys
 import numpy as np
@@ -13,6 +14,24 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from redlib.audit import audit, inputs
 from redlib.errors import BadInput
+
+
+class Both(NamedTuple):
+    """Two outputs with names."""
+
+    boxes: torch.Tensor
+    scores: torch.Tensor
+
+
+class TwoHeads(nn.Module):
+    """A net of two outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(20, 4), nn.Linear(20, 2)
+
+    def forward(self, x):
+        return self.one(x), self.two(x)
 
 
 @pytest.fixture
@@ -376,3 +395,34 @@ def test_which_of_several_outputs_is_judged_is_said():
     assert inputs.which_output((boxes, scores)) == "the first tensor of 2 outputs, shape (4,) for one example"
     assert inputs.which_output({"boxes": boxes, "logits": scores}).startswith("'logits' of 2 outputs, shape (3,)")
     assert inputs.which_output(scores) == inputs.which_output((scores,)) == inputs.which_output({"a": scores}) == ""
+    assert inputs.which_output((boxes, scores), 1) == "that at place 1 of 2 outputs, shape (3,) for one example"
+
+
+def test_one_of_several_outputs_is_chosen_by_its_place_or_name():
+    boxes, scores = torch.zeros(2, 4), torch.zeros(2, 3)
+    assert inputs.logits_of((boxes, scores), 1) is inputs.logits_of({"a": boxes, "b": scores}, "b") is scores
+    assert inputs.logits_of(Both(boxes, scores), "scores") is scores
+    assert inputs.logits_of({"logits": boxes, "b": scores}, 1) is scores
+
+
+@pytest.mark.parametrize(
+    ("output", "which", "words"),
+    [
+        ((torch.ones(2), torch.ones(2)), 2, "output = 2 .*a place from 0 to 1"),
+        ((torch.ones(2), 3), -1, "a place from 0 to 1"),
+        ((torch.ones(2), 3), 1, "output = 1 "),
+        ({"a": torch.ones(2), "b": None}, "b", "one of 'a', or a place"),
+        (torch.ones(2), 0, "a single output"),
+        (torch.ones(2), "shape", "a single output"),
+    ],
+)
+def test_an_output_that_is_not_there_is_refused(output, which, words):
+    with pytest.raises(BadInput, match=words):
+        inputs.logits_of(output, which)
+
+
+def test_an_archive_for_batches_of_three_gives_all_its_outputs_for_seven(tmp_path):
+    net = toys.seeded(TwoHeads)
+    torch.export.save(torch.export.export(net.eval(), (toys.drawn(3, 20),)), path := tmp_path / "net.pt2")
+    first, second = inputs.subject(path).net(x := toys.drawn(7, 20))
+    torch.testing.assert_close((first, second), net(x))
