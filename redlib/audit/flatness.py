@@ -156,6 +156,8 @@ def _plan(found: Subject, layers: Sequence[Layer], given: Examples, effort: floa
     size = sum(p.numel() for p in found.net.parameters() if p.is_floating_point())
     if found.form != "module":
         return Plan(0, 0, 0, "an archive cannot be differentiated: pass the module")
+    if (twice := _under_two_names(found.net)) is not None:
+        return Plan(0, 0, 0, f"the part {twice} has two names: torch would give its weights back as others")
     if size > LARGEST:
         return Plan(0, 0, 0, f"{size:,} parameters, more than {LARGEST:,}: what Lanczos keeps does not fit")
     macs, budget = PRODUCT * macs_of(layers), OPERATIONS * effort / PRODUCTS
@@ -169,6 +171,19 @@ def _plan(found: Subject, layers: Sequence[Layer], given: Examples, effort: floa
             return Plan(count, min(max(twins, more), MOST_TWINS) if twins else 0, STEPS[size > LARGE])
     needed = PRODUCTS * (fixed + fewest * macs) / OPERATIONS
     return Plan(0, 0, 0, f"it takes an effort of {math.ceil(needed)} for {fewest} examples")
+
+
+def _under_two_names(net: nn.Module) -> str | None:
+    """Return the second name of a part with weights or buffers, None where each has one.
+
+    torch.func.functional_call (2.13) puts weights into such a part twice, and takes out the first it put in.
+    """
+    seen: set[nn.Module] = set()
+    for name, part in net.named_modules(remove_duplicate=False):
+        if part in seen and (part._parameters or part._buffers):
+            return name
+        seen.add(part)
+    return None
 
 
 def _measured(own: dict[str, float], null: Sequence[dict[str, float]], level: float) -> dict[str, Measure]:

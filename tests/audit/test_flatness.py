@@ -127,3 +127,16 @@ def test_masked_weights_come_back_as_they_act():
     own = numbers(net, (toys.drawn(40, 20), torch.arange(40) % 5))
     assert math.isfinite(own["trace"]) and net[0].weight.dtype == torch.float32
     assert torch.equal(net[0].weight, net[0].weight_orig * net[0].weight_mask)
+
+
+@pytest.mark.parametrize("part", ["own", "block"])
+def test_a_part_of_two_names_comes_back_as_it_was(part):
+    line = toys.seeded(lambda: nn.Linear(6, 6))
+    again = line if part == "own" else nn.Sequential(line)
+    net = nn.Sequential(again, nn.ReLU(), again, nn.ReLU(), nn.Linear(6, 3))
+    before, held = toys.state_of(net), list(net.parameters())
+    found, used = measured(net, toys.drawn(40, 6))
+    assert found == {} and "has two names" in used["left out"]
+    assert toys.unchanged(net, before) and all(a is b for a, b in zip(held, net.parameters(), strict=True))
+    act = nn.ReLU()  # what has no weights may have as many names as it likes
+    assert measured(nn.Sequential(nn.Linear(6, 6), act, nn.Linear(6, 6), act, nn.Linear(6, 3)), toys.drawn(40, 6))[0]
