@@ -221,5 +221,5 @@ def test_labels_are_those_of_the_output_that_is_chosen():
     labels = net(x)[1].argmax(1).detach()
     report = audit(net, (x, labels), output=1, seed=1000)
     assert report.settings["output"].startswith("that at place 1") and report.settings["accuracy"] == 1
-    cut = {record.layer: record.surplus[0] for record in report.records}
+    cut = {record.name: record.surplus[0] for record in report.records}
     assert cut["boxes"] == 1 > cut["classes"], "what is judged does not need the boxes"
