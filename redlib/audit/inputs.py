@@ -344,7 +344,7 @@ def _chosen_of(output: Any, which: int | str) -> Tensor:
     named = dict(output) if isinstance(output, Mapping) else {}
     several = list(named.values()) if named else list(output) if isinstance(output, tuple | list) else []
     if isinstance(which, str):
-        found = named.get(which, getattr(output, which, None))
+        found = named.get(which) if named or isinstance(output, Tensor) else getattr(output, which, None)
     else:
         found = several[which] if 0 <= which < len(several) else None
     if isinstance(found, Tensor):

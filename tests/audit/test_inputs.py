@@ -413,7 +413,7 @@ def test_one_of_several_outputs_is_chosen_by_its_place_or_name():
         ((torch.ones(2), 3), 1, "output = 1 "),
         ({"a": torch.ones(2), "b": None}, "b", "one of 'a', or a place"),
         (torch.ones(2), 0, "a single output"),
-        (torch.ones(2), "shape", "a single output"),
+        (torch.ones(2), "T", "a single output"),
     ],
 )
 def test_an_output_that_is_not_there_is_refused(output, which, words):
