@@ -329,7 +329,7 @@ def _part(part: Row, leaf: Leaf | None, beside: Row | None = None) -> dict[str, 
         "marks": ", ".join(marks),
         "ours": part.get("of") == "ours",
         "reading": wording.plain(part.get("reading", "")),
-        "because": wording.sentence(part.get("because", "")),
+        "because": wording.because(part.get("because", "")),
         "beside": _part(beside, leaf) if beside else None,
     }
 

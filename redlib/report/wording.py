@@ -182,8 +182,14 @@ def interval(part: dict[str, Any]) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return text that starts with a capital and ends with a full stop, with minus signs."""
-    return minus(text[:1].upper() + text[1:]).rstrip(".") + "." if text else ""
+    """Return text that starts with a capital and ends with a full stop, if with no other, with minus signs."""
+    told = minus(text[:1].upper() + text[1:])
+    return told if told.endswith(("?", "!")) or not told else told.rstrip(".") + "."
+
+
+def because(text: str) -> str:
+    """Return why a part claims its range, as sentences: that of the claim, and that of the smallest effect."""
+    return " ".join(map(sentence, re.split(r" (?=No effect within )", text)))
 
 
 def threshold(leaf: Leaf) -> str:

@@ -1018,3 +1018,8 @@ def test_the_index_sets_old_and_new_checks_side_by_side_where_there_are_both():
     )
     assert "no effect" in text and "New check, fresh seeds" in text
     assert 'id="rewritten"' not in index_page(*made, {"DD-5": [old]})
+
+
+def test_the_two_reasons_of_a_part_are_two_sentences():
+    assert wording.because("under half No effect within 0.1: a tenth") == "Under half. No effect within 0.1: a tenth."
+    assert wording.because("is it SGD?") == "Is it SGD?" and wording.because("") == ""
