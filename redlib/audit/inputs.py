@@ -329,10 +329,10 @@ def logits_of(output: Any, which: int | str | None = None) -> Tensor:
         return output
     if isinstance(getattr(output, "logits", None), Tensor):
         return cast(Tensor, output.logits)
-    parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else []
-    if isinstance(output, Mapping) and "logits" in output:
-        return cast(Tensor, output["logits"])
-    found = next((part for part in parts if isinstance(part, Tensor)), None)
+    parts = _parts(output)
+    if "logits" in parts:
+        return cast(Tensor, parts["logits"])
+    found = next((part for part in parts.values() if isinstance(part, Tensor)), None)
     if found is None:
         remedy = "Wrap the net so that it returns one tensor."
         raise BadInput.of("output of the net", type(output).__name__, "a tensor, or several", remedy)
@@ -341,33 +341,37 @@ def logits_of(output: Any, which: int | str | None = None) -> Tensor:
 
 def _chosen_of(output: Any, which: int | str) -> Tensor:
     """Return the output at a place or of a name; names are keys, attributes, or fields of a named tuple."""
-    named = dict(output) if isinstance(output, Mapping) else {}
-    several = list(named.values()) if named else list(output) if isinstance(output, tuple | list) else []
+    parts = _parts(output)
     if isinstance(which, str):
-        found = named.get(which) if named or isinstance(output, Tensor) else getattr(output, which, None)
+        found = parts.get(which) if isinstance(output, Mapping | Tensor) else getattr(output, which, None)
     else:
-        found = several[which] if 0 <= which < len(several) else None
+        found = dict(enumerate(parts.values())).get(which)
     if isinstance(found, Tensor):
         return found
-    names = [name for name, value in named.items() if isinstance(value, Tensor)]
-    there = f"one of {', '.join(map(repr, names))}, or " if names else ""
-    count = sum(isinstance(value, Tensor) for value in several)
-    allowed = f"{there}a place from 0 to {len(several) - 1}" if count else "None: the net has a single output"
+    tensors = [key for key, value in parts.items() if isinstance(value, Tensor)]
+    names = ", ".join(map(repr, tensors)) if isinstance(output, Mapping) else ""
+    there = f"one of {names}, or " if names else ""
+    allowed = f"{there}a place from 0 to {len(parts) - 1}" if tensors else "None: the net has a single output"
     raise BadInput.of("output", which, allowed, "It names the tensor that is judged.")
+
+
+def _parts(output: Any) -> dict[Any, Any]:
+    """Return what a net gives by its names, or, of a tuple or list, by its places; nothing for a single thing."""
+    if isinstance(output, Mapping):
+        return dict(output)
+    return dict(enumerate(output)) if isinstance(output, tuple | list) else {}
 
 
 def which_output(output: Any, which: int | str | None = None) -> str:
     """Return in words which of a net's outputs its decisions are read from, "" where it has only one (`logits_of`)."""
     taken = logits_of(output, which)
-    if isinstance(output, Tensor):
+    parts = _parts(output)
+    if sum(isinstance(value, Tensor) for value in parts.values()) < 2:
         return ""
-    named = output if isinstance(output, Mapping) else {}
-    values = list(named.values()) if named else output if isinstance(output, tuple | list) else []
-    if sum(isinstance(value, Tensor) for value in values) < 2:
-        return ""
+    named = parts if isinstance(output, Mapping) else {}
     key = next((repr(key) for key, value in named.items() if value is taken), "")
     place = "the first tensor" if which is None else f"that at place {which}"
-    return f"{key or place} of {len(values)} outputs, shape {tuple(taken.shape[1:])} for one example"
+    return f"{key or place} of {len(parts)} outputs, shape {tuple(taken.shape[1:])} for one example"
 
 
 def what_decides(found: Subject, output: Any) -> str:
