@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ LONGEST = (  # files that take minutes, the longest first
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let long files begin first: one that begins last runs on when the other processes have nothing left to do."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Seed torch before a test and its fixtures: nets that a test builds are the same in whatever order tests run."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(1000)
 
 
 def _on_one_thread() -> Iterator[None]:
