@@ -181,14 +181,15 @@ def gains(at: Bench, sites: Sequence[Site], safe: Mapping[str, float]) -> tuple[
     removed by layer, `whole` (layers that cannot lose units, and why), `lost`, `lost_low`, `lost_high` (points on the
     `held_out` examples), `change` and `device`.
     """
+    if at.constant:
+        always = int(at.intact.decisions.flatten()[0])
+        says = f"No smaller net was made: the net decides {always} for all examples, so no loss could show."
+        return {"says": says}, None
     try:
         if at.found.form != "module":
             raise BadInput.of("form of the net", at.found.form, "a module", "An archive is one program: pass the net.")
         if len(at.given) < LEAST_EXAMPLES:
             raise BadInput.of("examples", len(at.given), f"at least {LEAST_EXAMPLES}", "They are cut in two halves.")
-        if at.constant:
-            given = f"{int(at.intact.decisions.flatten()[0])} for all examples"
-            raise BadInput.of("decisions of the net", given, "different ones", "No loss could show: see the outputs.")
         return _gains(at, sites, safe)
     except BadInput as error:
         return {"says": f"No smaller net was made. {error}"}, None

@@ -400,11 +400,11 @@ def studies() -> dict[str, list[dict[str, str]]]:
 
 def code(report: Report) -> str:
     """Return the call that repeats the audit, for the same net and data."""
-    names = ("tolerate", "seed", "effort")
-    options = ", ".join(f"{name}={report.settings[name]!r}" for name in names if name in report.settings)
-    given = ", data" if report.settings.get("examples") else ""
-    limit = f", limit={report.settings['examples']}" if given else ""
-    return f"import redlib.audit\nreport = redlib.audit(net{given}, {options}{limit})\nreport.html('audit.html')"
+    settings, given = report.settings, bool(report.settings.get("examples"))
+    options = {"limit": settings["examples"], **settings.get("asked", {})} if given else {}
+    options |= {name: settings[name] for name in ("tolerate", "seed", "effort") if name in settings}
+    words = ", ".join(["net", *["data"] * given, *(f"{name}={value!r}" for name, value in options.items())])
+    return f"import redlib.audit\nreport = redlib.audit({words})\nreport.html('audit.html')"
 
 
 DEPTH: Final = {

@@ -143,6 +143,15 @@ def test_what_cannot_be_compacted_is_said_in_words(monkeypatch):
     assert small is None and "pip install 'redlib[structured]'" in found["says"]
 
 
+def test_no_smaller_net_is_made_of_one_that_always_says_the_same():
+    net = toys.seeded(toys.mlp)
+    with torch.no_grad():
+        net[-1].bias[3] += 1000
+    at, sites = parts_of(net, toys.drawn(60, 20))
+    found, small = compact.gains(at, sites, {"0": 0.5})
+    assert small is None and found["says"].endswith("the net decides 3 for all examples, so no loss could show.")
+
+
 def test_the_report_holds_the_smaller_net():
     x = toys.drawn(300, 4)
     report = audit(toys.seeded(spare), (x, x.argmax(1)), seed=1000)

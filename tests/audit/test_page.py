@@ -83,6 +83,30 @@ def test_the_ranking_says_what_twins_bear():
     assert page.rows(report)[0]["chance"] == "not compared with twins"
 
 
+class TwoHeads(nn.Module):
+    """Boxes before classes, of images."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.boxes, self.classes = nn.Conv2d(3, 4, 3), nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        features = self.first(x).relu().mean((2, 3))
+        return self.boxes(features), self.classes(features)
+
+
+def test_the_page_tells_the_call_that_repeats_it_with_what_was_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = torch.randint(0, 256, (40, 3, 8, 8), generator=torch.Generator().manual_seed(1000), dtype=torch.uint8)
+    net, asked = toys.seeded(TwoHeads), {"output": 1, "mean": torch.tensor([0.4, 0.5, 0.6]), "std": 0.2}
+    report = audit(net, x, tolerate=3, seed=1000, effort=0.5, **asked)
+    again = {"net": net, "data": x}
+    exec(page.code(report), again)
+    assert again["report"].records == report.records and "output=1" in report.html()
+    assert again["report"].records != audit(net, x, tolerate=3, seed=1000, effort=0.5).records
+    assert "data" not in page.code(audit(net, seed=1000))
+
+
 def test_a_net_of_random_weights_has_no_mark_of_redundancy():
     report = audit(toys.seeded(toys.mlp), toys.drawn(60, 20), seed=1000)
     html = report.html()
