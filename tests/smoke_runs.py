@@ -16,12 +16,12 @@ SMOKE = ROOT / "build" / "smoke"
 STUDIES = studies() or [pytest.param("", marks=pytest.mark.skip(reason="no notebooks exist yet"))]
 
 
-def run(command: str, study: str, store: Path, workers: int) -> None:
+def run(command: str, study: str, store: Path) -> None:
     """Run `python -m redlib.report <command>` on a study at profile smoke; its runs go to `store`.
 
-    Each of several workers imports all that a run needs, which takes as long as many a run of this profile.
+    One worker, for each of several imports all that a run needs, which takes as long as many a run of this profile.
     """
-    environment = {**os.environ, "REDLIB_STORE": str(store), "REDLIB_WORKERS": str(workers)}
+    environment = {**os.environ, "REDLIB_STORE": str(store), "REDLIB_WORKERS": "1"}
     environment.pop("REDLIB_HOME", None)
     words = [sys.executable, "-m", "redlib.report", command, "--study", study]
     words += ["--profile", "smoke"] if command == "confirm" else []

@@ -22,7 +22,7 @@ def stores(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_notebook_runs_at_smoke_and_gets_its_report(study, stores):
-    run("smoke", study, stores / study, workers=2)
+    run("smoke", study, stores / study)
     verdicts = {row["verdict"] for row in records("claims.jsonl", study)}
     assert "plumbing_ok" in verdicts
     assert verdicts <= {"plumbing_ok", "not_run"}, "a smoke run is no evidence"

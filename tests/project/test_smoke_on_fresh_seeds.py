@@ -11,7 +11,7 @@ from redlib.report.profiles import load_profile
 @pytest.mark.parametrize("study", STUDIES)
 def test_notebook_runs_on_seeds_that_begin_elsewhere(study, tmp_path):
     """No experiment is left on the seeds that are judged: `Study.sweep` refuses them."""
-    run("confirm", study, tmp_path / "store", workers=1)
+    run("confirm", study, tmp_path / "store")
     rows = [row for row in records("confirmation.jsonl", study) if row["verdict"] == "plumbing_ok"]
     seeds = {seed for row in rows for seed in row["seeds"]}
     sizes = load_profile("smoke").notebooks[study]
