@@ -85,11 +85,11 @@ def audit(
     found = subject(net, model, device)
     examined, skipped = layers(found)
     given = examples(data, limit, seed, size, _channels(examined), background)
-    if given is not None and (mean is not None or std is not None):
-        given = given.standardised(_numbers(mean, 0.0), _numbers(std, 1.0))
+    asked = _asked(size=size, mean=mean, std=std, background=background, output=output)
+    if given is not None and asked.keys() & {"mean", "std"}:
+        given = given.standardised(asked.get("mean", [0.0]), asked.get("std", [1.0]))
     settings: dict[str, Any] = {"tolerate": tolerate, "seed": seed, "effort": effort, "family_level": FAMILY}
-    settings |= _counts(given)
-    settings |= _asked(size=size, mean=mean, std=std, background=background, output=output)
+    settings |= _counts(given) | ({"asked": asked} if asked else {})
     with uncompiled(found.net):
         if given is not None:
             found, told = _fitting(replace(found, output=output), examined, given)
@@ -116,15 +116,11 @@ def _fitting(found: Subject, examined: list[Layer], given: Examples) -> tuple[Su
     return found, {name: words for name, words in told.items() if words}
 
 
-def _numbers(given: Sequence[float] | None, default: float) -> list[float]:
-    return [default] if given is None else [float(one) for one in np.atleast_1d(given)]
-
-
 def _asked(**options: Any) -> dict[str, Any]:
-    """Return {"asked": the options that were given}, as JSON knows them: whoever repeats an audit needs them."""
+    """Return the options that were given, as JSON knows them: whoever repeats an audit needs them."""
     given = {name: value for name, value in options.items() if value is not None}
-    given |= {name: _numbers(given[name], 0.0) for name in ("mean", "std") if name in given}
-    return {"asked": given} if given else {}
+    channels = {name: [float(one) for one in np.atleast_1d(given[name])] for name in ("mean", "std") if name in given}
+    return given | channels
 
 
 def _counts(given: Examples | None) -> dict[str, Any]:

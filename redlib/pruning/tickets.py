@@ -97,7 +97,9 @@ def prepare(
     init: str | Initialiser = "glorot",
     trained: StackedMLP | None = None,
     key: int = 0,
-) -> StackedMLP: ...
+) -> StackedMLP:
+    """Of stacked replicates: one stack comes back."""
+    ...
 
 
 @overload
@@ -109,7 +111,9 @@ def prepare(
     trained: Modules | None = None,
     key: int = 0,
     seeds: Sequence[int] | None = None,
-) -> list[nn.Module]: ...
+) -> list[nn.Module]:
+    """Of modules: as many come back, in their order."""
+    ...
 
 
 def prepare(
@@ -166,7 +170,9 @@ def stacked_arms(
     arms: Sequence[str | Arm],
     init: str | Initialiser = "glorot",
     trained: Mapping[int, StackedMLP] | None = None,
-) -> StackedMLP: ...
+) -> StackedMLP:
+    """Of stacked replicates: all arms of all levels in one stack."""
+    ...
 
 
 @overload
@@ -177,7 +183,9 @@ def stacked_arms(
     init: Callable[[int], Modules] | str = "glorot",
     trained: Mapping[int, Modules] | None = None,
     seeds: Sequence[int] | None = None,
-) -> list[nn.Module]: ...
+) -> list[nn.Module]:
+    """Of modules: a list, for nets of any kind cannot be stacked."""
+    ...
 
 
 def stacked_arms(
